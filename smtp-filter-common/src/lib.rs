@@ -1,0 +1,3 @@
+//! The datapath of smtp-filter.
+#![no_std]
+#![forbid(unsafe_code)]

@@ -1,0 +1,2 @@
+//! smtp-filter: loader and command line.
+fn main() {}

@@ -1,0 +1,2 @@
+//! `cargo xtask`: everything around the code, one module a verb.
+fn main() {}
