@@ -1,3 +1,20 @@
-//! The datapath of smtp-filter.
+//! The datapath of smtp-filter and the types that both sides share.
+//!
+//! Pure: no allocation, no `unsafe`, no panic, constant bounds. Time, direction, interface and policy come in as
+//! arguments; what is to be done goes out as a value. The eBPF crate and user space are thin shells around it.
 #![no_std]
 #![forbid(unsafe_code)]
+
+#[cfg(test)]
+extern crate std;
+
+pub mod abi;
+pub mod action;
+pub mod entry;
+pub mod event;
+pub mod flow;
+pub mod limits;
+pub mod policy;
+pub mod reason;
+pub mod smtp;
+pub mod word;

@@ -1,0 +1,48 @@
+//! What the program in the kernel and the loader agree on: names of programs, maps and globals, and the version of
+//! the pinned layout. A loader that finds another version does not touch what is pinned.
+
+/// Version of everything that lies in pinned maps. Any change of a map's key, value or meaning changes it.
+pub const VERSION: u32 = 1;
+
+/// Program at the ingress hook.
+pub const INGRESS: &str = "smtp_ingress";
+/// Program at the egress hook.
+pub const EGRESS: &str = "smtp_egress";
+/// Array of one [`Control`].
+pub const CONTROL: &str = "CONTROL";
+/// Array of [`crate::policy::Policy`], by generation modulo [`crate::limits::POLICY_SLOTS`].
+pub const POLICIES: &str = "POLICIES";
+/// LRU hash from [`crate::flow::Key`] to [`crate::entry::Connection`].
+pub const LIVE: &str = "LIVE";
+/// LRU hash from [`crate::flow::Key`] to [`crate::flow::HalfOpen`].
+pub const HALF: &str = "HALF";
+/// Per-CPU array of [`crate::reason::Counter`], by [`crate::reason::counter`].
+pub const COUNTERS: &str = "COUNTERS";
+/// Per-CPU array of one [`Lost`].
+pub const LOST: &str = "LOST";
+/// Array of ring buffers, one a reader of events.
+pub const READERS: &str = "READERS";
+/// LRU hash of wide windows.
+pub const WIDE: &str = "WIDE";
+
+/// What every segment reads first. Host byte order.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Control {
+    /// [`VERSION`].
+    pub version: u32,
+    /// Generation of the active policy.
+    pub generation: u32,
+}
+
+/// Events that found no room, by reader.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Lost {
+    /// By slot in [`READERS`].
+    pub events: [u64; crate::limits::READERS as usize],
+    /// Connections promoted to the live table.
+    pub opened: u64,
+    /// Connections seen to end.
+    pub closed: u64,
+}

@@ -1,0 +1,60 @@
+//! What may be done with a segment, in order of strictness.
+
+/// An action, as a policy names it. The order is the order of strictness.
+#[repr(u8)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Action {
+    /// Forwarded.
+    Pass = 0,
+    /// Forwarded, with an event.
+    Log = 1,
+    /// Forwarded, with an event; this and all later segments of the connection carry the policy's mark.
+    Mark = 2,
+    /// EHLO becomes HELO in place.
+    Downgrade = 3,
+    /// The line is overwritten in place.
+    Mask = 4,
+    /// Dropped whole; the stream does not advance.
+    Drop = 5,
+    /// Dropped, and both ends get a RST.
+    Reset = 6,
+}
+
+impl Action {
+    /// Every action, in order of strictness.
+    pub const ALL: [Self; 7] =
+        [Self::Pass, Self::Log, Self::Mark, Self::Downgrade, Self::Mask, Self::Drop, Self::Reset];
+
+    /// The action with this number; a number out of range is the strictest one that answers nobody, `Drop`.
+    #[inline(always)]
+    pub const fn from_u8(number: u8) -> Self {
+        match number {
+            0 => Self::Pass,
+            1 => Self::Log,
+            2 => Self::Mark,
+            3 => Self::Downgrade,
+            4 => Self::Mask,
+            6 => Self::Reset,
+            _ => Self::Drop,
+        }
+    }
+
+    /// Its name in the policy file and in events.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Pass => "pass",
+            Self::Log => "log",
+            Self::Mark => "mark",
+            Self::Downgrade => "downgrade",
+            Self::Mask => "mask",
+            Self::Drop => "drop",
+            Self::Reset => "reset",
+        }
+    }
+
+    /// Whether the segment does not go on.
+    #[inline(always)]
+    pub const fn cuts(self) -> bool {
+        matches!(self, Self::Drop | Self::Reset)
+    }
+}

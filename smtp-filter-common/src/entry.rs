@@ -1,0 +1,222 @@
+//! The entry of a live connection: its whole layout, with sizes. At most 1,024 bytes.
+//!
+//! [`Shared`] is read and written without the lock, by atomic operations; [`State`] and the windows only by the holder
+//! of the lock. A segment works on a copy of [`State`] and writes it back only if it passes, so a dropped segment
+//! leaves nothing behind.
+
+use core::sync::atomic::{AtomicU32, AtomicU64};
+
+use crate::{
+    event::CLIENT,
+    flow::NO_SCALE,
+    limits::{ARG, CLIENT_WINDOW, EARLY, MARKS, PENDING, REGIONS, SERVER_WINDOW},
+    word::Word,
+};
+
+/// `Shared::flags`: reset by the filter; nothing passes any more.
+pub const CUT: u32 = 1;
+/// `Shared::flags`: both sides speak TLS.
+pub const TLS: u32 = 2;
+/// `Shared::flags`: a SYN came in mid-connection: look among the half-open ones before this entry is believed.
+pub const SYN_NOTED: u32 = 4;
+/// `Shared::flags`: segments carry the policy's mark.
+pub const MARKED: u32 = 8;
+/// `Shared::flags`: both ends have closed.
+pub const CLOSED: u32 = 16;
+/// `Shared::flags`: bytes passed unread in mode `monitor`, and no reply has given a footing since.
+pub const UNCERTAIN: u32 = 32;
+/// `Shared::flags`: an event of the place in `cut_at` went out.
+pub const CUT_REPORTED: u32 = 64;
+
+/// What is touched without the lock. 64 bytes.
+#[repr(C)]
+#[derive(Debug, Default)]
+pub struct Shared {
+    /// 0: free; 1: held.
+    pub lock: AtomicU32,
+    /// [`CUT`] and the others.
+    pub flags: AtomicU32,
+    /// Number of the connection: the same in all its events, another when the entry is used again.
+    pub id: AtomicU64,
+    /// Highest acknowledgement seen of each side's bytes, by the sender's direction.
+    pub acknowledged: [AtomicU32; 2],
+    /// First sequence number that the receiver's window does not cover, by the sender's direction.
+    pub edge: [AtomicU32; 2],
+    /// First sequence number of TLS, by direction; counts once [`TLS`] is set.
+    pub tls_from: [AtomicU32; 2],
+    /// Last segment: nanoseconds since boot.
+    pub seen: AtomicU64,
+    /// Last RST made for a segment behind a reset: nanoseconds since boot.
+    pub reset_at: AtomicU64,
+    /// Place (sequence number of the line's or segment's start) of the last cut that was reported.
+    pub cut_at: AtomicU32,
+    /// Generation of the policy of that report: after a change the same place is reported anew.
+    pub cut_generation: AtomicU32,
+}
+
+/// One direction's place in the stream. 32 bytes.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Half {
+    /// Next sequence number to be read: everything before was read and forwarded.
+    pub next: u32,
+    /// Sequence number of the SYN.
+    pub isn: u32,
+    /// First sequence number of the windowed bytes that are kept.
+    pub window_from: u32,
+    /// Sequence number of the FIN, once `fin` is set.
+    pub fin_at: u32,
+    /// Bytes of payload forwarded, repeats not counted.
+    pub bytes: u64,
+    /// 1: a FIN was forwarded in its place.
+    pub fin: u8,
+    /// 1: a RST was forwarded since the last payload.
+    pub rst: u8,
+    /// Window scale that this side announced for its own window, or [`NO_SCALE`].
+    pub scale: u8,
+    /// 1: the windowed bytes are in the shared pool.
+    pub wide: u8,
+    /// Zero.
+    pub reserved: [u8; 4],
+}
+
+/// A line as far as it was read, of either direction. 32 bytes.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Line {
+    /// The verb, or the keyword of a reply line.
+    pub word: Word,
+    /// The first four bytes of a reply line: code and separator.
+    pub head: u32,
+    /// Bytes of the line so far, its end not counted. Saturates.
+    pub length: u32,
+    /// Sequence number of its first byte.
+    pub start: u32,
+    /// Place in the line's grammar: see [`crate::smtp::line`].
+    pub state: u8,
+    /// Characters of the word. Saturates at 255.
+    pub word_length: u8,
+    /// Characters of the argument kept.
+    pub arg_length: u8,
+    /// 1: the argument is longer than what is kept.
+    pub arg_more: u8,
+}
+
+/// The dialogue. 88 bytes.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Session {
+    /// Since when: nanoseconds since boot.
+    pub since: u64,
+    /// Octets of the current chunk that have not come yet.
+    pub chunk: u64,
+    /// Runs of commands that wait for a reply, oldest first: kind in the upper 4 bits, count in the lower 12.
+    pub pending: [u16; PENDING],
+    /// Commands so far.
+    pub commands: u32,
+    /// RCPT commands so far.
+    pub recipients: u32,
+    /// Mails that the server took.
+    pub messages: u32,
+    /// Code of the reply that is being read; 0 before its first line's code.
+    pub reply: u16,
+    /// Runs in `pending`.
+    pub runs: u8,
+    /// What the client's next byte is: see [`crate::smtp::session`].
+    pub mode: u8,
+    /// Kind of the command behind which client bytes are held until its reply; 0: none.
+    pub hold: u8,
+    /// 1: the banner has been read.
+    pub greeted: u8,
+    /// 1: HELO or EHLO accepted; 2: EHLO.
+    pub hello: u8,
+    /// 1: the server offers CHUNKING.
+    pub chunking: u8,
+    /// Why the session ends: 1 QUIT, 2 the server's 421, 3 reset by the filter.
+    pub end: u8,
+    /// 1: the chunk in hand is the last of its mail.
+    pub last_chunk: u8,
+    /// Zero.
+    pub reserved: [u8; 14],
+}
+
+/// Early ranges, remembered places and changes of kind in the client's stream. 200 bytes.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Memory {
+    /// Starts of the early ranges.
+    pub early_start: [u32; EARLY],
+    /// Ends of the early ranges.
+    pub early_end: [u32; EARLY],
+    /// Scanner state at the end of each; bit 7: in use.
+    pub early_state: [u8; EARLY],
+    /// Places in mail text that were a segment's start.
+    pub mark_at: [u32; MARKS],
+    /// Scanner state there.
+    pub mark_state: [u8; MARKS],
+    /// Marks in use.
+    pub marks: u8,
+    /// Place of the next mark.
+    pub mark_next: u8,
+    /// Regions in use.
+    pub regions: u8,
+    /// Scanner state at `Half::next`, in mail text.
+    pub text: u8,
+    /// Where the bytes of another kind begin, oldest first.
+    pub region_at: [u32; REGIONS],
+    /// Which kind.
+    pub region_kind: [u8; REGIONS],
+    /// Sequence numbers behind the last two ends of data.
+    pub end_of_data: [u32; 2],
+    /// Dots that were masked in mail text and are not acknowledged yet.
+    pub masked: [u32; 4],
+}
+
+/// Everything under the lock but the windows. 464 bytes.
+#[repr(C, align(8))]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct State {
+    /// By direction: [`crate::event::CLIENT`] and [`crate::event::SERVER`].
+    pub half: [Half; 2],
+    /// By direction.
+    pub line: [Line; 2],
+    /// The dialogue.
+    pub session: Session,
+    /// The client's stream behind `next`.
+    pub memory: Memory,
+    /// The argument of the client's line.
+    pub arg: [u8; ARG],
+}
+
+/// What the holder of the lock owns.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct Locked {
+    /// The state.
+    pub state: State,
+    /// The client's forwarded, unacknowledged command bytes, as they were sent on: byte `s` at `s % 256`.
+    pub client_window: [u8; CLIENT_WINDOW],
+    /// The server's forwarded, unacknowledged reply bytes, as they were sent on: byte `s` at `s % 128`.
+    pub server_window: [u8; SERVER_WINDOW],
+}
+
+/// A live connection.
+#[repr(C)]
+#[derive(Debug)]
+pub struct Connection {
+    /// Without the lock.
+    pub shared: Shared,
+    /// With the lock.
+    pub locked: Locked,
+}
+
+const _: () = {
+    assert!(size_of::<Shared>() == 64);
+    assert!(size_of::<Half>() == 32);
+    assert!(size_of::<Line>() == 32);
+    assert!(size_of::<Session>() == 88);
+    assert!(size_of::<Memory>() == 200);
+    assert!(size_of::<State>() == 464);
+    assert!(size_of::<Connection>() <= 1024);
+    assert!(CLIENT == 0 && NO_SCALE > 14);
+};

@@ -1,0 +1,90 @@
+//! Which connection a segment belongs to: the key, and what is known of a connection before it is live.
+
+/// A connection. Addresses as on the wire, IPv4 as ::ffff:a.b.c.d; ports big-endian. No padding: it is hashed whole.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Key {
+    /// Who sent the SYN.
+    pub client: [u8; 16],
+    /// Who owns the SMTP port.
+    pub server: [u8; 16],
+    /// The client's port.
+    pub client_port: [u8; 2],
+    /// The server's port.
+    pub server_port: [u8; 2],
+}
+
+/// Window scaling was not offered (RFC 7323 section 2.2 allows shifts up to 14).
+pub const NO_SCALE: u8 = 0xff;
+
+/// A connection between its SYN and the client's acknowledgement of the SYN-ACK. Sequence numbers in host byte order.
+///
+/// Two SYNs are kept, for a second one with another sequence number may be a new start or a forgery: the server's
+/// SYN-ACK says which of them it took.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct HalfOpen {
+    /// When the last SYN came: nanoseconds since boot.
+    pub since: u64,
+    /// Sequence number of the SYN that counts, or the first of two candidates.
+    pub client_isn: u32,
+    /// The other candidate.
+    pub candidate_isn: u32,
+    /// Sequence number of the server's SYN-ACK, once `confirmed`.
+    pub server_isn: u32,
+    /// Window in the SYN-ACK, not scaled (RFC 7323 section 2.2).
+    pub server_window: u16,
+    /// 1: the server's SYN-ACK took `client_isn`.
+    pub confirmed: u8,
+    /// 1: there is a candidate.
+    pub has_candidate: u8,
+    /// The client's window scale for each candidate, or [`NO_SCALE`].
+    pub client_scale: u8,
+    /// The window scale of the other candidate's SYN.
+    pub candidate_scale: u8,
+    /// The server's window scale, or [`NO_SCALE`].
+    pub server_scale: u8,
+    /// Zero.
+    pub reserved: [u8; 5],
+}
+
+impl HalfOpen {
+    /// Takes note of a client's SYN.
+    #[inline(always)]
+    pub fn syn(&mut self, isn: u32, scale: u8, now: u64) {
+        if self.since == 0 {
+            self.client_isn = isn;
+            self.client_scale = scale;
+        } else if isn != self.client_isn {
+            self.candidate_isn = isn;
+            self.candidate_scale = scale;
+            self.has_candidate = 1;
+        }
+        self.since = now;
+    }
+
+    /// Takes note of the server's SYN-ACK; `false` where it answers no SYN that was seen.
+    #[inline(always)]
+    pub fn syn_ack(&mut self, isn: u32, acknowledged: u32, window: u16, scale: u8) -> bool {
+        if acknowledged == self.client_isn.wrapping_add(1) {
+        } else if self.has_candidate == 1 && acknowledged == self.candidate_isn.wrapping_add(1) {
+            self.client_isn = self.candidate_isn;
+            self.client_scale = self.candidate_scale;
+        } else {
+            return false;
+        }
+        self.server_isn = isn;
+        self.server_window = window;
+        self.server_scale = scale;
+        self.confirmed = 1;
+        true
+    }
+
+    /// Whether a client's segment acknowledges the SYN-ACK: then the connection is live.
+    #[inline(always)]
+    pub const fn completes(&self, sequence: u32, acknowledged: u32) -> bool {
+        self.confirmed == 1
+            && sequence == self.client_isn.wrapping_add(1)
+            && acknowledged == self.server_isn.wrapping_add(1)
+    }
+}

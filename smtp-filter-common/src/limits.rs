@@ -1,0 +1,43 @@
+//! Named bounds of the datapath, each with its reason. Beyond a bound stands a reason, never a silent pass.
+
+/// Longest word that is compared by name (a command's verb, an EHLO keyword), in bytes. Longer words are `other`.
+pub const WORD: usize = 16;
+/// Bytes of a command's argument kept for the event. RFC 5321 section 4.5.3.1.4 allows 512 for the whole line; an
+/// event wants the host name or the path, and every byte is paid for in each connection's entry.
+pub const ARG: usize = 48;
+/// Bytes of an offending segment that an event of a cut carries.
+pub const CUT: usize = 32;
+/// Verbs that one policy may name.
+pub const NAMED_VERBS: usize = 64;
+/// Names that all policies since `up` together may use: a counter's place is never given to another name.
+pub const NAMES: usize = 256;
+/// Policies that are kept for segments still under way when a new one is set.
+pub const POLICY_SLOTS: u32 = 8;
+/// Readers of events at the same time.
+pub const READERS: u32 = 8;
+/// 802.1Q and 802.1ad tags that are walked in the data.
+pub const VLAN_TAGS: usize = 4;
+/// IPv6 extension headers that are walked (RFC 8200 section 4.1 lists seven).
+pub const EXTENSION_HEADERS: usize = 8;
+/// Bytes that are fetched from a segment at once. A power of two.
+pub const PIECE: usize = 8192;
+/// Forwarded, unacknowledged command bytes kept in the entry. A power of two.
+pub const CLIENT_WINDOW: usize = 256;
+/// Forwarded, unacknowledged reply bytes kept in the entry. A power of two.
+pub const SERVER_WINDOW: usize = 128;
+/// Size of a window of the shared pool, for pipelined groups and long replies. A power of two.
+pub const WIDE_WINDOW: usize = 8192;
+/// Windows in the shared pool.
+pub const WIDE_WINDOWS: u32 = 1024;
+/// Early ranges of mail text that are remembered.
+pub const EARLY: usize = 8;
+/// Places in unacknowledged mail text whose scanner state is remembered.
+pub const MARKS: usize = 12;
+/// Changes between commands, mail text and chunks that are remembered while unacknowledged.
+pub const REGIONS: usize = 8;
+/// Runs of commands of one kind that may wait for their replies.
+pub const PENDING: usize = 16;
+/// Connections that may be live, unless `--connections` says otherwise.
+pub const CONNECTIONS: u32 = 65_536;
+/// Half-open connections: a table of their own, so that they push out no live one.
+pub const HALF_OPEN: u32 = 16_384;

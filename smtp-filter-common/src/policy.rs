@@ -1,0 +1,153 @@
+//! The policy as the datapath reads it: compiled by the loader, one flat value a generation.
+
+use crate::{
+    action::Action,
+    limits::NAMED_VERBS,
+    reason::{FIRST_NAME, Reason},
+    word::Word,
+};
+
+/// Mode `monitor`: everything passes unchanged; what would have been done is counted and reported.
+pub const MONITOR: u8 = 0;
+/// Mode `enforce`.
+pub const ENFORCE: u8 = 1;
+/// Guards that have an action of their own: reasons below this number.
+pub const GUARDS: usize = 16;
+
+/// One named verb.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct VerbRule {
+    /// The verb.
+    pub verb: Word,
+    /// What is done with it: an [`Action`].
+    pub action: u8,
+    /// Its place among the names, for the reason number.
+    pub name: u8,
+    /// Zero.
+    pub reserved: [u8; 6],
+}
+
+impl VerbRule {
+    /// An unused place: behind every word.
+    pub const UNUSED: Self =
+        Self { verb: Word { high: u64::MAX, low: u64::MAX }, action: Action::Drop as u8, name: 0, reserved: [0; 6] };
+}
+
+/// A compiled policy. Written whole into a slot that no segment reads, then made the active one in one step.
+#[repr(C)]
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Policy {
+    /// Its generation; its slot is the generation modulo [`crate::limits::POLICY_SLOTS`].
+    pub generation: u32,
+    /// [`MONITOR`] or [`ENFORCE`].
+    pub mode: u8,
+    /// 1: events carry envelope addresses.
+    pub capture_envelope: u8,
+    /// [`Action`] for a verb that is not named.
+    pub other: u8,
+    /// Zero.
+    pub reserved: u8,
+    /// Bits of `skb->mark` that action `mark` sets.
+    pub mark_value: u32,
+    /// Bits of `skb->mark` that action `mark` touches.
+    pub mark_mask: u32,
+    /// End of the grace for connections older than the filter: nanoseconds since boot (CLOCK_BOOTTIME).
+    pub grace_until: u64,
+    /// [`Action`] of each guard, by reason number.
+    pub guards: [u8; GUARDS],
+    /// Named verbs in ascending order, unused places behind.
+    pub verbs: [VerbRule; NAMED_VERBS],
+    /// One bit a port (host byte order): bit `port % 64` of word `port / 64`.
+    pub ports: [u64; 1024],
+}
+
+/// What the policy says of a verb.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct VerbVerdict {
+    /// Reason number: [`FIRST_NAME`] plus the name's place.
+    pub reason: u16,
+    /// The action.
+    pub action: Action,
+}
+
+impl Policy {
+    /// A policy that passes everything and has no ports.
+    pub const fn empty() -> Self {
+        Self {
+            generation: 0,
+            mode: MONITOR,
+            capture_envelope: 0,
+            other: Action::Pass as u8,
+            reserved: 0,
+            mark_value: 0,
+            mark_mask: 0,
+            grace_until: 0,
+            guards: [Action::Drop as u8; GUARDS],
+            verbs: [VerbRule::UNUSED; NAMED_VERBS],
+            ports: [0; 1024],
+        }
+    }
+
+    /// Whether this TCP port (host byte order) is one of the policy's.
+    #[inline(always)]
+    pub const fn has_port(&self, port: u16) -> bool {
+        self.ports[(port >> 6) as usize] >> (port & 63) & 1 == 1
+    }
+
+    /// Adds a port (host byte order).
+    pub const fn add_port(&mut self, port: u16) {
+        self.ports[(port >> 6) as usize] |= 1 << (port & 63);
+    }
+
+    /// Whether actions are carried out.
+    #[inline(always)]
+    pub const fn enforces(&self) -> bool {
+        self.mode == ENFORCE
+    }
+
+    /// The action of a guard; what is no guard is dropped.
+    #[inline(always)]
+    pub const fn guard(&self, reason: Reason) -> Action {
+        let number = reason.number() as usize;
+        if number < GUARDS { Action::from_u8(self.guards[number & (GUARDS - 1)]) } else { Action::Drop }
+    }
+
+    /// Names a verb. The list stays in order; `false` where it is full.
+    pub fn set_verb(&mut self, verb: Word, action: Action, name: u8) -> bool {
+        let mut rule = VerbRule { verb, action: action as u8, name, reserved: [0; 6] };
+        for slot in &mut self.verbs {
+            if slot.verb == verb {
+                *slot = rule;
+                return true;
+            }
+            if slot.verb > rule.verb {
+                core::mem::swap(slot, &mut rule);
+                if rule == VerbRule::UNUSED {
+                    return true;
+                }
+            }
+        }
+        false
+    }
+
+    /// Looks a verb up: a binary search of fixed depth without branches, for the verifier's sake.
+    #[inline(always)]
+    pub fn verb(&self, verb: Word) -> VerbVerdict {
+        let mut at = 0_usize;
+        let mut width = NAMED_VERBS / 2;
+        while width > 0 {
+            let probe = self.verbs[(at + width) & (NAMED_VERBS - 1)].verb;
+            let reached = (probe.high < verb.high) | ((probe.high == verb.high) & (probe.low <= verb.low));
+            at += width * reached as usize;
+            width /= 2;
+        }
+        let rule = &self.verbs[at & (NAMED_VERBS - 1)];
+        // Sixteen bytes of 0xff would find an unused place.
+        if rule.verb.high == verb.high && rule.verb.low == verb.low && verb.high != u64::MAX {
+            VerbVerdict { reason: FIRST_NAME + rule.name as u16, action: Action::from_u8(rule.action) }
+        } else {
+            VerbVerdict { reason: FIRST_NAME, action: Action::from_u8(self.other) }
+        }
+    }
+}

@@ -1,0 +1,121 @@
+//! Why a segment was judged as it was: one number a reason, one counter a reason, action and mode.
+//!
+//! Numbers below [`FIRST_NAME`] are listed here; from [`FIRST_NAME`] on they stand for `commands.NAME`, where the
+//! loader keeps which name has which place (the first place is `other`).
+
+use crate::{action::Action, limits::NAMES};
+
+/// First reason number that stands for a command's name.
+pub const FIRST_NAME: u16 = 64;
+/// Reasons there are.
+pub const REASONS: u32 = FIRST_NAME as u32 + NAMES as u32;
+/// Counters of a reason: one an action, twice (enforced or not).
+pub const COUNTERS_PER_REASON: u32 = 16;
+
+macro_rules! reasons {
+    ($($(#[$doc:meta])* $variant:ident = $number:literal, $name:literal;)*) => {
+        /// A reason that is not a command's name.
+        #[repr(u16)]
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        pub enum Reason { $($(#[$doc])* $variant = $number,)* }
+
+        impl Reason {
+            /// Every reason that is not a command's name.
+            pub const ALL: &'static [Self] = &[$(Self::$variant,)*];
+
+            /// The policy key that decided, or what the stream forced, as events and counters name it.
+            pub const fn name(self) -> &'static str {
+                match self { $(Self::$variant => $name,)* }
+            }
+        }
+    };
+}
+
+reasons! {
+    /// A guard: a segment of a connection that the filter has no state for (I8).
+    UnknownConnection = 0, "guards.unknown_connection";
+    /// A guard: the first fragment of a datagram to or from the ports (I11).
+    Fragment = 1, "guards.fragment";
+    /// A guard: headers that cannot be read: lengths that lie, chains without end, flags that exclude one another.
+    Unreadable = 2, "guards.unreadable";
+    /// A guard: payload in a SYN or SYN-ACK (RFC 7413).
+    SynData = 3, "guards.syn_data";
+    /// A guard: the urgent flag, with which a receiver takes a byte out of the stream (RFC 6093 section 3.1).
+    Urgent = 4, "guards.urgent";
+    /// A guard: client bytes behind DATA or AUTH before the reply (I3).
+    Sync = 5, "guards.sync";
+    /// A guard: client bytes behind STARTTLS before its reply, or server bytes behind the 220 (CVE-2011-0411).
+    StarttlsInjection = 6, "guards.starttls_injection";
+    /// A guard: client bytes behind a BDAT that the server refused before the chunk was whole, that it had not
+    /// offered, or that is not well-formed: whether they are chunk or commands is for the server alone to know.
+    BdatRefused = 7, "guards.bdat_refused";
+    /// A guard: a repeat with other bytes than the first time (I4).
+    ChangedRepeat = 8, "guards.changed_repeat";
+    /// An end of data in front of mail text that has already passed: the one way out is a reset (I4).
+    LateEndOfData = 9, "guards.late_end_of_data";
+    /// Held back: a segment in front of a gap, where every byte has to be read in order.
+    Early = 20, "stream.early";
+    /// Dropped: bytes beyond the window that the receiver advertised; it would not take them.
+    BeyondWindow = 21, "stream.beyond_window";
+    /// Held back: the connection's state was in use on another CPU for longer than the bounded wait (I9).
+    Busy = 22, "stream.busy";
+    /// Held back: more unacknowledged bytes, or commands without a reply, than are remembered.
+    Backlog = 23, "stream.backlog";
+    /// Dropped: the kernel did not give the bytes of the segment.
+    Unfetched = 24, "stream.unfetched";
+    /// Dropped: a further segment of a connection that was reset.
+    AfterReset = 25, "stream.after_reset";
+    /// Passed: bytes that had passed before.
+    Repeat = 26, "stream.repeat";
+    /// Passed in mode `monitor` although it was not read in its place; facts are uncertain until the next reply.
+    Gap = 27, "stream.gap";
+    /// Passed: mail text in front of a gap, in which no end of data is possible.
+    EarlyText = 28, "stream.early_text";
+    /// Passed: a segment of the handshake.
+    Handshake = 40, "pass.handshake";
+    /// Passed: an acknowledgement without payload.
+    Acknowledgement = 41, "pass.acknowledgement";
+    /// Passed: command bytes; the commands in them have counters of their own.
+    Commands = 42, "pass.commands";
+    /// Passed: replies.
+    Replies = 43, "pass.replies";
+    /// Passed: mail text or chunk bytes.
+    MailData = 44, "pass.mail_data";
+    /// Passed: TLS records.
+    Tls = 45, "pass.tls";
+    /// Passed: RST or FIN.
+    Closing = 46, "pass.closing";
+    /// Passed: a later fragment of a datagram (I11).
+    LaterFragment = 47, "pass.later_fragment";
+    /// The filter's own RST.
+    OwnReset = 48, "pass.own_reset";
+}
+
+impl Reason {
+    /// Its number.
+    #[inline(always)]
+    pub const fn number(self) -> u16 {
+        self as u16
+    }
+
+    /// The reason with this number, if it is not a command's name.
+    pub fn from_number(number: u16) -> Option<Self> {
+        Self::ALL.iter().copied().find(|reason| reason.number() == number)
+    }
+}
+
+/// Index of a counter in the counter table: reason, action, and whether the action was carried out.
+#[inline(always)]
+pub const fn counter(reason: u16, action: Action, enforced: bool) -> u32 {
+    reason as u32 * COUNTERS_PER_REASON + (action as u32) * 2 + enforced as u32
+}
+
+/// One counter, as it lies in the table. Host byte order.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counter {
+    /// Segments; for a command's name, commands.
+    pub segments: u64,
+    /// Bytes of payload; for a command's name, bytes of the line so far as it was read.
+    pub bytes: u64,
+}

@@ -1,0 +1,3 @@
+//! SMTP.
+pub mod line;
+pub mod session;

@@ -1,0 +1,52 @@
+//! A verb or keyword, packed for comparison.
+
+use crate::limits::WORD;
+
+/// A word of up to 16 characters in upper case, as one big-endian number in two halves: the last character stands
+/// in the lowest byte of `low`, unused places are 0. An empty word is 0.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Word {
+    /// The eight characters before the last eight.
+    pub high: u64,
+    /// The last eight characters.
+    pub low: u64,
+}
+
+impl Word {
+    /// Packs a word; `None` where it is empty or longer than [`WORD`].
+    pub const fn new(text: &[u8]) -> Option<Self> {
+        if text.is_empty() || text.len() > WORD {
+            return None;
+        }
+        let mut word = Self { high: 0, low: 0 };
+        let mut i = 0;
+        while i < text.len() {
+            word.high = (word.high << 8) | (word.low >> 56);
+            word.low = (word.low << 8) | text[i].to_ascii_uppercase() as u64;
+            i += 1;
+        }
+        Some(word)
+    }
+
+    /// A word that is known to fit; longer text gives the empty word, which matches no verb.
+    pub const fn of(text: &str) -> Self {
+        match Self::new(text.as_bytes()) {
+            Some(word) => word,
+            None => Self { high: 0, low: 0 },
+        }
+    }
+
+    /// Its characters, in the last places; unused places in front are 0.
+    pub const fn bytes(self) -> [u8; WORD] {
+        let (high, low) = (self.high.to_be_bytes(), self.low.to_be_bytes());
+        let mut out = [0; WORD];
+        let mut i = 0;
+        while i < 8 {
+            out[i] = high[i];
+            out[i + 8] = low[i];
+            i += 1;
+        }
+        out
+    }
+}
