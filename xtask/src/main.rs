@@ -1,2 +1,45 @@
 //! `cargo xtask`: everything around the code, one module a verb.
-fn main() {}
+
+mod build;
+mod ebpf;
+mod process;
+mod setup;
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+
+/// Everything around the code of smtp-filter: set-up, build, tests, demo.
+///
+/// A first time: `cargo xtask setup` (installs what is missing; the only step that needs the network), then
+/// `cargo xtask build`, which leaves the program as target/release/smtp-filter.
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask", max_term_width = 100)]
+struct Cli {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Subcommand)]
+enum Verb {
+    Setup(setup::Args),
+    Build(build::Args),
+}
+
+fn main() -> ExitCode {
+    match run(Cli::parse().verb) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("xtask: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(verb: Verb) -> Result<()> {
+    match verb {
+        Verb::Setup(args) => setup::run(&args),
+        Verb::Build(args) => build::run(&args),
+    }
+}
