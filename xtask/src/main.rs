@@ -1,9 +1,11 @@
 //! `cargo xtask`: everything around the code, one module a verb.
 
 mod build;
+mod ci;
 mod ebpf;
 mod process;
 mod setup;
+mod test;
 
 use std::process::ExitCode;
 
@@ -25,6 +27,8 @@ struct Cli {
 enum Verb {
     Setup(setup::Args),
     Build(build::Args),
+    Test(test::Args),
+    Ci(ci::Args),
 }
 
 fn main() -> ExitCode {
@@ -41,5 +45,7 @@ fn run(verb: Verb) -> Result<()> {
     match verb {
         Verb::Setup(args) => setup::run(&args),
         Verb::Build(args) => build::run(&args),
+        Verb::Test(args) => test::run(&args),
+        Verb::Ci(args) => ci::run(&args),
     }
 }

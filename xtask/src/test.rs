@@ -1,0 +1,52 @@
+//! `cargo xtask test`: all tests, those with real packets among them.
+
+use std::process::Command;
+
+use anyhow::{Context as _, Result};
+
+use crate::{
+    build,
+    process::{cargo, is_root, output, run as execute, target_dir},
+    setup,
+};
+
+/// Run all tests: units, properties, fixtures in the kernel, networks of namespaces with real mail software.
+///
+/// Makes up for what is missing of the set-up and builds the release first, for that is what the tests with real
+/// packets drive. The tests themselves are compiled with overflow checks. They need root and take sudo where they are
+/// not run by root.
+#[derive(clap::Args, Default)]
+#[command(after_help = "Examples:
+  cargo xtask test                                  everything
+  cargo xtask test -p smtp-filter-common            one package
+  cargo xtask test --test netns -- --nocapture ehlo what the words say, with their output")]
+pub struct Args {
+    /// Words for `cargo test`, instead of the whole workspace
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "CARGO TEST ARGUMENTS")]
+    words: Vec<String>,
+}
+
+/// Runs the verb.
+pub fn run(args: &Args) -> Result<()> {
+    setup::run(&setup::Args { tests: true, compiler: None })?;
+    build::run(&build::Args::default())?;
+    let mut cargo = cargo();
+    cargo.args(["test", "--locked"]);
+    if !args.words.iter().any(|word| word.starts_with("-p") || word.starts_with("--package")) {
+        // The eBPF crate has no host to be tested on: its tests load it into the kernel from smtp-filter/tests.
+        cargo.args(["--workspace", "--exclude", crate::ebpf::CRATE]);
+    }
+    cargo.args(&args.words).env("SMTP_FILTER_BIN", target_dir().join("release/smtp-filter"));
+    if !is_root() {
+        println!("test: the tests load programs into the kernel and make networks: they run through sudo");
+        cargo.env(runner_variable()?, "sudo -E");
+    }
+    execute(&mut cargo)
+}
+
+/// The variable by which cargo is told how to start a test program on this machine.
+fn runner_variable() -> Result<String> {
+    let verbose = output(Command::new("rustc").arg("-vV"))?;
+    let host = verbose.lines().find_map(|line| line.strip_prefix("host: ")).context("rustc -vV names no host")?;
+    Ok(format!("CARGO_TARGET_{}_RUNNER", host.to_uppercase().replace('-', "_")))
+}
