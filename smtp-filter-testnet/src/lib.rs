@@ -1,0 +1,38 @@
+//! Networks of namespaces for the tests and the demo of smtp-filter: a client, a gateway and a server of one's own,
+//! on this machine, with nothing left behind.
+//!
+//! ```no_run
+//! use smtp_filter_testnet::{Client, Filter, MailServer, Network, SERVER_V4};
+//!
+//! # fn main() -> anyhow::Result<()> {
+//! let network = Network::new()?;
+//! let server = MailServer::start(&network.server)?;
+//! let filter = Filter::new("target/release/smtp-filter", &network.gateway)?;
+//! filter.up(&["--iface", "inside", "--profile", "drop-esmtp"])?;
+//!
+//! let mut client = Client::connect(&network.client, SERVER_V4)?;
+//! assert!(client.command("EHLO client.example").is_err(), "dropped: no reply comes");
+//! assert!(server.mails().is_empty());
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! Needs root, and of programs `ip` and `nsenter` (iproute2, util-linux). Everything is named `smtpf-PID-N-…`; it goes
+//! away on drop, on SIGINT and SIGTERM, and what a killed process could not remove, the next one removes.
+
+mod cleanup;
+mod client;
+mod filter;
+mod namespace;
+mod network;
+mod process;
+mod server;
+
+pub use client::{Client, NAME, Reply, send_by_esmtp};
+pub use filter::Filter;
+pub use namespace::Namespace;
+pub use network::{CLIENT_V4, CLIENT_V6, GATEWAY_V4, GATEWAY_V6, Network, SERVER_V4, SERVER_V6};
+pub use process::Running;
+pub use server::{Mail, MailServer};
+
+pub use cleanup::leftovers;
