@@ -1,0 +1,3 @@
+//! Loader and command line of smtp-filter.
+
+pub mod policy;

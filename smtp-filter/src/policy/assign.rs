@@ -1,0 +1,275 @@
+//! Laying a table of settings over a policy: the same for a file and for `policy set`.
+
+use std::{collections::BTreeSet, time::Duration};
+
+use smtp_filter_common::{action::Action, limits::NAMED_VERBS, reason::Reason};
+
+use super::{
+    document::{Document, Mode, VerbName},
+    fault::{Fault, Located, one_of, quoted},
+    profiles::{self, Profile},
+    rules::{self, COMMANDS, GUARDS, Guard, LATER_ACTIONS, LATER_GUARDS, LATER_SECTIONS},
+    value::{Table, Value},
+};
+
+/// Ports that one policy may name: a gateway has a handful.
+pub const PORTS: usize = 1024;
+/// Longest grace. Connections that live longer without a segment are gone from every table anyway.
+const GRACE: Duration = Duration::from_secs(7 * 24 * 3600);
+/// TLS from the first byte (RFC 8314 section 3.3): there are no commands to read.
+const SUBMISSIONS: i64 = 465;
+
+const KEYS: &str = "profile, ports, mode, capture_envelope, [commands], [guards] or [mark]";
+
+/// The profile that a table starts from, if it names one.
+pub(super) fn profile(table: &Table) -> Result<Option<Profile>, Fault> {
+    let Some((_, value)) = table.iter().find(|(key, _)| key.value == "profile") else { return Ok(None) };
+    let name = text(value, "profile", "a profile's name")?;
+    if let Some(profile) = Profile::find(name) {
+        return Ok(Some(profile));
+    }
+    let expected = one_of(Profile::ALL.map(Profile::name));
+    Err(value.fault(if profiles::LATER.contains(&name) {
+        format!("profile: this version does not have the profile {}; expected {expected}", quoted(name))
+    } else {
+        format!("profile: there is no profile {}; expected {expected}", quoted(name))
+    }))
+}
+
+/// Lays the table over the policy; its key `profile` has been followed already.
+pub(super) fn apply(document: &mut Document, table: &Table) -> Result<(), Fault> {
+    for (key, value) in table {
+        match key.value.as_str() {
+            "profile" => {}
+            "ports" => document.ports = ports(value)?,
+            "mode" => document.mode = mode(value)?,
+            "capture_envelope" => document.capture_envelope = flag(value, "capture_envelope")?,
+            "commands" => commands(document, value)?,
+            "guards" => guards(document, value)?,
+            "mark" => mark(document, value)?,
+            name if LATER_SECTIONS.contains(&name) => {
+                let section = if name == "scope" { "[[scope]]".to_owned() } else { format!("[{name}]") };
+                return Err(key.fault(format!("this version does not have {section}; expected {KEYS}")));
+            }
+            name => return Err(key.fault(format!("unknown key {}; expected {KEYS}", quoted(name)))),
+        }
+    }
+    Ok(())
+}
+
+fn text<'a>(value: &'a Located<Value>, key: &str, expected: &str) -> Result<&'a str, Fault> {
+    match &value.value {
+        Value::Text(text) => Ok(text),
+        found => Err(value.fault(format!("{key}: expected {expected}, found {}", found.kind()))),
+    }
+}
+
+fn flag(value: &Located<Value>, key: &str) -> Result<bool, Fault> {
+    match &value.value {
+        Value::Flag(flag) => Ok(*flag),
+        found => Err(value.fault(format!("{key}: expected true or false, found {}", found.kind()))),
+    }
+}
+
+fn table<'a>(value: &'a Located<Value>, key: &str, expected: &str) -> Result<&'a Table, Fault> {
+    match &value.value {
+        Value::Table(table) => Ok(table),
+        found => Err(value.fault(format!("{key}: expected {expected}, found {}", found.kind()))),
+    }
+}
+
+fn mode(value: &Located<Value>) -> Result<Mode, Fault> {
+    let name = text(value, "mode", "\"monitor\" or \"enforce\"")?;
+    Mode::find(name)
+        .ok_or_else(|| value.fault(format!("mode: there is no mode {}; expected monitor or enforce", quoted(name))))
+}
+
+fn ports(value: &Located<Value>) -> Result<Vec<u16>, Fault> {
+    let Value::List(items) = &value.value else {
+        return Err(
+            value.fault(format!("ports: expected a list of TCP ports such as [25], found {}", value.value.kind()))
+        );
+    };
+    if items.is_empty() || items.len() > PORTS {
+        return Err(value.fault(format!("ports: expected 1 to {PORTS} TCP ports, found {}", items.len())));
+    }
+    let mut ports = BTreeSet::new();
+    for item in items {
+        let port = match item.value {
+            Value::Number(SUBMISSIONS) => {
+                return Err(item.fault(
+                    "ports: 465 is TLS from the first byte and has no commands to read; expected ports of plain SMTP \
+                     such as 25 or 587",
+                ));
+            }
+            Value::Number(number) => u16::try_from(number)
+                .ok()
+                .filter(|port| *port != 0)
+                .ok_or_else(|| item.fault(format!("ports: {number} is no TCP port; expected 1 to 65535")))?,
+            ref found => {
+                return Err(item.fault(format!("ports: expected a TCP port, 1 to 65535, found {}", found.kind())));
+            }
+        };
+        if !ports.insert(port) {
+            return Err(item.fault(format!("ports: {port} stands there twice; expected each port once")));
+        }
+    }
+    Ok(ports.into_iter().collect())
+}
+
+/// An action that is legal at this key.
+fn action(value: &Located<Value>, key: &str, legal: &[Action]) -> Result<Action, Fault> {
+    let expected = one_of(legal.iter().map(|action| action.name()));
+    let name = text(value, key, &format!("an action ({expected})"))?;
+    match rules::action(name) {
+        Some(action) if legal.contains(&action) => Ok(action),
+        Some(action) if LATER_ACTIONS.contains(&action) => {
+            Err(value
+                .fault(format!("{key}: this version does not have the action {}; expected {expected}", quoted(name))))
+        }
+        Some(_) => Err(value.fault(format!("{key}: {} is not legal here; expected {expected}", quoted(name)))),
+        None => Err(value.fault(format!("{key}: there is no action {}; expected {expected}", quoted(name)))),
+    }
+}
+
+fn commands(document: &mut Document, value: &Located<Value>) -> Result<(), Fault> {
+    let entries = table(value, "commands", "a table of verbs and actions")?;
+    let mut named = BTreeSet::new();
+    let mut other = None;
+    let mut settings = Vec::new();
+    for (key, value) in entries {
+        let name = format!("commands.{}", key.value.escape_debug());
+        let action = action(value, &name, COMMANDS)?;
+        let twice = if key.value.eq_ignore_ascii_case("other") {
+            other.replace(action).is_some()
+        } else {
+            let verb = VerbName::new(&key.value).ok_or_else(|| {
+                key.fault(format!("commands: {} is no verb; expected a word of 1 to 16 characters", quoted(&key.value)))
+            })?;
+            settings.push((verb.clone(), action));
+            !named.insert(verb)
+        };
+        if twice {
+            return Err(key.fault(format!("{name}: named twice, for case does not count; expected each verb once")));
+        }
+        if named.len() > NAMED_VERBS {
+            return Err(
+                key.fault(format!("{name}: the verb after the {NAMED_VERBS}th; expected at most {NAMED_VERBS}"))
+            );
+        }
+    }
+    if let Some(action) = other {
+        set_other(document, action);
+    }
+    document.commands.named.extend(settings);
+    make_room(document, &named);
+    if document.commands.named.len() > NAMED_VERBS {
+        let profile = document.profile.name();
+        return Err(value.fault(format!(
+            "commands: {} verbs together with those that profile {profile} names; expected at most {NAMED_VERBS}",
+            document.commands.named.len()
+        )));
+    }
+    Ok(())
+}
+
+/// Gives `other` an action. Verbs that the profile names only to count them apart, with the action of its `other`,
+/// are then no longer named: who says `other = "drop"` means every verb that he does not name himself.
+fn set_other(document: &mut Document, action: Action) {
+    let plain = document.profile.document().commands;
+    let before = document.commands.other;
+    if action != before {
+        document.commands.named.retain(|verb, action| *action != before || plain.named.get(verb) != Some(&plain.other));
+    }
+    document.commands.other = action;
+}
+
+/// Where the profile's verbs and the file's are too many together, those that the profile names only to count them
+/// apart make room.
+fn make_room(document: &mut Document, named: &BTreeSet<VerbName>) {
+    let commands = &mut document.commands;
+    if commands.named.len() > NAMED_VERBS {
+        let other = commands.other;
+        commands.named.retain(|verb, action| *action != other || named.contains(verb));
+    }
+}
+
+fn guards(document: &mut Document, value: &Located<Value>) -> Result<(), Fault> {
+    let mut seen = BTreeSet::new();
+    for (key, value) in table(value, "guards", "a table of guards and actions")? {
+        let Some(guard) = Guard::find(&key.value) else { return Err(unknown_guard(key)) };
+        let name = guard.reason.name();
+        if !seen.insert(guard.slot()) {
+            return Err(key.fault(format!("{name}: named twice, for case does not count; expected each guard once")));
+        }
+        if guard.reason == Reason::UnknownConnection && matches!(value.value, Value::Table(_)) {
+            unknown_connection(document, guard, value)?;
+        } else {
+            document.guards.set(guard, action(value, name, guard.legal)?);
+        }
+    }
+    Ok(())
+}
+
+fn unknown_guard(key: &Located<String>) -> Fault {
+    let expected = one_of(GUARDS.iter().map(Guard::key));
+    let name = key.value.to_ascii_lowercase();
+    key.fault(if LATER_GUARDS.contains(&name.as_str()) {
+        format!("this version does not have the guard {}; expected {expected}", quoted(&name))
+    } else {
+        format!("unknown guard {}; expected {expected}", quoted(&key.value))
+    })
+}
+
+fn unknown_connection(document: &mut Document, guard: &Guard, value: &Located<Value>) -> Result<(), Fault> {
+    let name = guard.reason.name();
+    for (key, value) in table(value, name, "a table")? {
+        match key.value.as_str() {
+            "action" => document.guards.set(guard, action(value, &format!("{name}.action"), guard.legal)?),
+            "grace" => document.guards.grace = grace(value, &format!("{name}.grace"))?,
+            other => {
+                return Err(key.fault(format!("{name}: unknown key {}; expected action or grace", quoted(other))));
+            }
+        }
+    }
+    Ok(())
+}
+
+fn grace(value: &Located<Value>, key: &str) -> Result<Duration, Fault> {
+    let text = text(value, key, "a time such as \"10m\"")?;
+    let grace = humantime::parse_duration(text)
+        .map_err(|_| value.fault(format!("{key}: {} is no time; expected one such as \"10m\"", quoted(text))))?;
+    if grace > GRACE {
+        return Err(value.fault(format!("{key}: {} is too long; expected at most \"7days\"", quoted(text))));
+    }
+    Ok(grace)
+}
+
+fn mark(document: &mut Document, value: &Located<Value>) -> Result<(), Fault> {
+    for (key, value) in table(value, "mark", "a table with value and mask")? {
+        let bits = match key.value.as_str() {
+            "value" => &mut document.mark.value,
+            "mask" => &mut document.mark.mask,
+            other => return Err(key.fault(format!("mark: unknown key {}; expected value or mask", quoted(other)))),
+        };
+        let key = &key.value;
+        *bits = match value.value {
+            Value::Number(number) => u32::try_from(number)
+                .map_err(|_| value.fault(format!("mark.{key}: {number} has no 32 bits; expected 0 to 0xffffffff")))?,
+            ref found => {
+                return Err(value.fault(format!("mark.{key}: expected 0 to 0xffffffff, found {}", found.kind())));
+            }
+        };
+    }
+    let mark = document.mark;
+    if mark.mask == 0 {
+        return Err(value.fault("mark: mask 0x0 would set nothing; expected at least one bit"));
+    }
+    if mark.value & !mark.mask != 0 {
+        return Err(value.fault(format!(
+            "mark: value {:#x} has bits that mask {:#x} leaves alone; expected a value within the mask",
+            mark.value, mark.mask
+        )));
+    }
+    Ok(())
+}

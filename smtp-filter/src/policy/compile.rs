@@ -1,0 +1,121 @@
+//! The policy as the datapath reads it.
+
+use smtp_filter_common::policy::Policy;
+
+use super::{document::Document, names::Names};
+
+/// More different verbs than there are counters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NamesExhausted;
+
+impl std::fmt::Display for NamesExhausted {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let most = smtp_filter_common::limits::NAMES - 1;
+        write!(
+            f,
+            "the policies since `smtp-filter up` have named more than {most} different verbs, and a verb's counter is \
+             never given to another: take the filter off and on again to use new names"
+        )
+    }
+}
+
+impl std::error::Error for NamesExhausted {}
+
+/// Compiles a policy. Verbs without a place among the names get one. `up_at` is when the filter was put on, in
+/// nanoseconds since boot: the grace counts from there.
+pub fn compile(
+    document: &Document,
+    names: &mut Names,
+    generation: u32,
+    up_at: u64,
+) -> Result<Box<Policy>, NamesExhausted> {
+    let Document { profile: _, ports, mode, capture_envelope, commands, guards, mark } = document;
+    let grace = u64::try_from(guards.grace.as_nanos()).unwrap_or(u64::MAX);
+    let mut policy = Box::new(Policy {
+        generation,
+        mode: mode.number(),
+        capture_envelope: u8::from(*capture_envelope),
+        other: commands.other as u8,
+        mark_value: mark.value,
+        mark_mask: mark.mask,
+        grace_until: up_at.saturating_add(grace),
+        guards: guards.numbers(),
+        ..Policy::empty()
+    });
+    for (verb, action) in &commands.named {
+        let place = names.place(verb).ok_or(NamesExhausted)?;
+        let fits = policy.set_verb(verb.word(), *action, place);
+        debug_assert!(fits, "a document names no more verbs than a policy holds");
+    }
+    for port in ports {
+        policy.add_port(*port);
+    }
+    Ok(policy)
+}
+
+#[cfg(test)]
+mod tests {
+    use smtp_filter_common::{action::Action, reason::Reason, word::Word};
+
+    use super::*;
+    use crate::policy::{Profile, parse, set};
+
+    fn compiled(document: &Document) -> Box<Policy> {
+        compile(document, &mut Names::default(), 7, 1_000).unwrap()
+    }
+
+    #[test]
+    fn the_datapath_reads_what_the_file_says() {
+        let document = parse(
+            "t",
+            "profile = \"drop-esmtp\"\nports = [587, 25]\n[commands]\nHELP = \"reset\"\nother = \"mark\"\n\
+             [guards]\nunknown_connection = { action = \"log\", grace = \"1s\" }\nsync = \"reset\"\n\
+             [mark]\nvalue = 0x3\nmask = 0xf\n",
+        )
+        .unwrap();
+        let policy = compiled(&document);
+        assert_eq!((policy.generation, policy.enforces(), policy.capture_envelope), (7, true, 0));
+        assert_eq!((policy.mark_value, policy.mark_mask, policy.grace_until), (3, 15, 1_000_001_000));
+        assert!(policy.has_port(25) && policy.has_port(587) && !policy.has_port(26));
+        for (verb, action) in
+            [("EHLO", Action::Drop), ("HELO", Action::Pass), ("HELP", Action::Reset), ("XYZZY", Action::Mark)]
+        {
+            assert_eq!(policy.verb(Word::of(verb)).action, action, "{verb}");
+        }
+        assert_eq!(policy.guard(Reason::UnknownConnection), Action::Log);
+        assert_eq!(policy.guard(Reason::Sync), Action::Reset);
+        assert_eq!(policy.guard(Reason::Fragment), Action::Drop);
+        assert_eq!(policy.guard(Reason::LateEndOfData), Action::Reset);
+    }
+
+    #[test]
+    fn a_verb_keeps_its_counter_over_policies() {
+        let mut names = Names::default();
+        let first = Profile::DropEsmtp.document();
+        let second = set(&first, &["commands.aaaa=drop"]).unwrap();
+        let first = compile(&first, &mut names, 1, 0).unwrap().verb(Word::of("EHLO")).reason;
+        let second = compile(&second, &mut names, 2, 0).unwrap().verb(Word::of("EHLO")).reason;
+        assert_eq!(first, second);
+        assert_eq!(names.reason(first), "commands.ehlo");
+    }
+
+    #[test]
+    fn every_profile_compiles() {
+        for profile in Profile::ALL {
+            let policy = compiled(&profile.document());
+            assert_eq!(policy.enforces(), profile != Profile::Monitor);
+        }
+    }
+
+    #[test]
+    fn names_run_out_with_a_word_about_what_to_do() {
+        let mut names = Names::default();
+        let base = Profile::DropEsmtp.document();
+        let mut last = Ok(Box::new(Policy::empty()));
+        for round in 0..9 {
+            let arguments: Vec<String> = (0..30).map(|i| format!("commands.v{round}x{i}=drop")).collect();
+            last = compile(&set(&base, &arguments).unwrap(), &mut names, round, 0);
+        }
+        assert_eq!(last, Err(NamesExhausted));
+    }
+}

@@ -1,0 +1,203 @@
+//! The effective policy: every key with its value, as `policy show` prints it.
+
+use std::{collections::BTreeMap, fmt, time::Duration};
+
+use serde::{Serialize, Serializer, ser::SerializeMap as _};
+use smtp_filter_common::{
+    action::Action,
+    limits::WORD,
+    policy::{self, GUARDS as GUARD_SLOTS},
+    reason::Reason,
+    word::Word,
+};
+
+use super::{
+    profiles::Profile,
+    rules::{GUARDS, Guard},
+};
+
+/// A verb's name: 1 to 16 printable characters, kept in upper case.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct VerbName(String);
+
+impl VerbName {
+    /// Takes a name in whatever case; `None` where it is no word of 1 to 16 characters.
+    pub fn new(name: &str) -> Option<Self> {
+        let word = (1..=WORD).contains(&name.len()) && name.bytes().all(|byte| byte.is_ascii_graphic());
+        word.then(|| Self(name.to_ascii_uppercase()))
+    }
+
+    /// In upper case.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// As the datapath compares it.
+    pub fn word(&self) -> Word {
+        Word::of(&self.0)
+    }
+}
+
+impl fmt::Display for VerbName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// Whether actions are carried out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Mode {
+    /// Everything passes unchanged; what would have been done is counted and reported.
+    Monitor,
+    /// Actions are carried out.
+    Enforce,
+}
+
+impl Mode {
+    /// Its name in a policy file.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Monitor => "monitor",
+            Self::Enforce => "enforce",
+        }
+    }
+
+    /// The mode of this name.
+    pub fn find(name: &str) -> Option<Self> {
+        [Self::Monitor, Self::Enforce].into_iter().find(|mode| mode.name() == name)
+    }
+
+    /// As the datapath reads it.
+    pub const fn number(self) -> u8 {
+        match self {
+            Self::Monitor => policy::MONITOR,
+            Self::Enforce => policy::ENFORCE,
+        }
+    }
+}
+
+/// What is done with commands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Commands {
+    /// Verbs by name.
+    pub named: BTreeMap<VerbName, Action>,
+    /// Every verb that is not named.
+    pub other: Action,
+}
+
+impl Serialize for Commands {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(Some(self.named.len() + 1))?;
+        for (verb, action) in &self.named {
+            map.serialize_entry(verb.as_str(), action.name())?;
+        }
+        map.serialize_entry("other", self.other.name())?;
+        map.end()
+    }
+}
+
+/// What is done at each guard.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Guards {
+    /// By guard, in the order of the datapath.
+    actions: [Action; GUARD_SLOTS],
+    /// How long after `up` a connection without state passes.
+    pub grace: Duration,
+}
+
+impl Default for Guards {
+    fn default() -> Self {
+        let mut actions = [Action::Drop; GUARD_SLOTS];
+        for guard in GUARDS {
+            actions[guard.slot()] = guard.default;
+        }
+        Self { actions, grace: Duration::from_secs(600) }
+    }
+}
+
+impl Guards {
+    /// The action of a guard.
+    pub fn action(&self, guard: &Guard) -> Action {
+        self.actions[guard.slot()]
+    }
+
+    /// Gives a guard another action.
+    pub fn set(&mut self, guard: &Guard, action: Action) {
+        self.actions[guard.slot()] = action;
+    }
+
+    /// As the datapath reads them.
+    pub fn numbers(&self) -> [u8; GUARD_SLOTS] {
+        self.actions.map(|action| action as u8)
+    }
+}
+
+impl Serialize for Guards {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        #[derive(Serialize)]
+        struct WithGrace {
+            action: &'static str,
+            grace: String,
+        }
+
+        let mut map = serializer.serialize_map(Some(GUARDS.len()))?;
+        for guard in GUARDS {
+            let action = self.action(guard).name();
+            if guard.reason == Reason::UnknownConnection {
+                let grace = humantime::format_duration(self.grace).to_string();
+                map.serialize_entry(guard.key(), &WithGrace { action, grace })?;
+            } else {
+                map.serialize_entry(guard.key(), action)?;
+            }
+        }
+        map.end()
+    }
+}
+
+/// The bits of `skb->mark` that action `mark` sets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Mark {
+    /// The bits' values.
+    pub value: u32,
+    /// Which bits; the others stay as they are.
+    pub mask: u32,
+}
+
+impl Default for Mark {
+    fn default() -> Self {
+        Self { value: 0x19, mask: 0xff }
+    }
+}
+
+/// A whole policy.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Document {
+    /// What it started from.
+    #[serde(serialize_with = "profile_name")]
+    pub profile: Profile,
+    /// TCP ports of SMTP servers, in ascending order.
+    pub ports: Vec<u16>,
+    /// Whether actions are carried out.
+    pub mode: Mode,
+    /// Whether events carry envelope addresses.
+    pub capture_envelope: bool,
+    /// What is done with commands.
+    pub commands: Commands,
+    /// What is done at each guard.
+    pub guards: Guards,
+    /// What action `mark` sets.
+    pub mark: Mark,
+}
+
+fn profile_name<S: Serializer>(profile: &Profile, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(profile.name())
+}
+
+impl Document {
+    /// Whether mode, commands or guards differ from those of its profile.
+    pub fn differs_from_profile(&self) -> bool {
+        let plain = self.profile.document();
+        self.mode != plain.mode || self.commands != plain.commands || self.guards != plain.guards
+    }
+}

@@ -1,0 +1,49 @@
+//! The effective policy as a policy file.
+
+use std::fmt::Write as _;
+
+use smtp_filter_common::reason::Reason;
+
+use super::{document::Document, rules::GUARDS};
+
+/// The policy as a file that `policy load` takes and that gives the same policy.
+pub fn to_toml(document: &Document) -> String {
+    let Document { profile, ports, mode, capture_envelope, commands, guards, mark } = document;
+    let mut out = String::new();
+    let mut line = |text: std::fmt::Arguments<'_>| {
+        // Writing to a String cannot fail.
+        let _ = writeln!(out, "{text}");
+    };
+    line(format_args!("profile = \"{}\"", profile.name()));
+    line(format_args!("ports = {ports:?}"));
+    line(format_args!("mode = \"{}\"", mode.name()));
+    line(format_args!("capture_envelope = {capture_envelope}"));
+    line(format_args!("\n[commands]"));
+    line(format_args!("other = \"{}\"", commands.other.name()));
+    for (verb, action) in &commands.named {
+        line(format_args!("{} = \"{}\"", key(verb.as_str()), action.name()));
+    }
+    line(format_args!("\n[guards]"));
+    for guard in GUARDS {
+        let action = guards.action(guard).name();
+        if guard.reason == Reason::UnknownConnection {
+            let grace = humantime::format_duration(guards.grace);
+            line(format_args!("{} = {{ action = \"{action}\", grace = \"{grace}\" }}", guard.key()));
+        } else {
+            line(format_args!("{} = \"{action}\"", guard.key()));
+        }
+    }
+    line(format_args!("\n[mark]"));
+    line(format_args!("value = {:#x}", mark.value));
+    line(format_args!("mask = {:#x}", mark.mask));
+    out
+}
+
+/// A key, bare where TOML allows it.
+fn key(name: &str) -> String {
+    if name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_') {
+        name.to_owned()
+    } else {
+        format!("\"{}\"", name.replace('\\', "\\\\").replace('"', "\\\""))
+    }
+}

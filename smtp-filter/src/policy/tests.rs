@@ -1,0 +1,395 @@
+//! What is refused, with which words, at which place; and what a policy is after it.
+
+use std::time::Duration;
+
+use proptest::prelude::*;
+use smtp_filter_common::{action::Action, reason::Reason};
+
+use super::*;
+
+fn refused(text: &str) -> String {
+    parse("p.toml", text).unwrap_err().to_string()
+}
+
+fn document(text: &str) -> Document {
+    parse("p.toml", text).unwrap()
+}
+
+fn of(document: &Document, verb: &str) -> Option<Action> {
+    document.commands.named.get(&VerbName::new(verb).unwrap()).copied()
+}
+
+fn guard(document: &Document, key: &str) -> Action {
+    document.guards.action(Guard::find(key).unwrap())
+}
+
+#[test]
+fn each_fault_is_refused_with_its_place_and_what_was_expected() {
+    let verbs_65: String = (0..65).map(|i| format!("V{i} = \"log\"\n")).collect();
+    let cases: &[(&str, &str)] = &[
+        (
+            "porst = [25]",
+            "1:1: unknown key `porst`; expected profile, ports, mode, capture_envelope, [commands], [guards] or [mark]",
+        ),
+        ("a\u{fc} = 1", "1:2: not TOML: "),
+        ("mode = ", "1:"),
+        ("mode = \"monitor\"\nmode = \"enforce\"", "2:1: not TOML: duplicate key"),
+        ("\n  mode = 1", "2:10: mode: expected \"monitor\" or \"enforce\", found a number"),
+        ("mode = \"off\"", "1:8: mode: there is no mode `off`; expected monitor or enforce"),
+        ("profile = 1.5", "1:11: profile: expected a profile's name, found a number with a fraction"),
+        (
+            "profile = \"strict\"",
+            "1:11: profile: there is no profile `strict`; expected monitor, mark-esmtp or drop-esmtp",
+        ),
+        (
+            "profile = \"helo-only\"",
+            "1:11: profile: this version does not have the profile `helo-only`; expected monitor, mark-esmtp or drop-esmtp",
+        ),
+        ("capture_envelope = \"yes\"", "1:20: capture_envelope: expected true or false, found a string"),
+        ("ports = 25", "1:9: ports: expected a list of TCP ports such as [25], found a number"),
+        ("ports = []", "1:9: ports: expected 1 to 1024 TCP ports, found 0"),
+        ("ports = [25, 0]", "1:14: ports: 0 is no TCP port; expected 1 to 65535"),
+        ("ports = [25,\n  65536]", "2:3: ports: 65536 is no TCP port; expected 1 to 65535"),
+        ("ports = [-25]", "1:10: ports: -25 is no TCP port; expected 1 to 65535"),
+        ("ports = [\"smtp\"]", "1:10: ports: expected a TCP port, 1 to 65535, found a string"),
+        (
+            "ports = [25, 465]",
+            "1:14: ports: 465 is TLS from the first byte and has no commands to read; expected ports of plain SMTP such as 25 or 587",
+        ),
+        ("ports = [25, 587, 25]", "1:19: ports: 25 stands there twice; expected each port once"),
+        ("ports = [99999999999999999999]", "1:10: 99999999999999999999 is too large a number"),
+        ("commands = \"drop\"", "1:12: commands: expected a table of verbs and actions, found a string"),
+        (
+            "[commands]\nEHLO = true",
+            "2:8: commands.EHLO: expected an action (pass, log, mark, drop or reset), found true or false",
+        ),
+        (
+            "[commands]\nEHLO = \"deny\"",
+            "2:8: commands.EHLO: there is no action `deny`; expected pass, log, mark, drop or reset",
+        ),
+        (
+            "[commands]\nVRFY = \"mask\"",
+            "2:8: commands.VRFY: this version does not have the action `mask`; expected pass, log, mark, drop or reset",
+        ),
+        (
+            "[commands]\nEHLO = \"downgrade\"",
+            "2:8: commands.EHLO: this version does not have the action `downgrade`; expected pass, log, mark, drop or reset",
+        ),
+        (
+            "[commands]\nEHLO = \"drop\"\nehlo = \"pass\"",
+            "3:1: commands.ehlo: named twice, for case does not count; expected each verb once",
+        ),
+        (
+            "[commands]\nother = \"drop\"\nOTHER = \"pass\"",
+            "3:1: commands.OTHER: named twice, for case does not count; expected each verb once",
+        ),
+        (
+            "[commands]\n\"MAIL FROM\" = \"drop\"",
+            "2:1: commands: `MAIL FROM` is no verb; expected a word of 1 to 16 characters",
+        ),
+        ("[commands]\n\"\" = \"drop\"", "2:1: commands: `` is no verb; expected a word of 1 to 16 characters"),
+        (
+            "[commands]\nABCDEFGHIJKLMNOPQ = \"drop\"",
+            "2:1: commands: `ABCDEFGHIJKLMNOPQ` is no verb; expected a word of 1 to 16 characters",
+        ),
+        (
+            "[guards]\nsmuggling = \"reset\"",
+            "2:1: this version does not have the guard `smuggling`; expected unknown_connection, fragment, unreadable, syn_data, urgent, sync, starttls_injection, bdat_refused, changed_repeat or late_end_of_data",
+        ),
+        (
+            "[guards]\nsink = \"reset\"",
+            "2:1: unknown guard `sink`; expected unknown_connection, fragment, unreadable, syn_data, urgent, sync, starttls_injection, bdat_refused, changed_repeat or late_end_of_data",
+        ),
+        ("[guards]\nsync = \"log\"", "2:8: guards.sync: `log` is not legal here; expected drop or reset"),
+        ("[guards]\nsyn_data = \"reset\"", "2:12: guards.syn_data: `reset` is not legal here; expected drop"),
+        (
+            "[guards]\nlate_end_of_data = \"drop\"",
+            "2:20: guards.late_end_of_data: `drop` is not legal here; expected reset",
+        ),
+        (
+            "[guards]\nfragment = \"mark\"",
+            "2:12: guards.fragment: `mark` is not legal here; expected pass, log or drop",
+        ),
+        (
+            "[guards]\nsync = { action = \"drop\" }",
+            "2:8: guards.sync: expected an action (drop or reset), found a table",
+        ),
+        (
+            "[guards]\nsync = \"drop\"\nSYNC = \"drop\"",
+            "3:1: guards.sync: named twice, for case does not count; expected each guard once",
+        ),
+        (
+            "[guards]\nunknown_connection = { grace = \"soon\" }",
+            "2:32: guards.unknown_connection.grace: `soon` is no time; expected one such as \"10m\"",
+        ),
+        (
+            "[guards]\nunknown_connection = { grace = 10 }",
+            "2:32: guards.unknown_connection.grace: expected a time such as \"10m\", found a number",
+        ),
+        (
+            "[guards]\nunknown_connection = { grace = \"8days\" }",
+            "2:32: guards.unknown_connection.grace: `8days` is too long; expected at most \"7days\"",
+        ),
+        (
+            "[guards]\nunknown_connection = { time = \"8days\" }",
+            "2:24: guards.unknown_connection: unknown key `time`; expected action or grace",
+        ),
+        (
+            "[guards]\nunknown_connection = { action = \"reset\" }",
+            "2:33: guards.unknown_connection.action: `reset` is not legal here; expected pass, log or drop",
+        ),
+        (
+            "[mark]\nvalue = 0x100",
+            "1:1: mark: value 0x100 has bits that mask 0xff leaves alone; expected a value within the mask",
+        ),
+        ("[mark]\nvalue = -1", "2:9: mark.value: -1 has no 32 bits; expected 0 to 0xffffffff"),
+        ("[mark]\nmask = 0\nvalue = 0", "1:1: mark: mask 0x0 would set nothing; expected at least one bit"),
+        ("[mark]\nbits = 1", "2:1: mark: unknown key `bits`; expected value or mask"),
+        ("mark = 3", "1:8: mark: expected a table with value and mask, found a number"),
+        ("[extensions]\nSTARTTLS = \"pass\"", "1:2: this version does not have [extensions]; expected profile, "),
+        ("[banner]\nshow = \"all\"", "1:2: this version does not have [banner]; expected profile, "),
+        ("[mask]\nfill = \"X\"", "1:2: this version does not have [mask]; expected profile, "),
+        ("[limits]\n", "1:2: this version does not have [limits]; expected profile, "),
+        ("[[scope]]\nname = \"a\"", "1:3: this version does not have [[scope]]; expected profile, "),
+        ("mode = 1979-05-27", "1:8: mode: expected \"monitor\" or \"enforce\", found a date"),
+    ];
+    for (text, expected) in cases {
+        let found = refused(text);
+        assert!(found.starts_with(&format!("p.toml:{expected}")), "{text:?}\n  {found}\n  {expected}");
+        assert!(!found.contains('\n'), "{found}");
+    }
+    let many = refused(&format!("[commands]\n{verbs_65}"));
+    assert_eq!(many, "p.toml:66:1: commands.V64: the verb after the 64th; expected at most 64");
+}
+
+#[test]
+fn bytes_that_are_not_utf_8_are_refused_at_their_place() {
+    let error = parse_bytes("p.toml", b"mode = \"monitor\"\n# M\xfcller\n").unwrap_err();
+    assert_eq!(error.to_string(), "p.toml:2:4: byte 0xfc is not UTF-8; expected a text file in UTF-8");
+}
+
+#[test]
+fn a_hostile_file_cannot_reach_the_terminal() {
+    for text in
+        ["\"a\\u001b[2Jb\" = 1", "[commands]\n\"\\u001b]0;x\" = \"drop\"", "mode = \"\\u001b[31m\"", "\u{1b}[2J = 1"]
+    {
+        let error = refused(text);
+        assert!(!error.chars().any(char::is_control), "{error:?}");
+    }
+}
+
+#[test]
+fn an_empty_file_is_the_default_profile() {
+    assert_eq!(document(""), Profile::Monitor.document());
+    assert_eq!(document("").mode, Mode::Monitor);
+    assert!(!document("").differs_from_profile());
+}
+
+#[test]
+fn what_a_file_says_overrides_its_profile_wherever_it_stands() {
+    let document = document("mode = \"monitor\"\nprofile = \"drop-esmtp\"\n[commands]\nehlo = \"mark\"\n");
+    assert_eq!((document.profile, document.mode), (Profile::DropEsmtp, Mode::Monitor));
+    assert_eq!((of(&document, "EHLO"), of(&document, "STARTTLS")), (Some(Action::Mark), Some(Action::Drop)));
+    assert!(document.differs_from_profile());
+}
+
+#[test]
+fn everything_of_rfc_821_passes_in_the_enforcing_profiles() {
+    for profile in [Profile::MarkEsmtp, Profile::DropEsmtp] {
+        let document = profile.document();
+        for verb in RFC_821 {
+            assert_eq!(of(&document, verb), Some(Action::Pass), "{verb}");
+        }
+        assert!(document.commands.other <= Action::Log);
+    }
+}
+
+#[test]
+fn defaults_of_the_guards() {
+    let document = Profile::Monitor.document();
+    let reset: Vec<_> =
+        GUARDS.iter().filter(|guard| document.guards.action(guard) == Action::Reset).map(Guard::key).collect();
+    assert_eq!(reset, ["starttls_injection", "bdat_refused", "late_end_of_data"]);
+    assert_eq!(document.guards.grace, Duration::from_secs(600));
+}
+
+#[test]
+fn unknown_connection_takes_a_plain_action_or_a_table() {
+    let plain = document("[guards]\nUnknown_Connection = \"log\"");
+    assert_eq!((guard(&plain, "unknown_connection"), plain.guards.grace), (Action::Log, Duration::from_secs(600)));
+    let table = document("[guards]\nunknown_connection = { grace = \"1h 30s\" }");
+    assert_eq!((guard(&table, "unknown_connection"), table.guards.grace), (Action::Drop, Duration::from_secs(3630)));
+    let dotted = document("[guards.unknown_connection]\naction = \"pass\"\ngrace = \"0s\"");
+    assert_eq!((guard(&dotted, "unknown_connection"), dotted.guards.grace), (Action::Pass, Duration::ZERO));
+}
+
+#[test]
+fn other_means_every_verb_that_the_file_does_not_name() {
+    let document = document("mode = \"enforce\"\n[commands]\nHELO = \"log\"\nother = \"drop\"\n");
+    assert_eq!((of(&document, "HELO"), of(&document, "EHLO")), (Some(Action::Log), None));
+    assert_eq!(document.commands.other, Action::Drop);
+}
+
+#[test]
+fn other_leaves_the_verbs_that_the_profile_singles_out() {
+    let document = document("profile = \"drop-esmtp\"\n[commands]\nother = \"reset\"\n");
+    assert_eq!((of(&document, "EHLO"), of(&document, "HELO")), (Some(Action::Drop), Some(Action::Pass)));
+}
+
+#[test]
+fn sixty_four_names_fit_beside_a_profile_that_only_counts() {
+    let verbs: String = (0..64).map(|i| format!("V{i} = \"log\"\n")).collect();
+    assert_eq!(document(&format!("[commands]\n{verbs}")).commands.named.len(), 64);
+    let error = refused(&format!("profile = \"drop-esmtp\"\n[commands]\n{verbs}"));
+    assert_eq!(
+        error,
+        "p.toml:2:1: commands: 94 verbs together with those that profile drop-esmtp names; expected at most 64"
+    );
+}
+
+#[test]
+fn set_takes_paths_of_the_file() {
+    let base = Profile::Monitor.document();
+    let after = set(
+        &base,
+        &[
+            "commands.ehlo=drop",
+            "guards.sync=reset",
+            "guards.unknown_connection.grace=5m",
+            "guards.unknown_connection.action=log",
+            "mode=enforce",
+            "ports=25,587",
+            "mark.value=0x7",
+            "capture_envelope=true",
+        ],
+    )
+    .unwrap();
+    assert_eq!((of(&after, "EHLO"), of(&after, "HELO")), (Some(Action::Drop), Some(Action::Log)));
+    assert_eq!(guard(&after, "sync"), Action::Reset);
+    assert_eq!((guard(&after, "unknown_connection"), after.guards.grace.as_secs()), (Action::Log, 300));
+    assert_eq!((after.mode, after.ports.as_slice()), (Mode::Enforce, [25, 587].as_slice()));
+    assert_eq!((after.mark.value, after.capture_envelope), (7, true));
+    assert_eq!(set(&base, &["ports=[2525]"]).unwrap().ports, [2525]);
+    assert_eq!(set(&base, &["mode=\"enforce\""]).unwrap().mode, Mode::Enforce);
+}
+
+#[test]
+fn set_of_a_profile_keeps_what_no_profile_speaks_of() {
+    let base = set(&Profile::Monitor.document(), &["ports=2525", "mark.value=1", "commands.helo=reset"]).unwrap();
+    let after = set(&base, &["commands.help=drop", "profile=drop-esmtp"]).unwrap();
+    assert_eq!((after.profile, after.mode), (Profile::DropEsmtp, Mode::Enforce));
+    assert_eq!((after.ports.as_slice(), after.mark.value), ([2525].as_slice(), 1));
+    assert_eq!((of(&after, "HELO"), of(&after, "HELP")), (Some(Action::Pass), Some(Action::Drop)));
+}
+
+#[test]
+fn set_of_other_leaves_what_the_same_command_names() {
+    let after = set(&Profile::Monitor.document(), &["commands.helo=log", "commands.other=drop"]).unwrap();
+    assert_eq!((of(&after, "HELO"), of(&after, "EHLO"), after.commands.other), (Some(Action::Log), None, Action::Drop));
+}
+
+#[test]
+fn set_refuses_with_the_argument() {
+    let base = Profile::Monitor.document();
+    let cases = [
+        ("commands.ehlo", "`commands.ehlo`: expected KEY=VALUE such as commands.ehlo=drop"),
+        ("=drop", "`=drop`: expected a key in front of the `=`"),
+        ("commands.=drop", "`commands.=drop`: expected a key in front of the `=`"),
+        (
+            "commands.ehlo=mask",
+            "`commands.ehlo=mask`: commands.ehlo: this version does not have the action `mask`; expected pass, log, mark, drop or reset",
+        ),
+        (
+            "extensions.starttls=mask",
+            "`extensions.starttls=mask`: this version does not have [extensions]; expected profile, ports, mode, capture_envelope, [commands], [guards] or [mark]",
+        ),
+        (
+            "ports=465",
+            "`ports=465`: ports: 465 is TLS from the first byte and has no commands to read; expected ports of plain SMTP such as 25 or 587",
+        ),
+        ("ports=smtp", "`ports=smtp`: ports: expected a list of TCP ports such as [25], found a string"),
+        ("mode.x=monitor", "`mode.x=monitor`: mode: expected \"monitor\" or \"enforce\", found a table"),
+        (
+            "profile=hardened",
+            "`profile=hardened`: profile: this version does not have the profile `hardened`; expected monitor, mark-esmtp or drop-esmtp",
+        ),
+    ];
+    for (argument, expected) in cases {
+        assert_eq!(set(&base, &[argument]).unwrap_err(), expected);
+    }
+}
+
+#[test]
+fn json_has_the_structure_of_the_file() {
+    let json = serde_json::to_value(document("[commands]\nEHLO = \"drop\"\nother = \"pass\"")).unwrap();
+    assert_eq!(json["profile"], "monitor");
+    assert_eq!(json["ports"], serde_json::json!([25]));
+    assert_eq!(json["mode"], "monitor");
+    assert_eq!(json["capture_envelope"], false);
+    assert_eq!(json["commands"], serde_json::json!({ "EHLO": "drop", "other": "pass" }));
+    assert_eq!(json["guards"]["unknown_connection"], serde_json::json!({ "action": "drop", "grace": "10m" }));
+    assert_eq!(json["guards"]["late_end_of_data"], "reset");
+    assert_eq!(json["mark"], serde_json::json!({ "value": 25, "mask": 255 }));
+}
+
+/// Any document that a file can give.
+fn documents() -> impl Strategy<Value = Document> {
+    let verbs = proptest::collection::vec(("[!-~]{1,16}", proptest::sample::select(COMMANDS)), 0..30);
+    let guards =
+        proptest::collection::vec((proptest::sample::select(GUARDS.iter().collect::<Vec<_>>()), any::<usize>()), 0..9);
+    (
+        proptest::sample::select(Profile::ALL.as_slice()),
+        proptest::collection::btree_set((1..=u16::MAX).prop_filter("TLS", |port| *port != 465), 1..20),
+        any::<bool>(),
+        any::<bool>(),
+        verbs,
+        proptest::sample::select(COMMANDS),
+        guards,
+        0..600_000_u64,
+        any::<u32>(),
+    )
+        .prop_map(|(profile, ports, enforce, capture_envelope, verbs, other, guards, grace, mark)| {
+            let mut document = profile.document();
+            document.ports = ports.into_iter().collect();
+            document.mode = if enforce { Mode::Enforce } else { Mode::Monitor };
+            document.capture_envelope = capture_envelope;
+            for (verb, action) in verbs {
+                if !verb.eq_ignore_ascii_case("other") {
+                    document.commands.named.insert(VerbName::new(&verb).unwrap(), action);
+                }
+            }
+            document.commands.other = other;
+            for (guard, at) in guards {
+                document.guards.set(guard, guard.legal[at % guard.legal.len()]);
+            }
+            document.guards.grace = Duration::from_secs(grace);
+            document.mark = Mark { value: mark, mask: mark | 1 };
+            document
+        })
+}
+
+proptest! {
+    #[test]
+    fn what_is_shown_can_be_loaded_again(document in documents()) {
+        let text = to_toml(&document);
+        prop_assert_eq!(parse("shown", &text).unwrap(), document, "{}", text);
+    }
+
+    #[test]
+    fn no_text_makes_the_reader_fall(text in "\\PC{0,60}", bytes in proptest::collection::vec(any::<u8>(), 0..60)) {
+        if let Err(error) = parse("p", &text) {
+            prop_assert!(!error.to_string().contains('\n'));
+        }
+        let _ = parse_bytes("p", &bytes);
+        let _ = set(&Profile::Monitor.document(), &[text]);
+    }
+}
+
+#[test]
+fn every_reason_of_a_guard_is_a_path_of_the_file() {
+    for guard in GUARDS {
+        let argument = format!("{}={}", guard.reason.name(), guard.default.name());
+        assert!(set(&Profile::Monitor.document(), &[argument]).is_ok(), "{:?}", guard.reason);
+    }
+    assert_eq!(Guard::find("SYNC").unwrap().reason, Reason::Sync);
+}
