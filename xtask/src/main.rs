@@ -2,6 +2,7 @@
 
 mod build;
 mod ci;
+mod demo;
 mod ebpf;
 mod process;
 mod setup;
@@ -15,7 +16,7 @@ use clap::{Parser, Subcommand};
 /// Everything around the code of smtp-filter: set-up, build, tests, demo.
 ///
 /// A first time: `cargo xtask setup` (installs what is missing; the only step that needs the network), then
-/// `cargo xtask build`, which leaves the program as target/release/smtp-filter.
+/// `cargo xtask demo` (shows the filter at work) or `cargo xtask build` (leaves it as target/release/smtp-filter).
 #[derive(Parser)]
 #[command(name = "cargo xtask", bin_name = "cargo xtask", max_term_width = 100)]
 struct Cli {
@@ -27,6 +28,7 @@ struct Cli {
 enum Verb {
     Setup(setup::Args),
     Build(build::Args),
+    Demo(demo::Args),
     Test(test::Args),
     Ci(ci::Args),
 }
@@ -45,6 +47,7 @@ fn run(verb: Verb) -> Result<()> {
     match verb {
         Verb::Setup(args) => setup::run(&args),
         Verb::Build(args) => build::run(&args),
+        Verb::Demo(args) => demo::run(&args),
         Verb::Test(args) => test::run(&args),
         Verb::Ci(args) => ci::run(&args),
     }
