@@ -1,3 +1,5 @@
 //! Loader and command line of smtp-filter.
 
+pub mod clock;
+pub mod events;
 pub mod policy;

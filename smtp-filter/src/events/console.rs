@@ -1,0 +1,211 @@
+//! The line for people: the facts of the JSON line, in words.
+
+use std::fmt;
+
+use anstyle::{AnsiColor, Style};
+
+use super::view::{EventView, LostView, WITHHELD};
+
+const DIM: Style = Style::new().dimmed();
+const WARN: Style = AnsiColor::Yellow.on_default();
+const CUT: Style = AnsiColor::Red.on_default();
+const BOLD: Style = Style::new().bold();
+
+fn action_style(action: &str) -> Style {
+    match action {
+        "drop" | "reset" => CUT,
+        "mark" => WARN,
+        _ => Style::new(),
+    }
+}
+
+/// The console's line of an event, without its end. Colours are for a stream that takes them away where none are
+/// wanted.
+pub struct Line<'a>(pub &'a EventView);
+
+impl fmt::Display for Line<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let EventView {
+            v: _,
+            ts,
+            iface,
+            kind,
+            client,
+            server,
+            direction,
+            verb,
+            arg,
+            action,
+            reason,
+            scope,
+            enforced,
+            was,
+            became,
+            connection,
+            cut,
+            client_ip: _,
+        } = self.0;
+        let arrow = if *direction == "client" { "->" } else { "<-" };
+        let style = action_style(action);
+        let would = if *enforced { "" } else { "would " };
+        write!(f, "{DIM}{ts}{DIM:#} {iface} {client} {arrow} {server} {DIM}#{connection}{DIM:#} {kind}")?;
+        write!(f, " {style}{would}{action}{style:#} by {reason}")?;
+        let extras = [
+            ("scope", scope.map(str::to_owned)),
+            ("was", was.clone()),
+            ("became", became.clone()),
+            ("cut", cut.clone()),
+        ];
+        for (name, value) in extras {
+            if let Some(value) = value {
+                write!(f, " {name} {value}")?;
+            }
+        }
+        // What the peer wrote stands last: nothing behind it can be made up by him.
+        if let Some(verb) = verb {
+            write!(f, ": {BOLD}{verb}{BOLD:#}")?;
+            match arg.as_deref() {
+                None => write!(f, " {WITHHELD}")?,
+                Some("") => {}
+                Some(arg) => write!(f, " {arg}")?,
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The console's line about lost events, without its end.
+pub struct LostLine<'a>(pub &'a LostView);
+
+impl fmt::Display for LostLine<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let LostView { v: _, ts, kind: _, lost } = self.0;
+        let events = if *lost == 1 { "event" } else { "events" };
+        write!(f, "{DIM}{ts}{DIM:#} {WARN}{lost} {events} lost{WARN:#}: they came faster than they could be shown")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use smtp_filter_common::{
+        event::{self, ARG_MORE, ARG_WITHHELD, Event},
+        word::Word,
+    };
+
+    use super::*;
+    use crate::{events::view::Fixed, policy::Names};
+
+    fn plain(line: impl fmt::Display) -> String {
+        anstream::adapter::strip_str(&line.to_string()).to_string()
+    }
+
+    prop_compose! {
+        fn events()(
+            verb in proptest::collection::vec(any::<u8>(), 1..=16),
+            arg in proptest::collection::vec(any::<u8>(), 0..=32),
+            cut in proptest::collection::vec(any::<u8>(), 0..=16),
+            numbers in any::<(u64, u32, [u8; 16], u16, u8, u8)>(),
+            arg_flags in 0..=ARG_MORE | ARG_WITHHELD,
+            kind in event::CONNECT..=event::CLOSE,
+        ) -> Event {
+            let (connection, ifindex, client, reason, direction, action) = numbers;
+            let mut event = Event {
+                connection, ifindex, client, reason, action, arg_flags, kind,
+                direction: direction & 1,
+                enforced: direction >> 7,
+                verb: Word::new(&verb).unwrap(),
+                verb_length: verb.len() as u8,
+                arg_length: arg.len() as u8,
+                cut_length: cut.len() as u8,
+                ..Event::EMPTY
+            };
+            event.arg[..arg.len()].copy_from_slice(&arg);
+            event.cut[..cut.len()].copy_from_slice(&cut);
+            event
+        }
+    }
+
+    /// Takes the console's line apart again.
+    fn facts(line: &str) -> Option<serde_json::Value> {
+        let (head, peer) = match line.split_once(": ") {
+            Some((head, peer)) => (head, Some(peer)),
+            None => (line, None),
+        };
+        let mut words = head.split(' ');
+        let mut word = || words.next();
+        let (ts, iface, client, arrow, server) = (word()?, word()?, word()?, word()?, word()?);
+        let (connection, kind) = (word()?.strip_prefix('#')?, word()?);
+        let first = word()?;
+        let (enforced, action) = if first == "would" { (false, word()?) } else { (true, first) };
+        let (_by, reason) = (word()?, word()?);
+        let cut = match word() {
+            Some("cut") => Some(word()?),
+            _ => None,
+        };
+        let (verb, arg) = match peer.map(|peer| peer.split_once(' ').unwrap_or((peer, ""))) {
+            None => (None, None),
+            Some((verb, WITHHELD)) => (Some(verb), None),
+            Some((verb, arg)) => (Some(verb), Some(arg)),
+        };
+        let mut json = serde_json::json!({
+            "v": 1, "ts": ts, "iface": iface, "kind": kind, "client": client, "server": server,
+            "direction": if arrow == "->" { "client" } else { "server" }, "verb": verb, "arg": arg,
+            "action": action, "reason": reason, "scope": null, "enforced": enforced, "was": null, "became": null,
+            "connection": connection,
+        });
+        if let Some(cut) = cut {
+            json["cut"] = cut.into();
+        }
+        Some(json)
+    }
+
+    proptest! {
+        #[test]
+        fn console_and_json_say_the_same(event in events()) {
+            let mut event = event;
+            // A verb has no space in it; the datapath ends it there.
+            if event.verb.bytes().contains(&b' ') {
+                event.verb = Word::of("EHLO");
+                event.verb_length = 4;
+            }
+            let view = EventView::new(&event, &mut Fixed(Names::default()));
+            let line = plain(Line(&view));
+            prop_assert!(line.bytes().all(|byte| (b' '..=b'~').contains(&byte)), "{line:?}");
+            prop_assert_eq!(facts(&line), Some(serde_json::to_value(&view).unwrap()), "{}", line);
+        }
+    }
+
+    #[test]
+    fn a_line_reads_well() {
+        let mut event = Event {
+            time: 1,
+            connection: 0x5f3a,
+            verb: Word::of("EHLO"),
+            verb_length: 4,
+            client: std::net::Ipv4Addr::new(192, 0, 2, 1).to_ipv6_mapped().octets(),
+            server: std::net::Ipv4Addr::new(192, 0, 2, 2).to_ipv6_mapped().octets(),
+            client_port: 41234_u16.to_be_bytes(),
+            server_port: 25_u16.to_be_bytes(),
+            reason: 64,
+            kind: event::COMMAND,
+            action: 5,
+            arg_length: 1,
+            ..Event::EMPTY
+        };
+        event.arg[0] = b'x';
+        let view = EventView::new(&event, &mut Fixed(Names::default()));
+        assert_eq!(
+            plain(Line(&view)),
+            "1970-01-01T00:00:00.000000001Z eth0 192.0.2.1:41234 -> 192.0.2.2:25 #0000000000005f3a command \
+             would drop by commands.other: EHLO x"
+        );
+    }
+
+    #[test]
+    fn lost_events_are_said_in_words_and_in_json() {
+        let lost = LostView { v: 1, ts: "T".into(), kind: "lost", lost: 3 };
+        assert_eq!(plain(LostLine(&lost)), "T 3 events lost: they came faster than they could be shown");
+        assert_eq!(super::super::json::line(&lost), "{\"v\":1,\"ts\":\"T\",\"kind\":\"lost\",\"lost\":3}");
+    }
+}

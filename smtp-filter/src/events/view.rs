@@ -1,0 +1,279 @@
+//! An event with everything that is said of it. Console and JSON line are both made from this and from nothing else.
+
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+
+use serde::Serialize;
+use smtp_filter_common::{
+    action::Action,
+    event::{self, ARG_MORE, ARG_WITHHELD, Event},
+    limits::WORD,
+};
+
+use super::escape::{escape, hex};
+use crate::clock::WallClock;
+
+/// Stands behind an argument that was longer than what is kept. No argument ends so, for a `\` in it is doubled.
+pub const MORE: &str = "\\...";
+/// What the console shows where an argument is withheld; no argument reads so.
+pub const WITHHELD: &str = "\\(withheld)";
+
+/// Where the words come from that an event has only numbers for.
+pub trait Lookup {
+    /// The policy key of a reason.
+    fn reason(&mut self, number: u16) -> String;
+    /// The name of an interface.
+    fn interface(&mut self, index: u32) -> String;
+    /// The clock on the wall.
+    fn clock(&self) -> WallClock;
+}
+
+/// One event, in words. The fields stand in the order of the JSON line.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct EventView {
+    /// Version of this structure.
+    pub v: u32,
+    /// When, in UTC.
+    pub ts: String,
+    /// Interface.
+    pub iface: String,
+    /// `connect`, `command`, `guard` or `close`.
+    pub kind: &'static str,
+    /// Client's address and port.
+    pub client: String,
+    /// Server's address and port.
+    pub server: String,
+    /// Who sent the segment: `client` or `server`.
+    pub direction: &'static str,
+    /// A command's verb, escaped; what is longer than 16 characters is told by its length.
+    pub verb: Option<String>,
+    /// A command's argument, escaped and cut; `None` also where it is withheld.
+    pub arg: Option<String>,
+    /// What was done.
+    pub action: &'static str,
+    /// The policy key that decided.
+    pub reason: String,
+    /// The scope: none in this version.
+    pub scope: Option<&'static str>,
+    /// `false`: mode monitor, it was not done.
+    pub enforced: bool,
+    /// Bytes before a rewrite: none in this version.
+    pub was: Option<String>,
+    /// Bytes after a rewrite: none in this version.
+    pub became: Option<String>,
+    /// The connection's number.
+    pub connection: String,
+    /// First bytes of what was cut, in hexadecimal.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cut: Option<String>,
+    /// Client's address, for filters.
+    #[serde(skip)]
+    pub client_ip: IpAddr,
+}
+
+impl EventView {
+    /// Puts an event into words.
+    pub fn new(event: &Event, lookup: &mut impl Lookup) -> Self {
+        let client = address(event.client, event.client_port);
+        let action = Action::from_u8(event.action);
+        let is_command = event.kind == event::COMMAND;
+        let cut = &event.cut[..usize::from(event.cut_length).min(event.cut.len())];
+        Self {
+            v: 1,
+            ts: lookup.clock().rfc3339(event.time),
+            iface: lookup.interface(event.ifindex),
+            kind: kind(event.kind),
+            client: client.to_string(),
+            server: address(event.server, event.server_port).to_string(),
+            direction: if event.direction == event::CLIENT { "client" } else { "server" },
+            verb: is_command.then(|| verb(event)),
+            arg: if is_command { arg(event) } else { None },
+            action: action.name(),
+            reason: lookup.reason(event.reason),
+            scope: None,
+            enforced: event.enforced != 0 || action <= Action::Log,
+            was: None,
+            became: None,
+            connection: format!("{:016x}", event.connection),
+            cut: (!cut.is_empty()).then(|| hex(cut)),
+            client_ip: client.ip(),
+        }
+    }
+}
+
+/// Events that found no room.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct LostView {
+    /// Version of this structure.
+    pub v: u32,
+    /// When it was noticed, in UTC.
+    pub ts: String,
+    /// `lost`.
+    pub kind: &'static str,
+    /// How many since the last time it was said.
+    pub lost: u64,
+}
+
+impl LostView {
+    /// So many events were lost by now.
+    pub fn new(lost: u64, clock: WallClock) -> Self {
+        Self { v: 1, ts: clock.rfc3339(crate::clock::since_boot()), kind: "lost", lost }
+    }
+}
+
+const fn kind(number: u8) -> &'static str {
+    match number {
+        event::CONNECT => "connect",
+        event::COMMAND => "command",
+        event::GUARD => "guard",
+        event::CLOSE => "close",
+        _ => "unknown",
+    }
+}
+
+/// IPv4 where the address is a mapped one.
+fn address(address: [u8; 16], port: [u8; 2]) -> SocketAddr {
+    SocketAddr::new(Ipv6Addr::from(address).to_canonical(), u16::from_be_bytes(port))
+}
+
+fn verb(event: &Event) -> String {
+    let length = usize::from(event.verb_length);
+    match length {
+        0..=WORD => escape(&event.verb.bytes()[WORD - length..]),
+        // The length is counted up to 255. No verb reads like this, for a verb has no space in it.
+        255 => "(255 or more characters)".to_owned(),
+        _ => format!("({length} characters)"),
+    }
+}
+
+fn arg(event: &Event) -> Option<String> {
+    if event.arg_flags & ARG_WITHHELD != 0 {
+        return None;
+    }
+    let mut arg = escape(&event.arg[..usize::from(event.arg_length).min(event.arg.len())]);
+    if event.arg_flags & ARG_MORE != 0 {
+        arg.push_str(MORE);
+    }
+    Some(arg)
+}
+
+/// What a lookup without a kernel needs: for tests.
+#[cfg(test)]
+pub(super) struct Fixed(pub crate::policy::Names);
+
+#[cfg(test)]
+impl Lookup for Fixed {
+    fn reason(&mut self, number: u16) -> String {
+        self.0.reason(number)
+    }
+
+    fn interface(&mut self, index: u32) -> String {
+        format!("eth{index}")
+    }
+
+    fn clock(&self) -> WallClock {
+        WallClock::booted(std::time::SystemTime::UNIX_EPOCH)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use smtp_filter_common::{reason::FIRST_NAME, word::Word};
+
+    use super::*;
+    use crate::policy::{Names, VerbName};
+
+    fn command(verb: &str, arg: &[u8]) -> Event {
+        let mut event = Event {
+            time: 1_123_456_789,
+            connection: 0x5f3a,
+            verb: Word::new(verb.as_bytes()).unwrap_or_default(),
+            verb_length: verb.len() as u8,
+            ifindex: 0,
+            client: std::net::Ipv4Addr::new(192, 0, 2, 1).to_ipv6_mapped().octets(),
+            server: std::net::Ipv4Addr::new(192, 0, 2, 2).to_ipv6_mapped().octets(),
+            client_port: 41234_u16.to_be_bytes(),
+            server_port: 25_u16.to_be_bytes(),
+            reason: FIRST_NAME + 1,
+            kind: event::COMMAND,
+            action: Action::Drop as u8,
+            enforced: 1,
+            ..Event::EMPTY
+        };
+        event.arg[..arg.len()].copy_from_slice(arg);
+        event.arg_length = arg.len() as u8;
+        event
+    }
+
+    fn view(event: &Event) -> EventView {
+        let mut names = Names::default();
+        names.place(&VerbName::new("EHLO").unwrap()).unwrap();
+        EventView::new(event, &mut Fixed(names))
+    }
+
+    #[test]
+    fn the_json_line_is_the_documented_one() {
+        let json = serde_json::to_string(&view(&command("EHLO", b"client.example"))).unwrap();
+        assert_eq!(
+            json,
+            "{\"v\":1,\"ts\":\"1970-01-01T00:00:01.123456789Z\",\"iface\":\"eth0\",\"kind\":\"command\",\
+             \"client\":\"192.0.2.1:41234\",\"server\":\"192.0.2.2:25\",\"direction\":\"client\",\
+             \"verb\":\"EHLO\",\"arg\":\"client.example\",\"action\":\"drop\",\"reason\":\"commands.ehlo\",\
+             \"scope\":null,\"enforced\":true,\"was\":null,\"became\":null,\"connection\":\"0000000000005f3a\"}"
+        );
+    }
+
+    #[test]
+    fn ipv6_stands_in_brackets() {
+        let mut event = command("EHLO", b"");
+        event.client = "2001:db8::1".parse::<Ipv6Addr>().unwrap().octets();
+        assert_eq!(view(&event).client, "[2001:db8::1]:41234");
+    }
+
+    #[test]
+    fn a_long_verb_is_told_by_its_length() {
+        let mut event = command("", b"");
+        for (length, shown) in [(0, ""), (17, "(17 characters)"), (255, "(255 or more characters)")] {
+            event.verb_length = length;
+            assert_eq!(view(&event).verb.as_deref(), Some(shown));
+        }
+    }
+
+    #[test]
+    fn arguments_are_escaped_cut_and_withheld() {
+        let mut event = command("MAIL", b"FROM:<\x1b[2J>\\...");
+        assert_eq!(view(&event).arg.as_deref(), Some("FROM:<\\x1b[2J>\\\\..."));
+        event.arg_flags = ARG_MORE;
+        assert_eq!(view(&event).arg.as_deref(), Some("FROM:<\\x1b[2J>\\\\...\\..."));
+        event.arg_flags = ARG_WITHHELD;
+        assert_eq!(view(&event).arg, None);
+        assert_eq!(view(&command("NOOP", b"")).arg.as_deref(), Some(""));
+    }
+
+    #[test]
+    fn only_a_command_has_a_verb_and_only_a_cut_has_bytes() {
+        let mut event = command("EHLO", b"x");
+        event.kind = event::GUARD;
+        event.cut[..3].copy_from_slice(b"RS\xff");
+        event.cut_length = 3;
+        let shown = view(&event);
+        assert_eq!((shown.kind, shown.verb, shown.arg, shown.cut.as_deref()), ("guard", None, None, Some("5253ff")));
+    }
+
+    #[test]
+    fn pass_and_log_are_always_carried_out() {
+        let mut event = command("EHLO", b"");
+        event.enforced = 0;
+        for action in Action::ALL {
+            event.action = action as u8;
+            assert_eq!(view(&event).enforced, action <= Action::Log, "{action:?}");
+        }
+    }
+
+    #[test]
+    fn lengths_that_lie_do_not_matter() {
+        let mut event = command("EHLO", b"");
+        (event.arg_length, event.cut_length) = (255, 255);
+        let shown = view(&event);
+        assert!(shown.arg.is_some() && shown.cut.is_some());
+    }
+}
