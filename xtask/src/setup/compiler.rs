@@ -98,10 +98,12 @@ fn nightly(name: &str) -> Result<Found> {
         bail!("rustup is not installed");
     }
     let which = |tool: &str| -> Result<PathBuf> {
-        let path =
-            output(Command::new("rustup").args(["which", "--toolchain", name, tool]).env("RUSTUP_AUTO_INSTALL", "0"))
-                .with_context(|| format!("the toolchain {name} is not installed"))?;
-        Ok(PathBuf::from(path.trim()))
+        let mut which = Command::new("rustup");
+        which.args(["which", "--toolchain", name, tool]).env("RUSTUP_AUTO_INSTALL", "0");
+        match output(&mut which) {
+            Ok(path) => Ok(PathBuf::from(path.trim())),
+            Err(_) => bail!("it is not installed"),
+        }
     };
     let rustc = which("rustc")?;
     let sysroot = output(Command::new(&rustc).args(["--print", "sysroot"]))?;
