@@ -8,8 +8,7 @@ use core::sync::atomic::{AtomicU32, AtomicU64};
 
 use crate::{
     event::CLIENT,
-    flow::NO_SCALE,
-    limits::{ARG, CLIENT_WINDOW, EARLY, MARKS, PENDING, REGIONS, SERVER_WINDOW},
+    limits::{ARG_ROOM, CLIENT_WINDOW, EARLY, MARKS, PENDING, REGIONS, SERVER_WINDOW},
     word::Word,
 };
 
@@ -28,7 +27,7 @@ pub const UNCERTAIN: u32 = 32;
 /// `Shared::flags`: an event of the place in `cut_at` went out.
 pub const CUT_REPORTED: u32 = 64;
 
-/// What is touched without the lock. 64 bytes.
+/// What is touched without the lock. 72 bytes.
 #[repr(C)]
 #[derive(Debug, Default)]
 pub struct Shared {
@@ -52,6 +51,11 @@ pub struct Shared {
     pub cut_at: AtomicU32,
     /// Generation of the policy of that report: after a change the same place is reported anew.
     pub cut_generation: AtomicU32,
+    /// Where the client's segments come from (interface index times 2, plus 1 at egress): a segment that says it is the
+    /// server's and comes from there is forged. 0: both sides come the same way, so that nothing can be said.
+    pub client_side: AtomicU32,
+    /// Shifts of the windows that the client (bits 0 to 7) and the server (bits 8 to 15) announce.
+    pub shifts: AtomicU32,
 }
 
 /// One direction's place in the stream. 32 bytes.
@@ -62,8 +66,8 @@ pub struct Half {
     pub next: u32,
     /// Sequence number of the SYN.
     pub isn: u32,
-    /// First sequence number of the windowed bytes that are kept.
-    pub window_from: u32,
+    /// Zero.
+    pub spare: u32,
     /// Sequence number of the FIN, once `fin` is set.
     pub fin_at: u32,
     /// Bytes of payload forwarded, repeats not counted.
@@ -72,12 +76,10 @@ pub struct Half {
     pub fin: u8,
     /// 1: a RST was forwarded since the last payload.
     pub rst: u8,
-    /// Window scale that this side announced for its own window, or [`NO_SCALE`].
-    pub scale: u8,
     /// 1: the windowed bytes are in the shared pool.
     pub wide: u8,
     /// Zero.
-    pub reserved: [u8; 4],
+    pub reserved: [u8; 5],
 }
 
 /// A line as far as it was read, of either direction. 32 bytes.
@@ -134,13 +136,13 @@ pub struct Session {
     pub chunking: u8,
     /// Why the session ends: 1 QUIT, 2 the server's 421, 3 reset by the filter.
     pub end: u8,
-    /// 1: the chunk in hand is the last of its mail.
-    pub last_chunk: u8,
+    /// 1: the reply to EHLO that is being read offers CHUNKING.
+    pub offers: u8,
     /// Zero.
     pub reserved: [u8; 14],
 }
 
-/// Early ranges, remembered places and changes of kind in the client's stream. 200 bytes.
+/// Early ranges, remembered places and changes of kind in the client's stream. 220 bytes.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Memory {
@@ -156,7 +158,7 @@ pub struct Memory {
     pub mark_state: [u8; MARKS],
     /// Marks in use.
     pub marks: u8,
-    /// Place of the next mark.
+    /// Place of the next mark, where none is free.
     pub mark_next: u8,
     /// Regions in use.
     pub regions: u8,
@@ -172,7 +174,7 @@ pub struct Memory {
     pub masked: [u32; 4],
 }
 
-/// Everything under the lock but the windows. 464 bytes.
+/// Everything under the lock but the windows. 504 bytes.
 #[repr(C, align(8))]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct State {
@@ -185,7 +187,58 @@ pub struct State {
     /// The client's stream behind `next`.
     pub memory: Memory,
     /// The argument of the client's line.
-    pub arg: [u8; ARG],
+    pub arg: [u8; ARG_ROOM],
+}
+
+impl State {
+    /// An empty one.
+    pub const EMPTY: Self = Self {
+        half: [Half { next: 0, isn: 0, spare: 0, fin_at: 0, bytes: 0, fin: 0, rst: 0, wide: 0, reserved: [0; 5] }; 2],
+        line: [Line {
+            word: Word { high: 0, low: 0 },
+            head: 0,
+            length: 0,
+            start: 0,
+            state: 0,
+            word_length: 0,
+            arg_length: 0,
+            arg_more: 0,
+        }; 2],
+        session: Session {
+            since: 0,
+            chunk: 0,
+            pending: [0; PENDING],
+            commands: 0,
+            recipients: 0,
+            messages: 0,
+            reply: 0,
+            runs: 0,
+            mode: 0,
+            hold: 0,
+            greeted: 0,
+            hello: 0,
+            chunking: 0,
+            end: 0,
+            offers: 0,
+            reserved: [0; 14],
+        },
+        memory: Memory {
+            early_start: [0; EARLY],
+            early_end: [0; EARLY],
+            early_state: [0; EARLY],
+            mark_at: [0; MARKS],
+            mark_state: [0; MARKS],
+            marks: 0,
+            mark_next: 0,
+            regions: 0,
+            text: 0,
+            region_at: [0; REGIONS],
+            region_kind: [0; REGIONS],
+            end_of_data: [0; 2],
+            masked: [0; 4],
+        },
+        arg: [0; ARG_ROOM],
+    };
 }
 
 /// What the holder of the lock owns.
@@ -211,12 +264,12 @@ pub struct Connection {
 }
 
 const _: () = {
-    assert!(size_of::<Shared>() == 64);
+    assert!(size_of::<Shared>() == 72);
     assert!(size_of::<Half>() == 32);
     assert!(size_of::<Line>() == 32);
     assert!(size_of::<Session>() == 88);
-    assert!(size_of::<Memory>() == 200);
-    assert!(size_of::<State>() == 464);
+    assert!(size_of::<Memory>() == 220);
+    assert!(size_of::<State>() == 504);
     assert!(size_of::<Connection>() <= 1024);
-    assert!(CLIENT == 0 && NO_SCALE > 14);
+    assert!(CLIENT == 0);
 };

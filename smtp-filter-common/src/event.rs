@@ -1,7 +1,7 @@
 //! An event as it goes through the ring buffers.
 
 use crate::{
-    limits::{ARG, CUT, WORD},
+    limits::{ARG_ROOM, CUT, WORD},
     word::Word,
 };
 
@@ -57,18 +57,20 @@ pub struct Event {
     pub arg_length: u8,
     /// 1: the argument was longer than what stands in `arg`; 2: it is withheld.
     pub arg_flags: u8,
-    /// Length of what stands in `cut`.
+    /// Length of what stands in `cut`; [`CUT_MORE`] where there was more.
     pub cut_length: u8,
     /// Zero.
     pub reserved: [u8; 6],
     /// First bytes of a command's argument, as they came.
-    pub arg: [u8; ARG],
+    pub arg: [u8; ARG_ROOM],
     /// First bytes of what was cut, as they came.
     pub cut: [u8; CUT],
 }
 
 /// `arg_flags`: there was more.
 pub const ARG_MORE: u8 = 1;
+/// `cut_length`: there was more (a bit beside the length).
+pub const CUT_MORE: u8 = 0x80;
 /// `arg_flags`: withheld (AUTH; envelope addresses unless the policy says otherwise).
 pub const ARG_WITHHELD: u8 = 2;
 
@@ -96,9 +98,9 @@ impl Event {
         arg_flags: 0,
         cut_length: 0,
         reserved: [0; 6],
-        arg: [0; ARG],
+        arg: [0; ARG_ROOM],
         cut: [0; CUT],
     };
 }
 
-const _: () = assert!(WORD == 16 && Event::SIZE % 8 == 0 && Event::SIZE <= 256);
+const _: () = assert!(WORD == 16 && Event::SIZE.is_multiple_of(8) && Event::SIZE <= 256);

@@ -1,7 +1,7 @@
 //! Which connection a segment belongs to: the key, and what is known of a connection before it is live.
 
 /// A connection. Addresses as on the wire, IPv4 as ::ffff:a.b.c.d; ports big-endian. No padding: it is hashed whole.
-#[repr(C)]
+#[repr(C, align(4))]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Key {
     /// Who sent the SYN.
@@ -45,16 +45,41 @@ pub struct HalfOpen {
     /// The server's window scale, or [`NO_SCALE`].
     pub server_scale: u8,
     /// Zero.
-    pub reserved: [u8; 5],
+    pub reserved: u8,
+    /// Where the client's SYN came from: interface index times 2, plus 1 at egress.
+    pub client_side: u32,
+    /// Where the server's SYN-ACK came from first.
+    pub server_side: u32,
+    /// Zero.
+    pub spare: u32,
 }
 
 impl HalfOpen {
+    /// None yet.
+    pub const EMPTY: Self = Self {
+        since: 0,
+        client_isn: 0,
+        candidate_isn: 0,
+        server_isn: 0,
+        server_window: 0,
+        confirmed: 0,
+        has_candidate: 0,
+        client_scale: NO_SCALE,
+        candidate_scale: NO_SCALE,
+        server_scale: NO_SCALE,
+        reserved: 0,
+        client_side: 0,
+        server_side: 0,
+        spare: 0,
+    };
+
     /// Takes note of a client's SYN.
     #[inline(always)]
-    pub fn syn(&mut self, isn: u32, scale: u8, now: u64) {
+    pub fn syn(&mut self, isn: u32, scale: u8, side: u32, now: u64) {
         if self.since == 0 {
             self.client_isn = isn;
             self.client_scale = scale;
+            self.client_side = side;
         } else if isn != self.client_isn {
             self.candidate_isn = isn;
             self.candidate_scale = scale;
@@ -65,13 +90,18 @@ impl HalfOpen {
 
     /// Takes note of the server's SYN-ACK; `false` where it answers no SYN that was seen.
     #[inline(always)]
-    pub fn syn_ack(&mut self, isn: u32, acknowledged: u32, window: u16, scale: u8) -> bool {
+    pub fn syn_ack(&mut self, isn: u32, acknowledged: u32, window: u16, scale: u8, side: u32) -> bool {
         if acknowledged == self.client_isn.wrapping_add(1) {
         } else if self.has_candidate == 1 && acknowledged == self.candidate_isn.wrapping_add(1) {
             self.client_isn = self.candidate_isn;
             self.client_scale = self.candidate_scale;
         } else {
             return false;
+        }
+        // Only the server knows its sequence number beforehand: the first SYN-ACK with it tells where it sits, and a copy
+        // that the client sends itself moves nothing.
+        if self.confirmed == 0 || isn != self.server_isn {
+            self.server_side = side;
         }
         self.server_isn = isn;
         self.server_window = window;

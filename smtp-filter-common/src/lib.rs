@@ -10,11 +10,18 @@ extern crate std;
 
 pub mod abi;
 pub mod action;
+pub mod datapath;
 pub mod entry;
 pub mod event;
 pub mod flow;
+pub mod host;
 pub mod limits;
 pub mod policy;
 pub mod reason;
+pub mod report;
 pub mod smtp;
+pub mod tcp;
+pub mod verdict;
+pub mod wire;
 pub mod word;
+pub mod work;

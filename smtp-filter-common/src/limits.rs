@@ -4,7 +4,9 @@
 pub const WORD: usize = 16;
 /// Bytes of a command's argument kept for the event. RFC 5321 section 4.5.3.1.4 allows 512 for the whole line; an
 /// event wants the host name or the path, and every byte is paid for in each connection's entry.
-pub const ARG: usize = 48;
+pub const ARG: usize = 63;
+/// Room for an argument: one place behind [`ARG`] takes what is not kept, so that no branch is needed. A power of two.
+pub const ARG_ROOM: usize = 64;
 /// Bytes of an offending segment that an event of a cut carries.
 pub const CUT: usize = 32;
 /// Verbs that one policy may name.
@@ -32,7 +34,7 @@ pub const WIDE_WINDOWS: u32 = 1024;
 /// Early ranges of mail text that are remembered.
 pub const EARLY: usize = 8;
 /// Places in unacknowledged mail text whose scanner state is remembered.
-pub const MARKS: usize = 12;
+pub const MARKS: usize = 16;
 /// Changes between commands, mail text and chunks that are remembered while unacknowledged.
 pub const REGIONS: usize = 8;
 /// Runs of commands of one kind that may wait for their replies.

@@ -53,6 +53,8 @@ reasons! {
     ChangedRepeat = 8, "guards.changed_repeat";
     /// An end of data in front of mail text that has already passed: the one way out is a reset (I4).
     LateEndOfData = 9, "guards.late_end_of_data";
+    /// A guard: a segment that says it is the server's and comes from where the client's segments come (I3).
+    SpoofedServer = 10, "guards.spoofed_server";
     /// Held back: a segment in front of a gap, where every byte has to be read in order.
     Early = 20, "stream.early";
     /// Dropped: bytes beyond the window that the receiver advertised; it would not take them.

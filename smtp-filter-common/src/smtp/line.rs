@@ -1,1 +1,178 @@
-//! A line.
+//! A line of either direction, read byte by byte: word and argument of a command, code and keyword of a reply line.
+//!
+//! A line ends at LF. Bytes up to 0x20 and 0x7f stand between words: servers differ in which of them they skip, and a
+//! NUL ends the word for those written in C, so `EHLO<NUL>x` is EHLO. The step is a table's and free of branches, for
+//! the verifier's sake; [`next`] is the readable rule that the table is made of.
+
+use crate::{
+    entry::Line,
+    host::{Host, Piece, Step, byte},
+    limits::{ARG, ARG_ROOM},
+    word::Word,
+};
+
+/// `Line::state`: in front of the word.
+pub const BLANK: u8 = 0;
+/// `Line::state`: in the word.
+pub const IN_WORD: u8 = 1;
+/// `Line::state`: between word and argument.
+pub const GAP: u8 = 2;
+/// `Line::state`: in the argument.
+pub const IN_ARG: u8 = 3;
+/// `Line::state`: in front of a reply line's four bytes of code and separator; the three states behind it are inside.
+pub const HEAD: u8 = 4;
+/// `Line::state`: the line end has been read.
+pub const DONE: u8 = 8;
+
+const NEWLINE: u8 = 0;
+const SPACE: u8 = 1;
+const OTHER: u8 = 2;
+/// What stands behind the last byte: changes nothing.
+const NOTHING: u8 = 3;
+
+const TO_WORD: u8 = 0x10;
+const TO_ARG: u8 = 0x20;
+const TO_HEAD: u8 = 0x40;
+
+/// The rule: next state, and where the byte goes.
+const fn next(state: u8, class: u8) -> u8 {
+    match (state, class) {
+        (DONE.., _) | (_, NOTHING..) => state,
+        (_, NEWLINE) => DONE,
+        (HEAD..DONE, _) => TO_HEAD | if state == DONE - 1 { BLANK } else { state + 1 },
+        (BLANK, SPACE) => BLANK,
+        (BLANK | IN_WORD, OTHER) => TO_WORD | IN_WORD,
+        (IN_WORD | GAP, SPACE) => GAP,
+        (GAP | IN_ARG, _) => TO_ARG | IN_ARG,
+    }
+}
+
+const fn class(byte: u8) -> u8 {
+    match byte {
+        b'\n' => NEWLINE,
+        0..=b' ' | 0x7f => SPACE,
+        _ => OTHER,
+    }
+}
+
+static NEXT: [u8; 64] = {
+    let mut table = [0; 64];
+    let mut i = 0;
+    while i < 64 {
+        table[i] = next((i / 4) as u8, (i % 4) as u8);
+        i += 1;
+    }
+    table
+};
+
+/// Class in the upper byte, the byte in upper case in the lower.
+static BYTES: [u16; 256] = {
+    let mut table = [0; 256];
+    let mut i = 0;
+    while i < 256 {
+        table[i] = (class(i as u8) as u16) << 8 | (i as u8).to_ascii_uppercase() as u16;
+        i += 1;
+    }
+    table
+};
+
+impl Line {
+    /// An unread line: of a command, or (`head`) of a reply.
+    #[inline(always)]
+    pub fn begin(&mut self, head: bool, start: u32) {
+        *self = Self {
+            word: Word { high: 0, low: 0 },
+            head: 0,
+            length: 0,
+            start,
+            state: if head { HEAD } else { BLANK },
+            word_length: 0,
+            arg_length: 0,
+            arg_more: 0,
+        };
+    }
+
+    /// Whether its end has been read.
+    #[inline(always)]
+    pub const fn done(&self) -> bool {
+        self.state == DONE
+    }
+
+    /// The word, where it is short enough to be one that has a name.
+    #[inline(always)]
+    pub const fn name(&self) -> Word {
+        if self.word_length as usize <= crate::limits::WORD { self.word } else { Word { high: 0, low: 0 } }
+    }
+
+    /// Reads a byte, unless the line is done or `present` is 0; returns 1 if it was read.
+    #[inline(always)]
+    fn step(&mut self, arg: &mut [u8; ARG_ROOM], byte: u8, present: u32) -> u32 {
+        let facts = BYTES[byte as usize];
+        let class = (facts >> 8) as u32 | (3 * (1 - present));
+        let read = present & (1 - (self.state as u32 >> 3));
+        let entry = NEXT[((self.state as u32) << 2 | class) as usize & 63];
+        self.state = entry & 0x0f;
+
+        let word = (entry >> 4 & 1) as u64;
+        let upper = (facts & 0xff) as u64;
+        self.word.high = self.word.high << (word * 8) | (self.word.low >> 56) * word;
+        self.word.low = self.word.low << (word * 8) | upper * word;
+        // Stops at 128: long enough to be no name.
+        self.word_length += word as u8 & (1 ^ self.word_length >> 7);
+
+        let kept = entry >> 5 & 1;
+        let room = ((self.arg_length as u32).wrapping_sub(ARG as u32) >> 31) as u8;
+        arg[self.arg_length as usize & (ARG_ROOM - 1)] = byte;
+        self.arg_length += kept & room;
+        self.arg_more |= kept & (1 ^ room);
+
+        let head = (entry >> 6 & 1) as u32;
+        self.head = self.head << (head * 8) | byte as u32 * head;
+        self.length += read & (1 ^ self.length >> 31);
+        read
+    }
+}
+
+/// Bytes that one step of the loop reads.
+const GROUP: u32 = 8;
+
+struct Read<'a> {
+    line: &'a mut Line,
+    arg: &'a mut [u8; ARG_ROOM],
+    piece: &'a Piece,
+    read: &'a mut u32,
+    from: u32,
+    length: u32,
+}
+
+impl Step for Read<'_> {
+    #[inline(always)]
+    fn step(&mut self, index: u32) -> bool {
+        let first = index * GROUP;
+        let mut line = *self.line;
+        let mut read = 0;
+        let mut i = 0;
+        while i < GROUP {
+            let at = first + i;
+            let present = at.wrapping_sub(self.length) >> 31;
+            read += line.step(self.arg, byte(self.piece, self.from + at), present);
+            i += 1;
+        }
+        *self.read += read;
+        *self.line = line;
+        line.done() | (first + GROUP >= self.length)
+    }
+}
+
+/// Reads a line on, from byte `from` of a piece, at most `length` bytes; adds to `read` how many there were.
+#[inline(always)]
+pub fn read<H: Host>(
+    line: &mut Line,
+    arg: &mut [u8; ARG_ROOM],
+    piece: &Piece,
+    from: u32,
+    length: u32,
+    read: &mut u32,
+) {
+    H::repeat(length / GROUP + 1, &mut Read { line, arg, piece, read, from, length });
+}

@@ -1,3 +1,19 @@
-//! SMTP.
+//! The SMTP automaton: bytes in, facts out.
+
+pub mod client;
 pub mod line;
-pub mod session;
+pub mod pending;
+pub mod server;
+pub mod text;
+pub mod verb;
+
+/// `Session::mode`: the client's next byte belongs to a command.
+pub const COMMAND: u8 = 0;
+/// `Session::mode`: to mail text, between 354 and CRLF.CRLF.
+pub const TEXT: u8 = 1;
+/// `Session::mode`: to a BDAT chunk.
+pub const CHUNK: u8 = 2;
+/// `Session::mode`: to an answer of an AUTH exchange.
+pub const AUTH_LINE: u8 = 3;
+/// `Session::mode`: to TLS.
+pub const TLS: u8 = 4;

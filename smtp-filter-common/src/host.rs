@@ -1,0 +1,87 @@
+//! What the datapath asks of the world it runs in: the kernel, or a program in user space.
+
+use crate::{
+    entry::{Locked, Shared},
+    event::Event,
+    flow::{HalfOpen, Key},
+    limits::{PIECE, WIDE_WINDOW},
+};
+
+/// A step of a loop. The verifier looks at it once, however often it runs, so loops over a segment are made of these.
+pub trait Step {
+    /// Does the `index`th step; `true` ends the loop.
+    ///
+    /// Places in memory are to be derived from `index`: a number that grows from step to step in the loop's own
+    /// memory is followed by the verifier of 6.12 and later until it gives up.
+    fn step(&mut self, index: u32) -> bool;
+}
+
+/// Bytes of a segment, with one word in front for the bytes before them.
+///
+/// The first byte fetched is the lowest byte of word 1. Word 0's highest byte is the byte before.
+pub type Piece = [u64; 1 + PIECE / 8];
+
+/// The byte `at` of a fetched piece.
+#[inline(always)]
+pub const fn byte(piece: &Piece, at: u32) -> u8 {
+    (piece[1 + ((at >> 3) as usize & (PIECE / 8 - 1))] >> ((at & 7) * 8)) as u8
+}
+
+/// A window of the shared pool.
+pub type Wide = [u8; WIDE_WINDOW];
+
+/// What the datapath runs in.
+pub trait Host {
+    /// Runs steps 0 to `count - 1`, or until one of them ends the loop.
+    fn repeat<S: Step>(count: u32, step: &mut S);
+
+    /// Returns `value`, without letting the compiler know its bounds: it would drop a mask that the verifier needs.
+    fn opaque(value: u32) -> u32;
+
+    /// Fetches `length` bytes (1 to [`PIECE`]) of payload at `offset` into a piece, from word 1 on. `false` where the
+    /// segment does not give them.
+    fn fetch(&mut self, offset: u32, length: u32, piece: &mut Piece) -> bool;
+
+    /// A random number.
+    fn random(&mut self) -> u64;
+
+    /// Adds to a counter (see [`crate::reason::counter`]).
+    fn count(&mut self, counter: u32, segments: u32, bytes: u32);
+
+    /// Hands an event to the readers.
+    fn emit(&mut self, event: &Event);
+
+    /// A connection was opened.
+    fn opened(&mut self);
+
+    /// A connection was closed.
+    fn closed(&mut self);
+
+    /// Copies a half-open connection; `false` where there is none.
+    fn half(&mut self, key: &Key, half: &mut HalfOpen) -> bool;
+
+    /// Keeps a half-open connection; `false` where there is no room.
+    fn keep_half(&mut self, key: &Key, half: &HalfOpen) -> bool;
+
+    /// Forgets a half-open connection.
+    fn forget_half(&mut self, key: &Key);
+
+    /// Finds a live connection, which [`Self::shared`] and [`Self::locked`] then speak of.
+    fn find(&mut self, key: &Key) -> bool;
+
+    /// Makes an empty live connection with its lock held, unless there is one already; then finds it as it is. `None`
+    /// where there is no room; otherwise whether it is new.
+    fn create(&mut self, key: &Key) -> Option<bool>;
+
+    /// The part of the found connection that needs no lock.
+    fn shared(&self) -> Option<&Shared>;
+
+    /// The part of the found connection that needs the lock.
+    fn locked(&mut self) -> Option<&mut Locked>;
+
+    /// A window of the shared pool, made if need be and wanted.
+    fn wide(&mut self, window: u64, make: bool) -> Option<&mut Wide>;
+
+    /// Gives a window back to the pool.
+    fn release_wide(&mut self, window: u64);
+}

@@ -1,0 +1,111 @@
+//! What goes out of a judgement: counters and events.
+
+use crate::{
+    action::Action,
+    entry::Line,
+    event::{ARG_MORE, ARG_WITHHELD, COMMAND, CUT_MORE, Event, GUARD},
+    host::Host,
+    limits::{ARG_ROOM, CUT},
+    policy::{Policy, VerbVerdict},
+    reason::counter,
+    smtp::verb,
+    work::Work,
+    word::Word,
+};
+
+/// What the policy says of the command in hand, into the event in hand; in the telling pass it goes out.
+#[inline(always)]
+pub fn command<H: Host>(host: &mut H, policy: &Policy, work: &mut Work, line: &Line, kind: u8, verdict: VerbVerdict) {
+    let enforced = policy.enforces() || verdict.action <= Action::Log;
+    let withheld =
+        kind == verb::AUTH || (kind == verb::MAIL || kind == verb::RCPT) && policy.capture_envelope == 0;
+    let event = &mut work.event;
+    event.kind = COMMAND;
+    event.verb = line.name();
+    event.verb_length = line.word_length;
+    event.reason = verdict.reason;
+    event.action = verdict.action as u8;
+    event.enforced = enforced as u8;
+    event.cut_length = 0;
+    event.arg_length = 0;
+    event.arg_flags = 0;
+    if withheld {
+        event.arg_flags = ARG_WITHHELD;
+        event.arg = [0; ARG_ROOM];
+    } else {
+        event.arg_length = line.arg_length;
+        event.arg_flags = if line.arg_more != 0 { ARG_MORE } else { 0 };
+        event.arg = work.state.arg;
+    }
+    work.run.commands += 1;
+    work.run.line = line.length;
+    if work.run.telling != 0 {
+        tell(host, work);
+    }
+}
+
+/// Counts the command in hand, and hands its event out where the action wants one.
+#[inline(always)]
+pub fn tell<H: Host>(host: &mut H, work: &mut Work) {
+    let action = Action::from_u8(work.event.action);
+    host.count(counter(work.event.reason, action, work.event.enforced != 0), 1, work.run.line);
+    if action >= Action::Log {
+        host.emit(&work.event);
+    }
+}
+
+/// Hands out an event of something that is no command.
+#[inline(always)]
+pub fn guard<H: Host>(host: &mut H, work: &mut Work, reason: u16, action: Action, enforced: bool) {
+    let event = &mut work.event;
+    event.kind = GUARD;
+    event.verb = Word { high: 0, low: 0 };
+    event.verb_length = 0;
+    event.arg_length = 0;
+    event.arg_flags = 0;
+    event.arg = [0; ARG_ROOM];
+    event.reason = reason;
+    event.action = action as u8;
+    event.enforced = enforced as u8;
+    host.emit(&work.event);
+}
+
+/// Puts the segment's payload from offset `at` on, as far as it fits, into the event in hand.
+#[inline(always)]
+pub fn offending<H: Host>(host: &mut H, work: &mut Work, at: u32) {
+    let left = work.segment.length.wrapping_sub(at);
+    work.event.cut_length = 0;
+    work.event.cut = [0; CUT];
+    if left == 0 || left > work.segment.length {
+        return;
+    }
+    let (length, more) = if left > CUT as u32 { (CUT as u32, CUT_MORE) } else { (left, 0) };
+    work.run.piece_length = 0;
+    let mut i = 1;
+    while i <= CUT / 8 {
+        work.piece[i] = 0;
+        i += 1;
+    }
+    if !host.fetch(at, length, &mut work.piece) {
+        return;
+    }
+    let mut i = 0;
+    while i < CUT / 8 {
+        let bytes = work.piece[1 + i].to_le_bytes();
+        let mut k = 0;
+        while k < 8 {
+            work.event.cut[i * 8 + k] = bytes[k];
+            k += 1;
+        }
+        i += 1;
+    }
+    work.event.cut_length = length as u8 | more;
+}
+
+impl Event {
+    /// Bytes of what was cut that the event carries.
+    pub const fn cut_bytes(&self) -> usize {
+        let length = (self.cut_length & !CUT_MORE) as usize;
+        if length > CUT { CUT } else { length }
+    }
+}

@@ -1,0 +1,245 @@
+//! The client's bytes: commands, mail text, chunks, answers in an AUTH exchange.
+
+use crate::{
+    action::Action,
+    entry::Line,
+    event::CLIENT,
+    host::{Host, Step},
+    limits::PIECE,
+    policy::Policy,
+    reason::Reason,
+    report,
+    smtp::{AUTH_LINE, CHUNK, COMMAND, TEXT, line, text, verb},
+    work::{NOWHERE, Work},
+};
+
+const SIDE: usize = CLIENT as usize;
+/// What a session begins with.
+pub const FIRST_MODE: u8 = COMMAND;
+
+/// Reads payload `run.at..run.end` as the client's next bytes. A decision against them stands in `run.cut`.
+#[inline(always)]
+pub fn read<H: Host>(host: &mut H, policy: &Policy, work: &mut Work) {
+    // Each step reads at least a byte, or it is the last.
+    let steps = work.run.end - work.run.at + 1;
+    H::repeat(steps, &mut Steps { host, policy, work });
+}
+
+struct Steps<'a, H> {
+    host: &'a mut H,
+    policy: &'a Policy,
+    work: &'a mut Work,
+}
+
+impl<H: Host> Step for Steps<'_, H> {
+    #[inline(always)]
+    fn step(&mut self, _index: u32) -> bool {
+        let (host, work) = (&mut *self.host, &mut *self.work);
+        if work.run.at >= work.run.end {
+            return true;
+        }
+        match work.state.session.mode {
+            TEXT => mail_text(host, work),
+            CHUNK => chunk(work),
+            COMMAND | AUTH_LINE => command_bytes(host, self.policy, work),
+            _ => work.run.at = work.run.end,
+        }
+        work.run.cut != 0
+    }
+}
+
+/// The place of the next byte in sequence space.
+#[inline(always)]
+fn place(work: &Work) -> u32 {
+    work.segment.sequence.wrapping_add(work.run.at)
+}
+
+/// Back to commands, at the next byte.
+#[inline(always)]
+pub fn begin_commands(work: &mut Work) {
+    let at = place(work);
+    work.state.session.mode = COMMAND;
+    work.state.line[SIDE].begin(false, at);
+    work.state.arg = [0; crate::limits::ARG_ROOM];
+    if !work.state.memory.begin_region(COMMAND, at) {
+        work.hold_back(Reason::Backlog);
+    }
+}
+
+#[inline(always)]
+fn mail_text<H: Host>(host: &mut H, work: &mut Work) {
+    work.run.text = work.state.memory.text;
+    let (from, to) = (work.run.at, work.run.end);
+    text::scan(host, work, from, to);
+    if work.run.cut != 0 {
+        return;
+    }
+    if work.run.found == NOWHERE {
+        work.run.at = to;
+        work.state.memory.text = work.run.text;
+        return;
+    }
+    work.run.at = work.run.found;
+    work.state.memory.text = text::MIDDLE;
+    let at = place(work);
+    if work.state.memory.has_early() {
+        // What stands behind has passed as mail text already.
+        work.cut(Reason::LateEndOfData.number(), Action::Reset, at);
+        return;
+    }
+    work.state.memory.end_of_data_at(at);
+    begin_commands(work);
+    if !work.state.session.wait(verb::END_OF_DATA) {
+        work.hold_back(Reason::Backlog);
+    }
+}
+
+#[inline(always)]
+fn chunk(work: &mut Work) {
+    let here = (work.run.end - work.run.at) as u64;
+    let left = work.state.session.chunk;
+    if left > here {
+        work.state.session.chunk = left - here;
+        work.run.at = work.run.end;
+    } else {
+        work.state.session.chunk = 0;
+        work.run.at += left as u32;
+        begin_commands(work);
+    }
+}
+
+#[inline(always)]
+fn command_bytes<H: Host>(host: &mut H, policy: &Policy, work: &mut Work) {
+    let hold = work.state.session.hold;
+    if hold != 0 {
+        let reason = match hold {
+            verb::STARTTLS => Reason::StarttlsInjection,
+            verb::BDAT => Reason::BdatRefused,
+            _ => Reason::Sync,
+        };
+        let at = place(work);
+        work.cut(reason.number(), policy.guard(reason), at);
+        return;
+    }
+    let (at, end) = (work.run.at, work.run.end);
+    let mut from = at.wrapping_sub(work.run.piece_at);
+    if from >= work.run.piece_length {
+        let left = end - at;
+        let length = if left > PIECE as u32 { PIECE as u32 } else { left };
+        work.run.piece_length = 0;
+        if !host.fetch(at, length, &mut work.piece) {
+            work.hold_back(Reason::Unfetched);
+            return;
+        }
+        work.run.piece_at = at;
+        work.run.piece_length = length;
+        from = 0;
+    }
+    let here = work.run.piece_length - from;
+    let left = end - at;
+    let length = if here > left { left } else { here };
+    work.run.read = 0;
+    let Work { state, piece, run, .. } = &mut *work;
+    line::read::<H>(&mut state.line[SIDE], &mut state.arg, piece, from, length, &mut run.read);
+    work.run.at += work.run.read;
+    if work.state.line[SIDE].done() {
+        let line = work.state.line[SIDE];
+        command(host, policy, work, &line);
+        let at = place(work);
+        if work.run.cut == 0 {
+            work.state.line[SIDE].begin(false, at);
+            work.state.arg = [0; crate::limits::ARG_ROOM];
+        }
+    }
+}
+
+/// A whole line has been read.
+#[inline(always)]
+fn command<H: Host>(host: &mut H, policy: &Policy, work: &mut Work, line: &Line) {
+    if work.state.session.mode == AUTH_LINE {
+        // RFC 4954 section 4: an answer, or `*`; never a command, and never shown.
+        work.state.session.mode = COMMAND;
+        work.state.session.hold = verb::AUTH;
+        if !work.state.session.wait(verb::AUTH) {
+            work.hold_back(Reason::Backlog);
+        }
+        return;
+    }
+    let kind = verb::kind(line.name());
+    let verdict = policy.verb(line.name());
+    report::command(host, policy, work, line, kind, verdict);
+    if policy.enforces() && verdict.action.cuts() {
+        work.cut(verdict.reason, verdict.action, line.start);
+        work.run.line_cut = 1;
+        return;
+    }
+    work.run.mark |= (policy.enforces() && verdict.action == Action::Mark) as u8;
+    let session = &mut work.state.session;
+    session.commands = session.commands.wrapping_add(1);
+    session.recipients = session.recipients.wrapping_add((kind == verb::RCPT) as u32);
+    let mut waits = kind;
+    match kind {
+        verb::DATA | verb::AUTH | verb::STARTTLS => session.hold = kind,
+        verb::BDAT => match chunk_size(&work.state.arg, line) {
+            // RFC 3030 section 2: the octets follow at once, and the server takes them whatever it answers. That holds
+            // for a server that speaks BDAT; for any other the next bytes are commands.
+            Some((size, last)) if session.chunking != 0 => {
+                waits = if last { verb::BDAT_LAST } else { verb::BDAT };
+                session.chunk = size;
+                if size > 0 {
+                    session.mode = CHUNK;
+                    let at = work.segment.sequence.wrapping_add(work.run.at);
+                    if !work.state.memory.begin_region(CHUNK, at) {
+                        work.hold_back(Reason::Backlog);
+                        return;
+                    }
+                }
+            }
+            _ => session.hold = verb::BDAT,
+        },
+        _ => {}
+    }
+    if !work.state.session.wait(waits) {
+        work.hold_back(Reason::Backlog);
+    }
+}
+
+/// The octets and `LAST` of a BDAT (RFC 3030 section 2): digits, then nothing or LAST. What is not written that way
+/// has no size: servers would differ about it.
+#[inline(always)]
+fn chunk_size(arg: &[u8; crate::limits::ARG_ROOM], line: &Line) -> Option<(u64, bool)> {
+    /// Room for 18 digits, ` LAST` and CR: a size below 10^18 fits 64 bits.
+    const ROOM: usize = 24;
+    const DIGITS: u32 = 18;
+    const LAST: [u8; 4] = *b"LAST";
+    if line.arg_more != 0 || line.arg_length as usize > ROOM {
+        return None;
+    }
+    // 0: digits; 1: behind them; 2 to 5: in LAST; 6: behind it.
+    let (mut size, mut digits, mut place, mut good) = (0_u64, 0_u32, 0_usize, true);
+    let mut i = 0;
+    while i < ROOM {
+        let byte = arg[i];
+        if i < line.arg_length as usize {
+            let digit = byte.wrapping_sub(b'0');
+            let space = byte == b' ' || byte == b'\r' && i + 1 == line.arg_length as usize;
+            if place == 0 && digit < 10 {
+                size = size.wrapping_mul(10).wrapping_add(digit as u64);
+                digits += 1;
+            } else if space {
+                good &= digits > 0 && !(3..6).contains(&place);
+                place = if place == 6 { 6 } else { 1 };
+            } else if (place == 1 || (3..6).contains(&place)) && good {
+                let at = if place == 1 { 0 } else { place - 2 };
+                good = byte & !0x20 == LAST[at & 3];
+                place = if place == 1 { 3 } else { place + 1 };
+            } else {
+                good = false;
+            }
+        }
+        i += 1;
+    }
+    // A word that was begun was finished.
+    good &= digits > 0 && digits <= DIGITS && !(3..6).contains(&place);
+    if good { Some((size, place == 6)) } else { None }
+}

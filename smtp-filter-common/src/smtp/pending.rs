@@ -1,0 +1,58 @@
+//! Commands that wait for their replies, in order, as runs of one kind.
+
+use crate::{
+    entry::Session,
+    limits::PENDING,
+    smtp::verb::{MAIL, PLAIN, RCPT},
+};
+
+const COUNT: u16 = 0x0fff;
+
+impl Session {
+    /// Appends a command; `false` where no more are remembered.
+    #[inline(always)]
+    pub fn wait(&mut self, kind: u8) -> bool {
+        let kind = if kind == RCPT || kind == MAIL { PLAIN } else { kind };
+        let runs = self.runs as usize;
+        if runs > 0 {
+            let last = self.pending[(runs - 1) & (PENDING - 1)];
+            if last >> 12 == kind as u16 {
+                if last & COUNT == COUNT {
+                    return false;
+                }
+                self.pending[(runs - 1) & (PENDING - 1)] = last + 1;
+                return true;
+            }
+        }
+        if runs >= PENDING {
+            return false;
+        }
+        self.pending[runs & (PENDING - 1)] = (kind as u16) << 12 | 1;
+        self.runs += 1;
+        true
+    }
+
+    /// The kind of the command that the next reply answers; 0: none waits.
+    #[inline(always)]
+    pub const fn answered(&self) -> u8 {
+        if self.runs == 0 { 0 } else { (self.pending[0] >> 12) as u8 }
+    }
+
+    /// Takes the oldest command off.
+    #[inline(always)]
+    pub fn answer(&mut self) {
+        if self.runs == 0 {
+            return;
+        }
+        if self.pending[0] & COUNT > 1 {
+            self.pending[0] -= 1;
+            return;
+        }
+        let mut i = 0;
+        while i < PENDING - 1 {
+            self.pending[i] = self.pending[i + 1];
+            i += 1;
+        }
+        self.runs -= 1;
+    }
+}

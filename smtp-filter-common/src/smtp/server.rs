@@ -1,0 +1,223 @@
+//! The server's bytes: banner and replies, matched in order to the commands that wait for one. Only they move the
+//! state (I3).
+
+use crate::{
+    entry::Line,
+    event::{CLIENT, SERVER},
+    host::{Host, Step},
+    limits::PIECE,
+    policy::Policy,
+    reason::Reason,
+    smtp::{AUTH_LINE, CHUNK, TEXT, TLS, client, line, text, verb},
+    work::Work,
+    word::Word,
+};
+
+const SIDE: usize = SERVER as usize;
+
+/// `Session::end`: QUIT was answered.
+pub const ENDED_BY_QUIT: u8 = 1;
+/// `Session::end`: the server said 421 (RFC 5321 section 3.8).
+pub const ENDED_BY_SERVER: u8 = 2;
+
+/// Reads payload `run.at..run.end` as the server's next bytes. A decision against them stands in `run.cut`.
+#[inline(always)]
+pub fn read<H: Host>(host: &mut H, policy: &Policy, work: &mut Work) {
+    // Each step reads at least a byte, or it is the last.
+    let steps = work.run.end - work.run.at + 1;
+    H::repeat(steps, &mut Steps { host, policy, work });
+}
+
+struct Steps<'a, H> {
+    host: &'a mut H,
+    policy: &'a Policy,
+    work: &'a mut Work,
+}
+
+impl<H: Host> Step for Steps<'_, H> {
+    #[inline(always)]
+    fn step(&mut self, _index: u32) -> bool {
+        let (host, work) = (&mut *self.host, &mut *self.work);
+        if work.run.at >= work.run.end {
+            return true;
+        }
+        if work.state.session.mode == TLS {
+            // RFC 3207 section 4: behind the 220 it is the client's turn.
+            let at = work.segment.sequence.wrapping_add(work.run.at);
+            let reason = Reason::StarttlsInjection;
+            work.cut(reason.number(), self.policy.guard(reason), at);
+            return true;
+        }
+        reply_bytes(host, work);
+        work.run.cut != 0
+    }
+}
+
+#[inline(always)]
+fn reply_bytes<H: Host>(host: &mut H, work: &mut Work) {
+    let (at, end) = (work.run.at, work.run.end);
+    let mut from = at.wrapping_sub(work.run.piece_at);
+    if from >= work.run.piece_length {
+        let left = end - at;
+        let length = if left > PIECE as u32 { PIECE as u32 } else { left };
+        work.run.piece_length = 0;
+        if !host.fetch(at, length, &mut work.piece) {
+            work.hold_back(Reason::Unfetched);
+            return;
+        }
+        work.run.piece_at = at;
+        work.run.piece_length = length;
+        from = 0;
+    }
+    let here = work.run.piece_length - from;
+    let left = end - at;
+    let length = if here > left { left } else { here };
+    work.run.read = 0;
+    let Work { state, piece, run, discard, .. } = &mut *work;
+    line::read::<H>(&mut state.line[SIDE], discard, piece, from, length, &mut run.read);
+    work.run.at += work.run.read;
+    if work.state.line[SIDE].done() {
+        let line = work.state.line[SIDE];
+        reply_line(work, &line);
+        let at = work.segment.sequence.wrapping_add(work.run.at);
+        work.state.line[SIDE].begin(true, at);
+    }
+}
+
+/// The code and the separator of a reply line; `None` where it does not begin with three digits.
+#[inline(always)]
+const fn code(line: &Line) -> Option<(u16, u8)> {
+    // A line of the code alone has no separator: three bytes, or four with the CR.
+    let (head, separator) = match line.length {
+        0..3 => return None,
+        3 => (line.head, b' '),
+        _ => (line.head >> 8, line.head as u8),
+    };
+    let hundreds = (head >> 16 & 0xff).wrapping_sub(b'0' as u32);
+    let tens = (head >> 8 & 0xff).wrapping_sub(b'0' as u32);
+    let ones = (head & 0xff).wrapping_sub(b'0' as u32);
+    if hundreds > 9 || tens > 9 || ones > 9 {
+        return None;
+    }
+    Some(((hundreds * 100 + tens * 10 + ones) as u16, separator))
+}
+
+/// A whole reply line has been read (RFC 5321 section 4.2).
+#[inline(always)]
+fn reply_line(work: &mut Work, line: &Line) {
+    const CHUNKING: Word = Word::of("CHUNKING");
+    let Some((code, separator)) = code(line) else { return };
+    let first = work.state.session.reply == 0;
+    work.state.session.reply = code;
+    // RFC 5321 section 4.1.1.1: the first line of the reply to EHLO names the server, the others keywords.
+    if work.state.session.answered() == verb::EHLO && work.state.session.greeted != 0 {
+        let name = line.name();
+        let offered = !first && name.high == CHUNKING.high && name.low == CHUNKING.low;
+        work.state.session.offers = if first { 0 } else { work.state.session.offers | offered as u8 };
+    }
+    if separator != b'-' {
+        work.state.session.reply = 0;
+        reply(work, code);
+    }
+}
+
+/// A whole reply has been read.
+#[inline(always)]
+fn reply(work: &mut Work, code: u16) {
+    let good = code >= 200 && code < 300;
+    let session = &mut work.state.session;
+    if code == 421 {
+        session.end = ENDED_BY_SERVER;
+    }
+    if session.greeted == 0 {
+        // RFC 5321 section 3.1: the server speaks first; this answers no command.
+        session.greeted = 1;
+        return;
+    }
+    let kind = session.answered();
+    session.answer();
+    match kind {
+        0 => {
+            if work.run.gap != 0 && work.state.session.mode == TEXT {
+                // Mode `monitor`: the end of data passed unread; this is its reply.
+                footing(work);
+            }
+        }
+        verb::HELO => {
+            if good {
+                session.hello = 1;
+                session.chunking = 0;
+            }
+        }
+        verb::EHLO => {
+            if good {
+                session.hello = 2;
+                session.chunking = session.offers;
+            }
+        }
+        verb::DATA => {
+            session.hold = 0;
+            if code == 354 {
+                session.mode = TEXT;
+                work.state.memory.text = text::LINE;
+                let at = work.state.half[CLIENT as usize].next;
+                if !work.state.memory.begin_region(TEXT, at) {
+                    work.hold_back(Reason::Backlog);
+                }
+            }
+        }
+        verb::STARTTLS => {
+            session.hold = 0;
+            if code == 220 {
+                session.mode = TLS;
+                let at = work.state.half[CLIENT as usize].next;
+                if !work.state.memory.begin_region(TLS, at) {
+                    work.hold_back(Reason::Backlog);
+                }
+            }
+        }
+        verb::AUTH => {
+            session.hold = 0;
+            if code == 334 {
+                session.mode = AUTH_LINE;
+            }
+        }
+        verb::BDAT | verb::BDAT_LAST => {
+            if session.runs == 0 && session.mode == CHUNK {
+                // Answered before the chunk was whole: whether the rest of it is read as chunk or as commands is for
+                // the server alone to know.
+                session.mode = crate::smtp::COMMAND;
+                session.hold = verb::BDAT;
+            }
+            session.messages = session.messages.wrapping_add((kind == verb::BDAT_LAST && good) as u32);
+        }
+        verb::END_OF_DATA => session.messages = session.messages.wrapping_add(good as u32),
+        verb::QUIT => session.end = ENDED_BY_QUIT,
+        _ => {}
+    }
+}
+
+/// Commands begin anew where the client's stream stands.
+#[inline(always)]
+fn footing(work: &mut Work) {
+    let at = work.state.half[CLIENT as usize].next;
+    let session = &mut work.state.session;
+    session.mode = crate::smtp::COMMAND;
+    session.hold = 0;
+    session.runs = 0;
+    work.state.memory.forget_early();
+    work.state.memory.forget_marks();
+    work.state.memory.regions = 0;
+    work.state.line[CLIENT as usize].begin(false, at);
+    let _ = work.state.memory.begin_region(crate::smtp::COMMAND, at);
+}
+
+/// Begins a session: nothing has been said yet.
+#[inline(always)]
+pub fn begin(work: &mut Work, client_next: u32, server_next: u32) {
+    work.run.at = 0;
+    work.state.line[SIDE].begin(true, server_next);
+    work.state.line[CLIENT as usize].begin(false, client_next);
+    work.state.session.mode = client::FIRST_MODE;
+    let _ = work.state.memory.begin_region(client::FIRST_MODE, client_next);
+}

@@ -1,0 +1,60 @@
+//! Which commands move the state.
+
+use crate::word::Word;
+
+/// A command whose reply moves nothing.
+pub const PLAIN: u8 = 1;
+/// HELO.
+pub const HELO: u8 = 2;
+/// EHLO.
+pub const EHLO: u8 = 3;
+/// DATA: 354 begins mail text (RFC 5321 section 4.1.1.4).
+pub const DATA: u8 = 4;
+/// STARTTLS: 220 begins TLS (RFC 3207 section 4).
+pub const STARTTLS: u8 = 5;
+/// AUTH, or an answer in its exchange: 334 asks for an answer (RFC 4954 section 4).
+pub const AUTH: u8 = 6;
+/// BDAT with a chunk (RFC 3030 section 2).
+pub const BDAT: u8 = 7;
+/// BDAT with the last chunk of a mail.
+pub const BDAT_LAST: u8 = 8;
+/// CRLF.CRLF, which is answered like a command.
+pub const END_OF_DATA: u8 = 9;
+/// QUIT.
+pub const QUIT: u8 = 10;
+/// RCPT; waits like [`PLAIN`].
+pub const RCPT: u8 = 11;
+/// MAIL; waits like [`PLAIN`].
+pub const MAIL: u8 = 12;
+
+/// The kind of a command.
+#[inline(always)]
+pub const fn kind(verb: Word) -> u8 {
+    const fn low(text: &str) -> u64 {
+        Word::of(text).low
+    }
+    const L_HELO: u64 = low("HELO");
+    const L_EHLO: u64 = low("EHLO");
+    const L_DATA: u64 = low("DATA");
+    const L_STARTTLS: u64 = low("STARTTLS");
+    const L_AUTH: u64 = low("AUTH");
+    const L_BDAT: u64 = low("BDAT");
+    const L_QUIT: u64 = low("QUIT");
+    const L_RCPT: u64 = low("RCPT");
+    const L_MAIL: u64 = low("MAIL");
+    if verb.high != 0 {
+        return PLAIN;
+    }
+    match verb.low {
+        L_HELO => HELO,
+        L_EHLO => EHLO,
+        L_DATA => DATA,
+        L_STARTTLS => STARTTLS,
+        L_AUTH => AUTH,
+        L_BDAT => BDAT,
+        L_QUIT => QUIT,
+        L_RCPT => RCPT,
+        L_MAIL => MAIL,
+        _ => PLAIN,
+    }
+}

@@ -1,0 +1,230 @@
+//! A client's segment with payload: which of its bytes are read, and whether it goes on.
+
+use super::{ahead, early, later, regions_end, repeat, window};
+use crate::{
+    event::CLIENT,
+    host::{Host, Step},
+    limits::REGIONS,
+    policy::Policy,
+    reason::Reason,
+    smtp::{self, CHUNK, TEXT, client as automaton, text},
+    tcp::early::Place,
+    work::{NOWHERE, Work},
+};
+
+const SIDE: usize = CLIENT as usize;
+
+/// What became of a segment that was not cut.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Taken {
+    /// Nothing changed.
+    Unchanged(Reason),
+    /// The state in the working place counts from now on.
+    Changed(Reason),
+}
+
+/// Judges a segment's payload, with what the server has acknowledged and the edge of its window.
+#[inline(always)]
+pub fn payload<H: Host>(host: &mut H, policy: &Policy, work: &mut Work, acknowledged: u32, edge: u32) -> Taken {
+    let (sequence, length, end) = (work.segment.sequence, work.segment.length, work.segment.end());
+    let next = work.state.half[SIDE].next;
+    // An acknowledgement of what has not passed says nothing.
+    let acknowledged = super::earlier(acknowledged, next);
+    if ahead(end, edge) > 1 {
+        // One byte beyond is a probe of a closed window (RFC 9293 section 3.8.6.1).
+        work.hold_back(Reason::BeyondWindow);
+        return Taken::Unchanged(Reason::BeyondWindow);
+    }
+    work.state.memory.forget_regions(acknowledged);
+    let gap = ahead(sequence, next);
+    if gap > 0 {
+        return before_gap(host, work);
+    }
+    let repeated = gap.wrapping_neg() as u32;
+    if repeated > 0 {
+        let from = later(sequence, acknowledged);
+        let to = super::earlier(end, next);
+        if ahead(to, from) > 0 {
+            repeat::check(host, work, from, to);
+            if work.run.differs != 0 {
+                let action = policy.guard(Reason::ChangedRepeat);
+                work.cut(Reason::ChangedRepeat.number(), action, sequence);
+                return Taken::Unchanged(Reason::ChangedRepeat);
+            }
+        }
+        if repeated >= length {
+            return Taken::Unchanged(Reason::Repeat);
+        }
+    }
+    if work.state.session.mode == TEXT {
+        let state = work.state.memory.text;
+        work.state.memory.mark(next, state, acknowledged);
+    }
+    work.run.at = repeated;
+    work.run.end = length;
+    work.run.piece_length = 0;
+    let reason = match work.state.session.mode {
+        TEXT | CHUNK => Reason::MailData,
+        _ => Reason::Commands,
+    };
+    automaton::read(host, policy, work);
+    if work.run.cut != 0 {
+        return Taken::Unchanged(reason);
+    }
+    work.state.half[SIDE].next = end;
+    work.state.half[SIDE].bytes += (length - repeated) as u64;
+    if work.state.memory.has_early() {
+        join(work, host);
+        if work.run.cut != 0 {
+            return Taken::Unchanged(reason);
+        }
+    }
+    keep(host, work, acknowledged, next, repeated);
+    Taken::Changed(reason)
+}
+
+/// A segment in front of a gap.
+#[inline(always)]
+fn before_gap<H: Host>(host: &mut H, work: &mut Work) -> Taken {
+    let (sequence, length, end) = (work.segment.sequence, work.segment.length, work.segment.end());
+    let place = work.state.memory.early_place(sequence, end);
+    let behind = match work.state.session.mode {
+        // Shorter ones tell too little about the state behind them.
+        TEXT if length >= 4 => match text_before_gap(host, work, place) {
+            Some(state) => state,
+            None => {
+                work.hold_back(Reason::Early);
+                return Taken::Unchanged(Reason::Early);
+            }
+        },
+        CHUNK if ahead(end, work.state.half[SIDE].next) as u64 <= work.state.session.chunk => text::MIDDLE,
+        _ => {
+            work.hold_back(Reason::Early);
+            return Taken::Unchanged(Reason::Early);
+        }
+    };
+    let passes = match place {
+        Place::Apart | Place::Behind(_) => work.state.memory.add_early(sequence, end, behind),
+        // An end inside a range has to leave no part of an end of data open: how it went on is not known any more.
+        Place::Inside(Some(state)) => state == behind,
+        Place::Inside(None) => behind <= text::CR,
+        Place::Across => false,
+    };
+    if !passes {
+        work.hold_back(Reason::Early);
+        return Taken::Unchanged(Reason::Early);
+    }
+    Taken::Changed(Reason::EarlyText)
+}
+
+/// The state behind early mail text; `None` where an end of data is possible in it.
+#[inline(always)]
+fn text_before_gap<H: Host>(host: &mut H, work: &mut Work, place: Place) -> Option<u8> {
+    work.run.piece_length = 0;
+    work.run.text = text::MIDDLE;
+    if let Place::Behind(state) = place {
+        work.run.text = state;
+    } else {
+        if !host.fetch(0, 4, &mut work.piece) {
+            return None;
+        }
+        if text::may_end(work.piece[1] as u32) {
+            return None;
+        }
+    }
+    let length = work.segment.length;
+    text::scan(host, work, 0, length);
+    if work.run.cut != 0 || work.run.found != NOWHERE {
+        return None;
+    }
+    Some(work.run.text)
+}
+
+/// The gap in front of early bytes may be filled now.
+#[inline(always)]
+fn join<H: Host>(work: &mut Work, _host: &mut H) {
+    let before = work.state.half[SIDE].next;
+    let mut reached = early::Reached { next: before, text: work.state.memory.text, astray: false };
+    let chunk = work.state.session.mode == CHUNK;
+    if chunk {
+        reached.text = text::MIDDLE;
+    }
+    early::join::<H>(&mut work.state.memory, &mut reached);
+    if reached.astray {
+        work.hold_back(Reason::Early);
+        return;
+    }
+    let joined = reached.next.wrapping_sub(before);
+    if joined == 0 {
+        return;
+    }
+    work.state.half[SIDE].next = reached.next;
+    work.state.half[SIDE].bytes += joined as u64;
+    if chunk {
+        work.state.session.chunk = work.state.session.chunk.wrapping_sub(joined as u64);
+        if work.state.session.chunk == 0 {
+            // The place of the next byte: behind what was joined.
+            work.run.at = reached.next.wrapping_sub(work.segment.sequence);
+            automaton::begin_commands(work);
+        }
+    } else {
+        work.state.memory.text = reached.text;
+    }
+}
+
+struct Keep<'a, H> {
+    host: &'a mut H,
+    work: &'a mut Work,
+    /// First sequence number of commands that is not acknowledged.
+    oldest: u32,
+    /// First new sequence number.
+    from: u32,
+}
+
+impl<H: Host> Step for Keep<'_, H> {
+    #[inline(always)]
+    fn step(&mut self, index: u32) -> bool {
+        let (host, work) = (&mut *self.host, &mut *self.work);
+        let i = index as usize & (REGIONS - 1);
+        if i >= work.state.memory.regions as usize {
+            return true;
+        }
+        let kind = work.state.memory.region_kind[i];
+        if kind != smtp::COMMAND {
+            return false;
+        }
+        let start = later(work.state.memory.region_at[i], self.from);
+        let stop = super::earlier(regions_end(work, i), work.segment.end());
+        if ahead(stop, start) <= 0 {
+            return false;
+        }
+        if !window::make_room::<H, SIDE>(host, work, self.oldest, start, stop) {
+            work.hold_back(Reason::Backlog);
+            return true;
+        }
+        let sequence = work.segment.sequence;
+        if !window::keep::<H, SIDE>(host, work, start.wrapping_sub(sequence), stop.wrapping_sub(sequence)) {
+            work.hold_back(Reason::Unfetched);
+        }
+        work.run.cut != 0
+    }
+}
+
+/// Keeps what the segment brought of commands, for comparison with repeats.
+#[inline(always)]
+fn keep<H: Host>(host: &mut H, work: &mut Work, acknowledged: u32, next: u32, _repeated: u32) {
+    let memory = &work.state.memory;
+    let mut oldest = work.segment.end();
+    let mut found = false;
+    let mut i = 0;
+    while i < REGIONS {
+        if i < memory.regions as usize && !found && memory.region_kind[i] == smtp::COMMAND {
+            oldest = later(memory.region_at[i], acknowledged);
+            found = true;
+        }
+        i += 1;
+    }
+    if found {
+        H::repeat(REGIONS as u32, &mut Keep { host, work, oldest, from: next });
+    }
+}

@@ -1,0 +1,147 @@
+//! Early segments of mail text. Dropping them would cost nearly all throughput under loss or reordering, so they pass
+//! where no end of data is possible in them, whatever stands before; their ranges are remembered until the gap fills.
+
+use super::ahead;
+use crate::{
+    entry::Memory,
+    host::{Host, Step},
+    limits::EARLY,
+    smtp::text,
+};
+
+/// Range in use.
+const USED: u8 = 0x80;
+/// The state in a range's byte.
+const STATE: u8 = 0x0f;
+
+/// What an early segment is to the ranges that are there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// Apart from all.
+    Apart,
+    /// Right behind one, whose state at its end is known.
+    Behind(u8),
+    /// Inside one; the state at its end, if both end there.
+    Inside(Option<u8>),
+    /// Across the border of one.
+    Across,
+}
+
+impl Memory {
+    /// Whether any bytes have passed early.
+    #[inline(always)]
+    pub fn has_early(&self) -> bool {
+        let mut used = 0;
+        let mut i = 0;
+        while i < EARLY {
+            used |= self.early_state[i];
+            i += 1;
+        }
+        used & USED != 0
+    }
+
+    /// Where `start..end` lies.
+    #[inline(always)]
+    pub fn early_place(&self, start: u32, end: u32) -> Place {
+        let mut place = Place::Apart;
+        let mut i = 0;
+        while i < EARLY {
+            let (from, to, state) = (self.early_start[i], self.early_end[i], self.early_state[i]);
+            i += 1;
+            if state & USED == 0 || ahead(end, from) <= 0 || ahead(start, to) > 0 {
+                continue;
+            }
+            if start == to {
+                place = Place::Behind(state & STATE);
+            } else if ahead(start, from) >= 0 && ahead(end, to) <= 0 {
+                return Place::Inside(if end == to { Some(state & STATE) } else { None });
+            } else {
+                return Place::Across;
+            }
+        }
+        place
+    }
+
+    /// Remembers `start..end`, which no range covers, with the state at its end. `false` where no more are remembered.
+    #[inline(always)]
+    pub fn add_early(&mut self, start: u32, end: u32, state: u8) -> bool {
+        let (mut start, mut end, mut state) = (start, end, state);
+        let mut free = EARLY;
+        let mut i = 0;
+        while i < EARLY {
+            if self.early_state[i] & USED != 0 {
+                if self.early_end[i] == start {
+                    start = self.early_start[i];
+                    self.early_state[i] = 0;
+                } else if self.early_start[i] == end {
+                    end = self.early_end[i];
+                    state = self.early_state[i] & STATE;
+                    self.early_state[i] = 0;
+                }
+            }
+            if self.early_state[i] & USED == 0 {
+                free = i;
+            }
+            i += 1;
+        }
+        if free >= EARLY {
+            return false;
+        }
+        self.early_start[free & (EARLY - 1)] = start;
+        self.early_end[free & (EARLY - 1)] = end;
+        self.early_state[free & (EARLY - 1)] = state | USED;
+        true
+    }
+
+    /// Forgets all ranges.
+    #[inline(always)]
+    pub fn forget_early(&mut self) {
+        self.early_state = [0; EARLY];
+    }
+}
+
+/// The place that has been reached, and the scanner's state there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Reached {
+    /// Next sequence number to be read.
+    pub next: u32,
+    /// State there.
+    pub text: u8,
+    /// The bytes up to `next` ended inside a range with part of what may be an end of data: how that goes on is not
+    /// known any more.
+    pub astray: bool,
+}
+
+struct Join<'a> {
+    memory: &'a mut Memory,
+    reached: &'a mut Reached,
+}
+
+impl Step for Join<'_> {
+    #[inline(always)]
+    fn step(&mut self, _round: u32) -> bool {
+        let Self { memory, reached } = self;
+        let mut joined = false;
+        let mut i = 0;
+        while i < EARLY {
+            let (start, end, state) = (memory.early_start[i], memory.early_end[i], memory.early_state[i]);
+            if state & USED != 0 && ahead(start, reached.next) <= 0 {
+                if ahead(end, reached.next) > 0 {
+                    reached.astray |= start != reached.next && reached.text > text::CR;
+                    reached.next = end;
+                    reached.text = state & STATE;
+                    joined = true;
+                }
+                memory.early_state[i] = 0;
+            }
+            i += 1;
+        }
+        !joined
+    }
+}
+
+/// Joins the ranges that have been reached.
+#[inline(always)]
+pub fn join<H: Host>(memory: &mut Memory, reached: &mut Reached) {
+    H::repeat(EARLY as u32, &mut Join { memory, reached });
+}

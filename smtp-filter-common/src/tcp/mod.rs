@@ -1,0 +1,40 @@
+//! The sequence discipline: which bytes of a segment are new, repeated, early or impossible.
+
+pub mod client;
+pub mod early;
+pub mod lock;
+pub mod marks;
+pub mod peer;
+pub mod regions;
+pub mod repeat;
+pub mod server;
+pub mod window;
+
+/// How far `a` is ahead of `b` in sequence space; negative: behind (RFC 9293 section 3.4).
+#[inline(always)]
+pub const fn ahead(a: u32, b: u32) -> i32 {
+    a.wrapping_sub(b) as i32
+}
+
+/// The later of two sequence numbers.
+#[inline(always)]
+pub const fn later(a: u32, b: u32) -> u32 {
+    if ahead(a, b) > 0 { a } else { b }
+}
+
+/// The earlier of two sequence numbers.
+#[inline(always)]
+pub const fn earlier(a: u32, b: u32) -> u32 {
+    if ahead(a, b) < 0 { a } else { b }
+}
+
+/// Where region `index` of the client's stream ends.
+#[inline(always)]
+fn regions_end(work: &crate::work::Work, index: usize) -> u32 {
+    let memory = &work.state.memory;
+    if index + 1 < memory.regions as usize {
+        memory.region_at[(index + 1) & (crate::limits::REGIONS - 1)]
+    } else {
+        work.state.half[crate::event::CLIENT as usize].next
+    }
+}

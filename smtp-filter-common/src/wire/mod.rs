@@ -1,0 +1,138 @@
+//! From a frame to the facts of a TCP segment. What is not for the ports leaves here, after one look.
+
+mod ipv4;
+mod ipv6;
+mod tcp;
+mod vlan;
+
+pub use tcp::{ACK, FIN, PSH, RST, SYN, URG};
+
+use crate::{flow::NO_SCALE, policy::Policy};
+
+/// Bytes of a header, aligned so that fields are read in one load.
+#[repr(C, align(8))]
+#[derive(Clone, Copy, Debug)]
+pub struct Raw<const N: usize>(pub [u8; N]);
+
+impl<const N: usize> Raw<N> {
+    /// The big-endian 16 bits at `AT`.
+    #[inline(always)]
+    const fn u16<const AT: usize>(&self) -> u16 {
+        u16::from_be_bytes([self.0[AT], self.0[AT + 1]])
+    }
+
+    /// The big-endian 32 bits at `AT`.
+    #[inline(always)]
+    const fn u32<const AT: usize>(&self) -> u32 {
+        u32::from_be_bytes([self.0[AT], self.0[AT + 1], self.0[AT + 2], self.0[AT + 3]])
+    }
+}
+
+/// Where a frame's bytes come from. Offsets count from the network header: where the link layer's own header (if the
+/// interface has one) ends.
+pub trait Frame {
+    /// EtherType of what stands at the network header, host byte order.
+    fn protocol(&self) -> u16;
+    /// Bytes from the network header to the frame's end, padding included.
+    fn length(&self) -> u32;
+    /// Whether several segments were merged into this one, so that its length may not fit the IP header's field.
+    fn merged(&self) -> bool;
+    /// `N` bytes at an offset; `None` where the frame ends before.
+    fn read<const N: usize>(&self, offset: u32) -> Option<Raw<N>>;
+}
+
+/// What a frame is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Not TCP, or neither port is one of the policy's.
+    Other,
+    /// A later fragment of an IP datagram: never put together without its first one.
+    LaterFragment,
+    /// The first fragment of an IP datagram, to or from the ports or without readable ports.
+    FirstFragment,
+    /// To or from the ports, or TCP whose ports cannot be found, and its headers cannot be read.
+    Unreadable,
+    /// A segment whose headers were read.
+    Segment,
+}
+
+/// The facts of a segment. Numbers in host byte order; addresses as on the wire, IPv4 as ::ffff:a.b.c.d.
+#[repr(C, align(8))]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Segment {
+    /// Source address.
+    pub source: [u8; 16],
+    /// Destination address.
+    pub destination: [u8; 16],
+    /// Source port.
+    pub source_port: u16,
+    /// Destination port.
+    pub destination_port: u16,
+    /// Offset of the TCP header.
+    pub header: u32,
+    /// Offset of the payload.
+    pub payload: u32,
+    /// Bytes of payload, padding behind the IP length not counted.
+    pub length: u32,
+    /// Sequence number.
+    pub sequence: u32,
+    /// Acknowledgement number.
+    pub acknowledgement: u32,
+    /// Window, not scaled.
+    pub window: u16,
+    /// [`SYN`] and the others.
+    pub flags: u8,
+    /// Window scale option of a SYN; [`NO_SCALE`] where there is none.
+    pub scale: u8,
+    /// 4 or 6.
+    pub version: u8,
+}
+
+impl Segment {
+    /// An empty one, to be filled.
+    pub const EMPTY: Self = Self {
+        source: [0; 16],
+        destination: [0; 16],
+        source_port: 0,
+        destination_port: 0,
+        header: 0,
+        payload: 0,
+        length: 0,
+        sequence: 0,
+        acknowledgement: 0,
+        window: 0,
+        flags: 0,
+        scale: NO_SCALE,
+        version: 0,
+    };
+
+    /// Whether any of these flags is set.
+    #[inline(always)]
+    pub const fn has(&self, flags: u8) -> bool {
+        self.flags & flags != 0
+    }
+
+    /// Sequence number behind the payload.
+    #[inline(always)]
+    pub const fn end(&self) -> u32 {
+        self.sequence.wrapping_add(self.length)
+    }
+}
+
+const IPV4: u16 = 0x0800;
+const IPV6: u16 = 0x86dd;
+const TCP: u8 = 6;
+
+/// Reads a frame's headers into `segment`.
+#[inline(always)]
+pub fn read<F: Frame>(frame: &F, policy: &Policy, segment: &mut Segment) -> Kind {
+    let (protocol, offset) = vlan::skip(frame);
+    match protocol {
+        IPV4 => ipv4::read(frame, policy, offset, segment),
+        IPV6 => ipv6::read(frame, policy, offset, segment),
+        _ => Kind::Other,
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,21 @@
+//! 802.1Q and 802.1ad tags that stand in the data. The kernel takes the outer one out on ingress; QinQ leaves one.
+
+use super::Frame;
+use crate::limits::VLAN_TAGS;
+
+/// EtherType behind the tags, and where that header begins. More tags than are walked leave a tag's EtherType, which
+/// is no IP: on Linux such a frame reaches no TCP socket and no route.
+#[inline(always)]
+pub(super) fn skip<F: Frame>(frame: &F) -> (u16, u32) {
+    let (mut protocol, mut offset) = (frame.protocol(), 0);
+    for _ in 0..VLAN_TAGS {
+        if !matches!(protocol, 0x8100 | 0x88a8 | 0x9100) {
+            break;
+        }
+        // IEEE 802.1Q-2022 section 9.6: tag control information, then the EtherType of what follows.
+        let Some(tag) = frame.read::<4>(offset) else { break };
+        protocol = tag.u16::<2>();
+        offset += 4;
+    }
+    (protocol, offset)
+}
