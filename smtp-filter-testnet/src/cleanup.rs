@@ -36,8 +36,8 @@ const BPFFS: &str = "/sys/fs/bpf";
 pub enum Leftover {
     /// A process: it may hold the others.
     Process(u32),
-    /// A folder of pins in the BPF file system.
-    Pins(PathBuf),
+    /// A folder, of pins in the BPF file system or of temporary files.
+    Folder(PathBuf),
     /// A named network namespace.
     Namespace(String),
 }
@@ -46,7 +46,7 @@ impl Leftover {
     fn take_away(&self) -> Result<()> {
         match self {
             Self::Process(id) => kill(*id),
-            Self::Pins(dir) => remove_pins(dir),
+            Self::Folder(folder) => remove_folder(folder),
             Self::Namespace(name) => remove_namespace(name),
         }
     }
@@ -93,19 +93,32 @@ pub fn remove(leftover: &Leftover) -> Result<()> {
     result
 }
 
-/// What is there of this process: namespaces, pins and processes, by name. Empty after all guards have gone.
+/// What is there of this process: namespaces, pins, temporary files and processes, by name. Empty after all guards
+/// have gone.
 pub fn leftovers() -> Vec<String> {
     let own = format!("{PREFIX}{}-", std::process::id());
-    let named = [NETNS, BPFFS].into_iter().flat_map(|dir| names_in(dir).map(move |name| (dir, name)));
     let mut found: Vec<String> =
-        named.filter(|(_, name)| name.starts_with(&own)).map(|(dir, name)| format!("{dir}/{name}")).collect();
+        named_things().filter(|(_, name)| name.starts_with(&own)).map(|(dir, name)| path(&dir, &name)).collect();
     with_list(|list| {
         found.extend(list.iter().filter_map(|leftover| match leftover {
             Leftover::Process(id) => Some(format!("process {id}")),
-            Leftover::Pins(_) | Leftover::Namespace(_) => None,
+            Leftover::Folder(_) | Leftover::Namespace(_) => None,
         }));
     });
     found
+}
+
+/// Everything, of any process, where our things lie: the folder and the name.
+fn named_things() -> impl Iterator<Item = (PathBuf, String)> {
+    [PathBuf::from(NETNS), PathBuf::from(BPFFS), std::env::temp_dir()].into_iter().flat_map(|dir| {
+        let entries = fs::read_dir(&dir).into_iter().flatten().flatten();
+        let names: Vec<_> = entries.filter_map(|entry| entry.file_name().into_string().ok()).collect();
+        names.into_iter().map(move |name| (dir.clone(), name))
+    })
+}
+
+fn path(dir: &Path, name: &str) -> String {
+    dir.join(name).display().to_string()
 }
 
 fn kill(id: u32) -> Result<()> {
@@ -123,7 +136,7 @@ fn remove_namespace(name: &str) -> Result<()> {
     Ok(())
 }
 
-fn remove_pins(dir: &Path) -> Result<()> {
+fn remove_folder(dir: &Path) -> Result<()> {
     match fs::remove_dir_all(dir) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
             Err(error).with_context(|| format!("remove {}", dir.display()))
@@ -155,11 +168,8 @@ fn watch_signals() -> Result<()> {
 
 /// Removes what processes left that are no more.
 fn sweep() {
-    for name in names_in(NETNS).filter(|name| is_orphan(name)) {
-        let _ = remove_namespace(&name);
-    }
-    for name in names_in(BPFFS).filter(|name| is_orphan(name)) {
-        let _ = remove_pins(&Path::new(BPFFS).join(name));
+    for (dir, name) in named_things().filter(|(_, name)| is_orphan(name)) {
+        let _ = if dir == Path::new(NETNS) { remove_namespace(&name) } else { remove_folder(&dir.join(name)) };
     }
 }
 
@@ -167,11 +177,6 @@ fn sweep() {
 fn is_orphan(name: &str) -> bool {
     let id = name.strip_prefix(PREFIX).and_then(|rest| rest.split('-').next()).and_then(|id| id.parse::<u32>().ok());
     id.is_some_and(|id| !Path::new("/proc").join(id.to_string()).exists())
-}
-
-fn names_in(dir: &str) -> impl Iterator<Item = String> {
-    let entries = fs::read_dir(dir).into_iter().flatten().flatten();
-    entries.filter_map(|entry| entry.file_name().into_string().ok())
 }
 
 #[cfg(test)]

@@ -48,7 +48,7 @@ impl Filter {
     }
 
     fn leftover(&self) -> Leftover {
-        Leftover::Pins(self.pin_dir.clone())
+        Leftover::Folder(self.pin_dir.clone())
     }
 
     /// A command of the program, for this pin directory: `&["policy", "show"]`.

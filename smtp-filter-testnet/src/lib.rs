@@ -25,6 +25,7 @@ mod client;
 mod filter;
 mod namespace;
 mod network;
+mod postfix;
 mod process;
 mod server;
 
@@ -32,6 +33,7 @@ pub use client::{Client, NAME, Reply, send_by_esmtp};
 pub use filter::Filter;
 pub use namespace::Namespace;
 pub use network::{CLIENT_V4, CLIENT_V6, GATEWAY_V4, GATEWAY_V6, Network, SERVER_V4, SERVER_V6};
+pub use postfix::{Postfix, postfix_tool};
 pub use process::Running;
 pub use server::{Mail, MailServer};
 

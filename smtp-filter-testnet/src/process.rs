@@ -133,6 +133,15 @@ impl Running {
         self.wait(Duration::from_secs(5))
     }
 
+    /// Ends it by SIGKILL, for a program that does not mind and is slow to obey.
+    pub fn kill(&mut self) -> Result<()> {
+        if self.ended {
+            return Ok(());
+        }
+        self.signal(Signal::KILL)?;
+        self.wait(Duration::from_secs(5)).map(drop)
+    }
+
     /// It is no more: off the list, and its last words are read.
     fn end(&mut self) {
         self.ended = true;

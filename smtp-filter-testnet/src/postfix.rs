@@ -1,0 +1,247 @@
+//! Real mail software: Postfix, from the copy that `cargo xtask setup --tests` unpacked into `.tools/postfix`.
+//!
+//! It runs with a configuration, a queue and a mailbox of its own below the folder for temporary files; neither a
+//! Postfix of this machine nor its users `postfix` and `postdrop` are needed or touched.
+
+use std::{
+    fs,
+    net::{Ipv4Addr, TcpStream},
+    os::unix::fs::{PermissionsExt as _, chown},
+    path::{Path, PathBuf},
+    process::Command,
+    thread,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context as _, Result, bail, ensure};
+use rustix::process::Signal;
+
+use crate::{
+    cleanup::{self, Leftover},
+    namespace::Namespace,
+    process::{Running, run},
+};
+
+/// Users and groups that every Debian has and that nothing else here uses: Postfix wants three of its own.
+const OWNER: (&str, u32) = ("uucp", 10);
+const POSTDROP: (&str, u32) = ("news", 9);
+const NOBODY: u32 = 65534;
+
+/// How long it may take to come up.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+const SERVICES: &str = "\
+smtp inet n - n - - smtpd
+cleanup unix n - n - 0 cleanup
+qmgr unix n - n 300 1 qmgr
+rewrite unix - - n - - trivial-rewrite
+bounce unix - - n - 0 bounce
+defer unix - - n - 0 bounce
+trace unix - - n - 0 bounce
+verify unix - - n - 1 verify
+flush unix n - n 1000? 0 flush
+proxymap unix - - n - - proxymap
+error unix - - n - - error
+retry unix - - n - - error
+discard unix - - n - - discard
+virtual unix - n n - - virtual
+tlsmgr unix - - n 1000? 1 tlsmgr
+anvil unix - - n - 1 anvil
+scache unix - - n - 1 scache
+postlog unix-dgram n - n - 1 postlogd
+";
+
+/// A Postfix on port 25 of a namespace that takes mail for `server.example` from everywhere and keeps it. It offers
+/// what Postfix offers: PIPELINING, SIZE, STARTTLS, CHUNKING, SMTPUTF8 and more. It stops on drop.
+#[derive(Debug)]
+pub struct Postfix {
+    master: Option<Running>,
+    home: PathBuf,
+}
+
+impl Postfix {
+    /// Starts it, with settings of `main.cf` that go over the usual ones: `&["smtpd_banner = $myhostname"]`.
+    pub fn start(namespace: &Namespace, settings: &[&str]) -> Result<Self> {
+        let tools = tools()?;
+        let home = std::env::temp_dir().join(cleanup::unique_name());
+        cleanup::add(Leftover::Folder(home.clone()));
+        let mut postfix = Self { master: None, home };
+        postfix.make_folders()?;
+        postfix.configure(&tools, settings)?;
+
+        // It signals its process group, so it needs one of its own.
+        let mut master = namespace.command("setsid");
+        master.arg(tools.join("usr/lib/postfix/sbin/master")).arg("-d");
+        master.env("MAIL_CONFIG", postfix.home.join("etc")).env("LD_LIBRARY_PATH", libraries(&tools));
+        postfix.master = Some(Running::spawn(&mut master)?);
+
+        let deadline = Instant::now() + PATIENCE;
+        while namespace.enter(|| TcpStream::connect((Ipv4Addr::LOCALHOST, 25)))?.is_err() {
+            ensure!(Instant::now() < deadline, "Postfix does not listen after {PATIENCE:?}: {}", postfix.log());
+            thread::sleep(Duration::from_millis(20));
+        }
+        Ok(postfix)
+    }
+
+    /// The mails so far, as they were delivered: behind the header lines that Postfix puts before them, every byte.
+    pub fn mails(&self) -> Result<Vec<Vec<u8>>> {
+        let inbox = self.home.join("mail/inbox/new");
+        if !inbox.exists() {
+            return Ok(Vec::new());
+        }
+        let mut files: Vec<_> = fs::read_dir(&inbox)
+            .with_context(|| format!("read {}", inbox.display()))?
+            .flatten()
+            .map(|entry| entry.path())
+            .collect();
+        files.sort();
+        files.iter().map(|file| fs::read(file).with_context(|| format!("read {}", file.display()))).collect()
+    }
+
+    /// Waits until there are `count` mails and returns them all.
+    pub fn wait_for_mails(&self, count: usize, limit: Duration) -> Result<Vec<Vec<u8>>> {
+        let deadline = Instant::now() + limit;
+        loop {
+            let mails = self.mails()?;
+            if mails.len() >= count {
+                return Ok(mails);
+            }
+            if Instant::now() > deadline {
+                bail!("{} of {count} mails arrived within {limit:?}: {}", mails.len(), self.log());
+            }
+            thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    /// What it has logged.
+    pub fn log(&self) -> String {
+        fs::read_to_string(self.home.join("log")).unwrap_or_default()
+    }
+
+    fn make_folders(&self) -> Result<()> {
+        let own = Some(OWNER.1);
+        for (folder, owner, group, mode) in [
+            ("", None, None, 0o755),
+            ("etc", None, None, 0o755),
+            ("data", own, None, 0o700),
+            ("mail", Some(NOBODY), None, 0o700),
+            ("spool", None, None, 0o755),
+            ("spool/pid", None, None, 0o755),
+            ("spool/maildrop", own, Some(POSTDROP.1), 0o730),
+            ("spool/public", own, Some(POSTDROP.1), 0o710),
+        ] {
+            self.make_folder(folder, owner, group, mode)?;
+        }
+        let queues = [
+            "active", "bounce", "corrupt", "defer", "deferred", "flush", "hold", "incoming", "private", "saved",
+            "trace",
+        ];
+        queues.into_iter().try_for_each(|queue| self.make_folder(&format!("spool/{queue}"), own, None, 0o700))
+    }
+
+    fn make_folder(&self, folder: &str, owner: Option<u32>, group: Option<u32>, mode: u32) -> Result<()> {
+        let path = self.home.join(folder);
+        let make = || {
+            fs::create_dir_all(&path)?;
+            fs::set_permissions(&path, fs::Permissions::from_mode(mode))?;
+            chown(&path, owner, group)
+        };
+        make().with_context(|| format!("make {}", path.display()))
+    }
+
+    fn configure(&self, tools: &Path, settings: &[&str]) -> Result<()> {
+        let home = self.home.display();
+        let etc = self.home.join("etc");
+        let chain = etc.join("chain.pem");
+        let mut openssl = Command::new("openssl");
+        openssl.args([
+            "req",
+            "-x509",
+            "-newkey",
+            "ec",
+            "-pkeyopt",
+            "ec_paramgen_curve:prime256v1",
+            "-nodes",
+            "-days",
+            "30",
+        ]);
+        openssl.args(["-subj", "/CN=server.example", "-keyout"]).arg(&chain).arg("-out").arg(etc.join("cert.pem"));
+        run(&mut openssl).context("make a certificate (`cargo xtask setup --tests` installs openssl)")?;
+        let certificate = fs::read(etc.join("cert.pem")).context("read the certificate")?;
+        let key = fs::read(&chain).context("read the key")?;
+        fs::write(&chain, [key, certificate].concat()).context("write the certificate chain")?;
+
+        let main = format!(
+            "compatibility_level = 3.6\n\
+             queue_directory = {home}/spool\n\
+             data_directory = {home}/data\n\
+             meta_directory = {home}/etc\n\
+             daemon_directory = {tools}/usr/lib/postfix/sbin\n\
+             command_directory = {tools}/usr/sbin\n\
+             shlib_directory = {libraries}\n\
+             mail_owner = {owner}\n\
+             setgid_group = {postdrop}\n\
+             import_environment = MAIL_CONFIG LD_LIBRARY_PATH\n\
+             export_environment = LD_LIBRARY_PATH\n\
+             maillog_file = {home}/log\n\
+             maillog_file_prefixes = {home}\n\
+             myhostname = server.example\n\
+             mydestination =\n\
+             inet_interfaces = all\n\
+             inet_protocols = all\n\
+             smtpd_peername_lookup = no\n\
+             mynetworks = 0.0.0.0/0 [::]/0\n\
+             virtual_mailbox_domains = server.example\n\
+             virtual_mailbox_base = {home}/mail\n\
+             virtual_mailbox_maps = static:inbox/\n\
+             virtual_uid_maps = static:{NOBODY}\n\
+             virtual_gid_maps = static:{NOBODY}\n\
+             virtual_mailbox_limit = 0\n\
+             message_size_limit = 0\n\
+             alias_maps =\n\
+             alias_database =\n\
+             smtpd_tls_security_level = may\n\
+             smtpd_tls_chain_files = {chain}\n\
+             smtpd_tls_session_cache_database =\n\
+             {settings}\n",
+            tools = tools.display(),
+            libraries = libraries(tools).display(),
+            owner = OWNER.0,
+            postdrop = POSTDROP.0,
+            chain = chain.display(),
+            settings = settings.join("\n")
+        );
+        fs::write(etc.join("main.cf"), main).context("write main.cf")?;
+        fs::write(etc.join("master.cf"), SERVICES).context("write master.cf")
+    }
+}
+
+impl Drop for Postfix {
+    fn drop(&mut self) {
+        if let Some(mut master) = self.master.take() {
+            let _ = master.signal(Signal::TERM);
+            let _ = master.wait(PATIENCE);
+        }
+        if let Err(error) = cleanup::remove(&Leftover::Folder(self.home.clone())) {
+            eprintln!("testnet: {error:#}");
+        }
+    }
+}
+
+/// A program of Postfix's, to run in a namespace: `smtp-source`, `smtp-sink`, `posttls-finger`.
+pub fn postfix_tool(namespace: &Namespace, name: &str) -> Result<Command> {
+    let tools = tools()?;
+    let mut command = namespace.command(tools.join("usr/sbin").join(name));
+    command.env("LD_LIBRARY_PATH", libraries(&tools));
+    Ok(command)
+}
+
+fn tools() -> Result<PathBuf> {
+    let tools = Path::new(env!("CARGO_MANIFEST_DIR")).with_file_name(".tools").join("postfix");
+    ensure!(tools.is_dir(), "{} is not there: run `cargo xtask setup --tests`", tools.display());
+    Ok(tools)
+}
+
+fn libraries(tools: &Path) -> PathBuf {
+    tools.join("usr/lib/postfix")
+}
