@@ -25,7 +25,7 @@ pub const CHOICE: &str = ".tools/toolchain.toml";
 pub const DEBUG_LOG: &str = "SMTP_FILTER_DEBUG_LOG";
 
 /// Crates that may use unstable features under a stable compiler (a nightly lets every crate).
-const UNSTABLE_CRATES: &str = "aya_ebpf,smtp_filter_ebpf";
+const UNSTABLE_CRATES: &str = "aya_ebpf,smtp_filter_common,smtp_filter_ebpf";
 
 /// What the parent cargo leaves in the environment and a cargo with another compiler must not see.
 const FOREIGN: &[&str] = &[
