@@ -4,7 +4,6 @@
 
 use std::{
     env, fs,
-    io::{BufRead as _, BufReader},
     path::{Path, PathBuf},
     process::Stdio,
 };
@@ -60,24 +59,19 @@ fn target_dir(out_dir: &Path) -> PathBuf {
     out_dir.ancestors().find(|dir| dir.join("CACHEDIR.TAG").is_file()).unwrap_or(out_dir).to_owned()
 }
 
-/// Runs the compiler; what it says goes to cargo as warnings, for cargo shows nothing else of a build script.
+/// Runs the compiler. Cargo shows what a build script says where it fails, and its warnings where it does not.
 fn compile(root: &Path, target_dir: &Path) -> Result<()> {
     let toolchain = ebpf::Toolchain::read(root)?;
     let mut cargo = toolchain.command(root, target_dir, ebpf::Verb::Build, is_set(ebpf::DEBUG_LOG));
-    let mut child = cargo
-        .arg("--quiet")
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::piped())
-        .spawn()
-        .with_context(|| format!("run {}", cargo.get_program().display()))?;
-    let stderr = child.stderr.take().context("stderr is a pipe")?;
-    for line in BufReader::new(stderr).lines() {
-        println!("cargo::warning={}", line.context("read what the eBPF compiler says")?);
+    let output = cargo.arg("--quiet").stdin(Stdio::null()).output();
+    let output = output.with_context(|| format!("run {}", cargo.get_program().display()))?;
+    let said = String::from_utf8_lossy(&output.stderr);
+    if !output.status.success() {
+        eprintln!("{said}");
+        bail!("the eBPF part does not compile ({}); `cargo xtask build --ebpf` shows the same", output.status);
     }
-    let status = child.wait().context("wait for the eBPF compiler")?;
-    if !status.success() {
-        bail!("the eBPF part does not compile ({status}); `cargo xtask build --ebpf` shows the errors in full");
+    for line in said.lines() {
+        println!("cargo::warning={line}");
     }
     Ok(())
 }
