@@ -1,2 +1,7 @@
-//! smtp-filter: loader and command line.
-fn main() {}
+//! smtp-filter: an SMTP firewall inside the Linux kernel.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    smtp_filter::main()
+}

@@ -76,7 +76,7 @@ impl EventView {
         let client = address(event.client, event.client_port);
         let action = Action::from_u8(event.action);
         let is_command = event.kind == event::COMMAND;
-        let cut = &event.cut[..usize::from(event.cut_length).min(event.cut.len())];
+        let cut = event.cut.get(..event.cut_bytes()).unwrap_or_default();
         Self {
             v: 1,
             ts: lookup.clock().rfc3339(event.time),
@@ -149,7 +149,8 @@ fn arg(event: &Event) -> Option<String> {
     if event.arg_flags & ARG_WITHHELD != 0 {
         return None;
     }
-    let mut arg = escape(&event.arg[..usize::from(event.arg_length).min(event.arg.len())]);
+    let kept = usize::from(event.arg_length).min(event.arg.len());
+    let mut arg = escape(&event.arg[..kept]);
     if event.arg_flags & ARG_MORE != 0 {
         arg.push_str(MORE);
     }

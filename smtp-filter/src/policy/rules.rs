@@ -96,6 +96,13 @@ pub const GUARDS: &[Guard] = &[
         default: Action::Reset,
         meaning: "an end of data in front of mail text that has already passed",
     },
+    Guard {
+        reason: Reason::SpoofedServer,
+        // A reset would hand whoever forges the segments what he wants.
+        legal: &[Action::Drop],
+        default: Action::Drop,
+        meaning: "a segment in the server's name from where the client's segments come",
+    },
 ];
 
 const _: () = {

@@ -1,0 +1,71 @@
+//! Filters of a clsact qdisc, for kernels without TCX. They stay by themselves, and are known again by their handle.
+
+use anyhow::{Context as _, Result, anyhow};
+use aya::programs::{
+    SchedClassifier, TcError,
+    tc::{NlOptions, TcAttachOptions, TcHandle, qdisc_add_clsact},
+};
+use rustix::io::Errno;
+
+use super::{netlink, tcx::attach_type};
+use crate::{loader::source_errno, pins::Side, record::Attached};
+
+/// Priorities that are tried: one may be taken by a filter of another kind.
+const TRIES: u16 = 32;
+
+/// Makes the qdisc; `false` where there is one already.
+pub(super) fn ensure_qdisc(name: &str) -> Result<bool> {
+    match qdisc_add_clsact(name) {
+        Ok(()) => Ok(true),
+        Err(TcError::NetlinkError(error)) if error.raw_os_error() == Some(Errno::EXIST.raw_os_error()) => Ok(false),
+        Err(error) => Err(error).with_context(|| format!("add a clsact qdisc to {name}")),
+    }
+}
+
+pub(super) fn attach(program: &mut SchedClassifier, at: &Attached, side: Side) -> Result<()> {
+    let mut refused = anyhow!("no priority is free");
+    for nth in 0..TRIES {
+        // The lowest number is the first one to see a segment.
+        let priority = match side {
+            Side::Ingress => 1 + nth,
+            Side::Egress => u16::MAX - nth,
+        };
+        let options = NlOptions { priority, handle: TcHandle::from(at.handle), classid: None };
+        match program.attach_with_options(&at.name, attach_type(side), TcAttachOptions::Netlink(options)) {
+            Ok(id) => {
+                // Dropped, it would take the filter off.
+                std::mem::forget(program.take_link(id)?);
+                return Ok(());
+            }
+            Err(error) => {
+                let taken = [Errno::EXIST, Errno::INVAL].map(|errno| Some(errno.raw_os_error()));
+                if !taken.contains(&source_errno(&error)) {
+                    return Err(error.into());
+                }
+                refused = error.into();
+            }
+        }
+    }
+    Err(refused)
+}
+
+pub(super) fn detach(at: &Attached) -> Result<()> {
+    let mut others = false;
+    for side in Side::BOTH {
+        for filter in netlink::filters(at.ifindex, side)? {
+            if filter.handle == at.handle {
+                netlink::delete_filter(at.ifindex, side, filter)?;
+            } else {
+                others = true;
+            }
+        }
+    }
+    if at.made_qdisc && !others {
+        netlink::delete_clsact(at.ifindex)?;
+    }
+    Ok(())
+}
+
+pub(super) fn is_attached(at: &Attached, side: Side) -> bool {
+    netlink::filters(at.ifindex, side).is_ok_and(|filters| filters.iter().any(|filter| filter.handle == at.handle))
+}

@@ -1,0 +1,74 @@
+//! Putting the programs on an interface and taking them off: by TCX links, or as filters of a clsact qdisc.
+//!
+//! First at ingress and last at egress: the filter sees what the wire brings before anybody changes it, and what goes
+//! out as the wire will carry it.
+
+mod clsact;
+mod netlink;
+mod tcx;
+
+use anyhow::{Context as _, Result};
+
+use crate::{
+    clock,
+    loader::Filter,
+    netns,
+    pins::{PinDir, Side},
+    record::{Attached, Hook},
+    system,
+};
+
+/// The hook that this kernel has.
+pub fn best_hook() -> Hook {
+    match system::kernel() {
+        Some(version) if version < system::TCX => Hook::Clsact,
+        _ => Hook::Tcx,
+    }
+}
+
+/// Gets an interface ready and says how the programs will be attached to it. This is written down before they are, so
+/// that whatever happens next can be undone.
+pub fn prepare(name: &str, hook: Hook) -> Result<Attached> {
+    let ifindex = netns::interface_index(name)?;
+    let made_qdisc = match hook {
+        Hook::Tcx => false,
+        Hook::Clsact => clsact::ensure_qdisc(name)?,
+    };
+    // The filters are known again by their handle: a number that nobody else is likely to take, and not 0.
+    let handle = clock::since_boot() as u32 | 1;
+    Ok(Attached { name: name.to_owned(), ifindex, hook, handle, made_qdisc })
+}
+
+/// Attaches both programs, so that they stay when this process ends.
+pub fn attach(filter: &mut Filter, pins: &PinDir, at: &Attached) -> Result<()> {
+    for side in Side::BOTH {
+        let program = match side {
+            Side::Ingress => filter.ingress()?,
+            Side::Egress => filter.egress()?,
+        };
+        match at.hook {
+            Hook::Tcx => tcx::attach(program, pins, at, side),
+            Hook::Clsact => clsact::attach(program, at, side),
+        }
+        .with_context(|| format!("attach to {} {} by {}", at.name, side.name(), at.hook.name()))?;
+    }
+    Ok(())
+}
+
+/// Takes both programs off. What has gone already is no error. To be called in the interface's network namespace
+/// where the hook is clsact.
+pub fn detach(pins: &PinDir, at: &Attached) -> Result<()> {
+    match at.hook {
+        Hook::Tcx => tcx::detach(pins, at),
+        Hook::Clsact => clsact::detach(at),
+    }
+    .with_context(|| format!("take the filter off {}", at.name))
+}
+
+/// Whether a side's program is attached still. To be called in the interface's network namespace.
+pub fn is_attached(at: &Attached, side: Side, program: u32) -> bool {
+    match at.hook {
+        Hook::Tcx => tcx::is_attached(at, side, program),
+        Hook::Clsact => clsact::is_attached(at, side),
+    }
+}

@@ -1,0 +1,128 @@
+//! The three netlink requests that aya does not make: list filters, delete one, delete a clsact qdisc.
+
+use anyhow::{Context as _, Result, bail};
+use rustix::{
+    fd::OwnedFd,
+    io::Errno,
+    net::{AddressFamily, RecvFlags, SendFlags, SocketType, recv, send, socket},
+};
+
+use crate::pins::Side;
+
+// linux/rtnetlink.h, linux/netlink.h, linux/pkt_sched.h, linux/if_ether.h
+const RTM_DELQDISC: u16 = 37;
+const RTM_NEWTFILTER: u16 = 44;
+const RTM_DELTFILTER: u16 = 45;
+const RTM_GETTFILTER: u16 = 46;
+const NLMSG_ERROR: u16 = 2;
+const NLMSG_DONE: u16 = 3;
+const NLM_F_REQUEST: u16 = 1;
+const NLM_F_ACK: u16 = 4;
+const NLM_F_DUMP: u16 = 0x300;
+const TC_H_CLSACT: u32 = 0xffff_fff1;
+const TC_H_MIN_INGRESS: u32 = 0xffff_fff2;
+const TC_H_MIN_EGRESS: u32 = 0xffff_fff3;
+const ETH_P_ALL: u16 = 3;
+/// `struct nlmsghdr` and `struct tcmsg`.
+const HEADER: usize = 16;
+const TCMSG: usize = 20;
+
+/// A filter of a clsact qdisc.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Filter {
+    /// Its handle.
+    pub handle: u32,
+    /// Its priority and protocol, as the kernel packs them.
+    pub info: u32,
+}
+
+const fn parent(side: Side) -> u32 {
+    match side {
+        Side::Ingress => TC_H_MIN_INGRESS,
+        Side::Egress => TC_H_MIN_EGRESS,
+    }
+}
+
+/// The filters on one side of an interface; none where there is no such interface or qdisc.
+pub(super) fn filters(ifindex: u32, side: Side) -> Result<Vec<Filter>> {
+    let mut found = Vec::new();
+    let request = message(RTM_GETTFILTER, NLM_F_DUMP, ifindex, 0, parent(side), 0);
+    let done = talk(&request, |kind, body| {
+        if kind == RTM_NEWTFILTER && body.len() >= TCMSG {
+            let (handle, info) = (word(body, 8), word(body, 16));
+            if handle != 0 {
+                found.push(Filter { handle, info });
+            }
+        }
+    });
+    match done {
+        Ok(()) => Ok(found),
+        Err(Errno::NODEV | Errno::INVAL | Errno::NOENT) => Ok(Vec::new()),
+        Err(error) => Err(error).context("list the interface's filters"),
+    }
+}
+
+/// Deletes a filter.
+pub(super) fn delete_filter(ifindex: u32, side: Side, filter: Filter) -> Result<()> {
+    let protocol = u32::from(ETH_P_ALL.to_be());
+    let info = filter.info & 0xffff_0000 | protocol;
+    let request = message(RTM_DELTFILTER, NLM_F_ACK, ifindex, filter.handle, parent(side), info);
+    absent_is_fine(talk(&request, |_, _| {})).context("delete a filter")
+}
+
+/// Deletes the clsact qdisc.
+pub(super) fn delete_clsact(ifindex: u32) -> Result<()> {
+    let request = message(RTM_DELQDISC, NLM_F_ACK, ifindex, 0xffff_0000, TC_H_CLSACT, 0);
+    absent_is_fine(talk(&request, |_, _| {})).context("delete the clsact qdisc")
+}
+
+fn absent_is_fine(result: Result<(), Errno>) -> Result<()> {
+    match result {
+        Ok(()) | Err(Errno::NODEV | Errno::NOENT | Errno::INVAL) => Ok(()),
+        Err(error) => bail!(error),
+    }
+}
+
+fn message(kind: u16, flags: u16, ifindex: u32, handle: u32, parent: u32, info: u32) -> Vec<u8> {
+    let mut out = Vec::with_capacity(HEADER + TCMSG);
+    out.extend(((HEADER + TCMSG) as u32).to_ne_bytes());
+    out.extend(kind.to_ne_bytes());
+    out.extend((NLM_F_REQUEST | flags).to_ne_bytes());
+    out.extend(1_u32.to_ne_bytes());
+    out.extend(0_u32.to_ne_bytes());
+    out.extend([0; 4]);
+    for field in [ifindex, handle, parent, info] {
+        out.extend(field.to_ne_bytes());
+    }
+    out
+}
+
+/// Sends a request and hands each answer to `each`, until the kernel says that it is done.
+fn talk(request: &[u8], mut each: impl FnMut(u16, &[u8])) -> Result<(), Errno> {
+    let route: OwnedFd = socket(AddressFamily::NETLINK, SocketType::RAW, None)?;
+    send(&route, request, SendFlags::empty())?;
+    let mut buffer = vec![0; 1 << 16];
+    loop {
+        let (_, received) = recv(&route, buffer.as_mut_slice(), RecvFlags::empty())?;
+        let mut rest = buffer.get(..received).unwrap_or_default();
+        while rest.len() >= HEADER {
+            let length = (word(rest, 0) as usize).clamp(HEADER, rest.len());
+            let (kind, body) = (u16::from_ne_bytes([rest[4], rest[5]]), &rest[HEADER..length]);
+            match kind {
+                NLMSG_DONE => return Ok(()),
+                NLMSG_ERROR if body.len() >= 4 => {
+                    return match word(body, 0) as i32 {
+                        0 => Ok(()),
+                        error => Err(Errno::from_raw_os_error(-error)),
+                    };
+                }
+                _ => each(kind, body),
+            }
+            rest = rest.get(length.next_multiple_of(4)..).unwrap_or_default();
+        }
+    }
+}
+
+fn word(bytes: &[u8], at: usize) -> u32 {
+    bytes.get(at..at + 4).and_then(|bytes| bytes.try_into().ok()).map_or(0, u32::from_ne_bytes)
+}

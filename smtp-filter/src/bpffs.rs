@@ -1,0 +1,71 @@
+//! The BPF file system, in which everything lives that outlasts a process.
+
+use std::{fs, path::Path};
+
+use anyhow::{Context as _, Result, bail};
+use rustix::{
+    fs::statfs,
+    mount::{MountFlags, mount},
+};
+
+/// Where it is mounted by convention.
+pub const MOUNT_POINT: &str = "/sys/fs/bpf";
+/// `BPF_FS_MAGIC` of the kernel.
+const MAGIC: i64 = 0xcafe_4a11;
+
+/// Whether this folder lies in a BPF file system.
+pub fn holds(folder: &Path) -> bool {
+    #[allow(clippy::unnecessary_cast, reason = "the field's type differs between architectures")]
+    statfs(folder).is_ok_and(|found| found.f_type as i64 & 0xffff_ffff == MAGIC)
+}
+
+/// Sees to it that a folder for pins can be made there: below the usual mount point the file system is mounted if it
+/// is not yet.
+pub fn ensure(pin_dir: &Path) -> Result<()> {
+    if pin_dir.starts_with(MOUNT_POINT) && !holds(Path::new(MOUNT_POINT)) {
+        mount_bpffs()?;
+    }
+    let parent = pin_dir.parent().filter(|parent| !parent.as_os_str().is_empty());
+    let Some(parent) = parent else { bail!("the pin directory {} has no folder above it", pin_dir.display()) };
+    if !parent.is_dir() {
+        bail!("there is no folder {} for the pin directory {}", parent.display(), pin_dir.display());
+    }
+    if !holds(parent) {
+        bail!(
+            "the pin directory {} is not in a BPF file system: take one below {MOUNT_POINT}, or mount one there: \
+             `mount -t bpf bpffs {}`",
+            pin_dir.display(),
+            parent.display()
+        );
+    }
+    Ok(())
+}
+
+fn mount_bpffs() -> Result<()> {
+    let how = format!("mount it with `mount -t bpf bpffs {MOUNT_POINT}`");
+    if !Path::new(MOUNT_POINT).is_dir() {
+        fs::create_dir_all(MOUNT_POINT)
+            .with_context(|| format!("there is no {MOUNT_POINT} to mount the BPF file system on: {how}"))?;
+    }
+    mount("bpffs", MOUNT_POINT, "bpf", MountFlags::empty(), None).with_context(|| {
+        format!("the BPF file system is not mounted, and mounting it on {MOUNT_POINT} failed: {how}")
+    })?;
+    log::info!("mounted the BPF file system on {MOUNT_POINT}");
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_elsewhere_is_refused_with_the_remedy() {
+        let error = ensure(Path::new("/tmp/smtp-filter-pins")).unwrap_err().to_string();
+        assert_eq!(
+            error,
+            "the pin directory /tmp/smtp-filter-pins is not in a BPF file system: take one below /sys/fs/bpf, or mount \
+             one there: `mount -t bpf bpffs /tmp`"
+        );
+        assert!(!holds(Path::new("/proc")));
+    }
+}

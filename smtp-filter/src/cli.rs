@@ -1,0 +1,279 @@
+//! The command line's grammar and its help.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use ipnet::IpNet;
+
+use crate::{bpffs, events::select::network, pins::PinDir, record::Hook};
+
+/// Wrong usage that only shows while a command works.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Usage(pub String);
+
+impl std::fmt::Display for Usage {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Usage {}
+
+/// An SMTP firewall inside the Linux kernel
+///
+/// smtp-filter reads every TCP segment to and from the SMTP ports of an interface, in both directions, follows each
+/// dialogue, and passes, logs, marks, drops or resets what its policy names: EHLO, the commands that came with it, and
+/// the protocol attacks of SMTP. It is no proxy and ends no connection of its own.
+#[derive(Debug, Parser)]
+#[command(
+    name = "smtp-filter",
+    version,
+    max_term_width = 100,
+    after_help = "\
+A first look, which changes nothing on the wire:
+  smtp-filter up --iface eth0                 puts it on, shows every command; Ctrl-C takes it off
+
+In earnest:
+  smtp-filter up --iface eth0 --detach        puts it on and leaves it on
+  smtp-filter policy set commands.ehlo=drop   says what is to be done with EHLO
+  smtp-filter policy set mode=enforce         from now on it is done, not only reported
+  smtp-filter events                          shows what happens
+  smtp-filter down                            takes it off, nothing is left
+
+Exit codes: 0 done, 1 failed, 2 wrong usage."
+)]
+pub struct Cli {
+    #[command(flatten)]
+    pub global: Global,
+    #[command(subcommand)]
+    pub verb: Verb,
+}
+
+/// Options that hold for every verb, before or after it.
+#[derive(Debug, Args)]
+pub struct Global {
+    /// Print JSON: one object, or for events one object a line
+    #[arg(long, global = true)]
+    pub json: bool,
+
+    /// Where the pins of this filter live, in a BPF file system; another folder is another filter
+    #[arg(long, global = true, value_name = "DIR", env = "SMTP_FILTER_PIN_DIR",
+          default_value_os_t = PathBuf::from(bpffs::MOUNT_POINT).join("smtp-filter"))]
+    pub pin_dir: PathBuf,
+
+    /// Work in this network namespace, as `ip netns` names it
+    #[arg(long, global = true, value_name = "NAME")]
+    pub netns: Option<String>,
+
+    /// Say what is done; twice: also the debug messages of the eBPF side
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    pub verbose: u8,
+}
+
+impl Global {
+    /// The folder of pins.
+    pub fn pins(&self) -> PinDir {
+        PinDir::new(&self.pin_dir)
+    }
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Verb {
+    Up(Up),
+    Down(Down),
+    Status,
+    Policy(Policy),
+    Events(Events),
+    Stats(Stats),
+}
+
+/// Put the filter on
+///
+/// Loads the programs, attaches them to both directions of each interface, and shows the events until it is ended.
+/// Ctrl-C and SIGTERM take the filter off; SIGHUP (the terminal is closed) leaves it on.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  smtp-filter up --iface eth0                          reports every command, touches nothing
+  smtp-filter up --iface eth0 --profile drop-esmtp --detach
+  smtp-filter up --iface eth0 --iface eth1 --port 25 --port 587 --policy mail.toml")]
+pub struct Up {
+    /// Interface to put it on; may be given several times
+    #[arg(long, value_name = "IF", required = true)]
+    pub iface: Vec<String>,
+
+    /// Built-in policy; `smtp-filter policy profiles` lists them
+    #[arg(long, value_name = "NAME", conflicts_with = "policy")]
+    pub profile: Option<String>,
+
+    /// Policy file; `-` is the standard input
+    #[arg(long, value_name = "FILE")]
+    pub policy: Option<PathBuf>,
+
+    /// TCP port of SMTP servers, instead of those of the policy; may be given several times
+    #[arg(long, value_name = "N")]
+    pub port: Vec<u16>,
+
+    /// Live connections that are kept track of; the memory for all of them is taken at once, about 1 KiB each
+    #[arg(long, value_name = "N", default_value_t = smtp_filter_common::limits::CONNECTIONS,
+          value_parser = clap::value_parser!(u32).range(16..=16_777_216))]
+    pub connections: u32,
+
+    /// Return at once and leave the filter on
+    #[arg(long)]
+    pub detach: bool,
+
+    /// How to attach
+    #[arg(long, value_enum, default_value_t = HookChoice::Auto)]
+    pub hook: HookChoice,
+}
+
+/// How to attach.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum HookChoice {
+    /// TCX where the kernel has it, else clsact
+    Auto,
+    /// TCX links: Linux 6.6 and later
+    Tcx,
+    /// Filters of a clsact qdisc: every kernel
+    Clsact,
+}
+
+impl HookChoice {
+    /// The hook to take on this kernel.
+    pub fn hook(self) -> Hook {
+        match self {
+            Self::Auto => crate::attach::best_hook(),
+            Self::Tcx => Hook::Tcx,
+            Self::Clsact => Hook::Clsact,
+        }
+    }
+}
+
+/// Take the filter off
+///
+/// Nothing is left: no program, no map, no pin. Where there is no filter, it says so and is content.
+#[derive(Debug, Args)]
+pub struct Down {
+    /// Only from this interface; with the last one everything goes
+    #[arg(long, value_name = "IF")]
+    pub iface: Option<String>,
+}
+
+/// Show or change the policy
+///
+/// A change takes effect between two segments, as a whole or not at all. `docs/policy.md` describes every key.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  smtp-filter policy show
+  smtp-filter policy set commands.ehlo=drop commands.vrfy=reset mode=enforce
+  smtp-filter policy set profile=monitor               back to looking on
+  smtp-filter policy check mail.toml && smtp-filter policy load mail.toml")]
+pub struct Policy {
+    #[command(subcommand)]
+    pub verb: PolicyVerb,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum PolicyVerb {
+    /// Print the effective policy: every key with its value
+    Show {
+        /// As a policy file, and nothing else
+        #[arg(long, conflicts_with = "json")]
+        toml: bool,
+    },
+    /// Change single keys of the running policy
+    ///
+    /// KEY is a path of the policy file: commands.ehlo, guards.sync, guards.unknown_connection.grace, mark.value,
+    /// ports, mode, capture_envelope. `profile=NAME` starts over from that profile and keeps ports, mark and
+    /// capture_envelope.
+    Set {
+        /// What to set: commands.ehlo=drop, mode=enforce, ports=25,587
+        #[arg(value_name = "KEY=VALUE", required = true)]
+        settings: Vec<String>,
+    },
+    /// Replace the running policy by a file's
+    Load {
+        /// Policy file; `-` is the standard input
+        file: PathBuf,
+    },
+    /// Check a policy file without touching anything; needs no root
+    Check {
+        /// Policy file; `-` is the standard input
+        #[arg(required_unless_present = "actions")]
+        file: Option<PathBuf>,
+        /// Print which action is legal for which key
+        #[arg(long)]
+        actions: bool,
+    },
+    /// List the built-in policies, or print one as a policy file; needs no root
+    Profiles {
+        /// The one to print
+        name: Option<String>,
+    },
+}
+
+/// Show the events as they happen
+///
+/// Several readers each see every event. What comes faster than it can be shown is lost, counted, and said.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  smtp-filter events --reason commands.ehlo --client 192.0.2.0/24
+  smtp-filter events --reason guards
+  smtp-filter events --json --count 100 | jq -r .client")]
+pub struct Events {
+    /// Only events with this reason: a policy key such as commands.ehlo, or one end of it: guards, ehlo
+    #[arg(long, value_name = "R")]
+    pub reason: Vec<String>,
+
+    /// Only events of clients with this address or prefix
+    #[arg(long, value_name = "PREFIX", value_parser = network)]
+    pub client: Vec<IpNet>,
+
+    /// End after so many events
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub count: Option<u64>,
+}
+
+/// Show the counters by reason and action
+///
+/// A reason is a policy key, or what the stream forced. Counters of commands count commands, the others segments.
+#[derive(Debug, Args)]
+pub struct Stats {
+    /// Show them again every second
+    #[arg(long)]
+    pub watch: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_grammar_holds_together() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn options_of_every_verb_stand_before_or_after_it() {
+        for line in [
+            ["smtp-filter", "--json", "--pin-dir", "/x", "status"],
+            ["smtp-filter", "status", "--json", "--pin-dir", "/x"],
+        ] {
+            let global = Cli::try_parse_from(line).unwrap().global;
+            assert!(global.json);
+            assert_eq!(global.pin_dir, PathBuf::from("/x"));
+        }
+    }
+
+    #[test]
+    fn what_another_version_has_is_no_verb_here() {
+        for verb in ["connections", "replay", "doctor", "confirm"] {
+            assert!(Cli::try_parse_from(["smtp-filter", verb]).is_err(), "{verb}");
+        }
+    }
+}

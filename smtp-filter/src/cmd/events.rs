@@ -1,0 +1,30 @@
+//! `smtp-filter events`
+
+use anyhow::Result;
+
+use super::{running, runtime};
+use crate::{
+    cli::{Events, Global},
+    events::{
+        select::Selection,
+        tail::{End, TailOptions, tail},
+    },
+    signals::Signals,
+};
+
+/// Shows the events as they happen.
+pub fn run(global: &Global, args: &Events) -> Result<()> {
+    let running = running(global, "events")?;
+    let Events { reason, client, count } = args;
+    let selection = Selection { reasons: reason.clone(), clients: client.clone() };
+    let options = TailOptions { json: global.json, selection, count: *count };
+    let (lookup, reader) = (running.lookup()?, running.reader()?);
+    drop(running);
+    runtime()?.block_on(async {
+        let mut signals = Signals::new()?;
+        if tail(reader, lookup, options, &mut signals).await? == End::FilterGone {
+            anstream::eprintln!("smtp-filter: the filter was taken off");
+        }
+        Ok(())
+    })
+}

@@ -1,0 +1,122 @@
+//! `smtp-filter status`
+
+use std::fmt::Write as _;
+
+use anyhow::Result;
+use serde::Serialize;
+use smtp_filter_common::action::Action;
+
+use super::{running, stats::totals};
+use crate::{
+    cli::Global,
+    clock::WallClock,
+    instance::{InterfaceState, Running},
+    output::{print, print_json},
+    policy::{Document, Mode},
+};
+
+#[derive(Serialize)]
+struct Report {
+    v: u32,
+    interfaces: Vec<Interface>,
+    policy: PolicyState,
+    connections: Connections,
+    lost_events: u64,
+}
+
+#[derive(Serialize)]
+struct Interface {
+    name: String,
+    ifindex: u32,
+    hook: &'static str,
+    ingress_program: Option<u32>,
+    egress_program: Option<u32>,
+}
+
+/// The policy in a few words.
+#[derive(Serialize)]
+pub(super) struct PolicyState {
+    profile: &'static str,
+    mode: Mode,
+    generation: u32,
+}
+
+#[derive(Serialize)]
+struct Connections {
+    live: u64,
+    half_open: u64,
+    max: u32,
+}
+
+impl PolicyState {
+    /// Of a policy and its generation.
+    pub(super) fn new(document: &Document, generation: u32) -> Self {
+        Self { profile: document.profile.name(), mode: document.mode, generation }
+    }
+}
+
+/// Shows how the filter stands.
+pub fn run(global: &Global) -> Result<()> {
+    let running = running(global, "status")?;
+    let document = running.document()?;
+    let report = report(&running, &document)?;
+    if global.json {
+        return print_json(&report);
+    }
+    print(&text(&running, &document, &report, global)?)
+}
+
+fn report(running: &Running, document: &Document) -> Result<Report> {
+    let (live, max) = running.tables().live()?;
+    let (half_open, _) = running.tables().half_open()?;
+    let interface = |InterfaceState { at, programs: [ingress_program, egress_program] }| Interface {
+        name: at.name,
+        ifindex: at.ifindex,
+        hook: at.hook.name(),
+        ingress_program,
+        egress_program,
+    };
+    Ok(Report {
+        v: 1,
+        interfaces: running.interfaces()?.into_iter().map(interface).collect(),
+        policy: PolicyState::new(document, running.source()?.generation),
+        connections: Connections { live, half_open, max },
+        lost_events: running.tables().lost()?.events.iter().sum(),
+    })
+}
+
+fn text(running: &Running, document: &Document, report: &Report, global: &Global) -> Result<String> {
+    let Report { v: _, interfaces, policy, connections, lost_events } = report;
+    let mut out = String::new();
+    let since = WallClock::now().rfc3339(running.instance().up_at);
+    writeln!(out, "filter       on since {since}, pinned at {}", global.pin_dir.display())?;
+    for Interface { name, ifindex, hook, ingress_program, egress_program } in interfaces {
+        let program = |side, program: &Option<u32>| match program {
+            Some(id) => format!("{side} program {id}"),
+            None => format!("{side} NOT ATTACHED"),
+        };
+        let (ingress, egress) = (program("ingress", ingress_program), program("egress", egress_program));
+        writeln!(out, "interface    {name} (index {ifindex}) by {hook}: {ingress}, {egress}")?;
+    }
+    let changed = if document.differs_from_profile() { ", changed" } else { "" };
+    let mode = match document.mode {
+        Mode::Enforce => "mode enforce",
+        Mode::Monitor => "mode monitor: nothing is touched",
+    };
+    let ports: Vec<String> = document.ports.iter().map(ToString::to_string).collect();
+    writeln!(out, "policy       {}{changed}, {mode}, generation {}", policy.profile, policy.generation)?;
+    writeln!(out, "ports        {}", ports.join(", "))?;
+    let Connections { live, half_open, max } = connections;
+    writeln!(out, "connections  {live} live of at most {max}, {half_open} half-open")?;
+    let totals: Vec<String> = totals(&running.tables().counters()?)
+        .into_iter()
+        .map(|((action, enforced), segments)| format!("{segments} {}", verdict(action, enforced)))
+        .collect();
+    writeln!(out, "segments     {}", if totals.is_empty() { "none yet".to_owned() } else { totals.join(", ") })?;
+    writeln!(out, "lost events  {lost_events}")?;
+    Ok(out)
+}
+
+fn verdict(action: Action, enforced: bool) -> String {
+    if enforced { action.name().to_owned() } else { format!("would {}", action.name()) }
+}

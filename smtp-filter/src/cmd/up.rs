@@ -1,0 +1,160 @@
+//! `smtp-filter up`
+
+use anyhow::{Context as _, Result};
+use aya_log::EbpfLogger;
+use log::Log;
+
+use super::{begin, runtime};
+use crate::{
+    cli::{Global, Up, Usage},
+    events::{
+        lookup::LiveLookup,
+        reader::EventReader,
+        tail::{End, TailOptions, tail},
+    },
+    instance::{PutOn, Running, put_on, take_off},
+    loader::{DEBUG, Filter, LoadOptions, SILENT},
+    pins::PinDir,
+    policy::{self, Document, Mode, Profile},
+    readable,
+    record::Hook,
+    signals::{Signal, Signals},
+    system,
+};
+
+/// Puts the filter on, and unless it is to be left alone, shows its events until it is ended.
+pub fn run(global: &Global, args: &Up) -> Result<()> {
+    let document = document(args)?;
+    begin(global, "up")?;
+    system::require_kernel()?;
+    let debug = global.verbose > 1 && !args.detach;
+    let what = PutOn {
+        interfaces: args.iface.clone(),
+        document,
+        hook: args.hook.hook(),
+        load: LoadOptions { connections: args.connections, log_level: if debug { DEBUG } else { SILENT } },
+    };
+    runtime()?.block_on(async {
+        // From here on a signal does not end the process with half of the work done.
+        let mut signals = Signals::new()?;
+        let pins = global.pins();
+        if args.detach {
+            detached(&pins, &what, &mut signals).await
+        } else {
+            foreground(&pins, &what, global, &mut signals).await
+        }
+    })
+}
+
+/// The policy that the arguments ask for.
+fn document(args: &Up) -> Result<Document> {
+    let document = match (&args.policy, args.profile.as_deref()) {
+        (Some(file), _) => policy::load(file)?,
+        (None, Some(name)) => {
+            let base = Profile::default().document();
+            policy::set(&base, &[format!("profile={name}")]).map_err(|message| Usage(format!("up: {message}")))?
+        }
+        (None, None) => Profile::default().document(),
+    };
+    if args.port.is_empty() {
+        return Ok(document);
+    }
+    let ports: Vec<String> = args.port.iter().map(ToString::to_string).collect();
+    Ok(policy::set(&document, &[format!("ports={}", ports.join(","))])
+        .map_err(|message| Usage(format!("up: {message}")))?)
+}
+
+async fn detached(pins: &PinDir, what: &PutOn, signals: &mut Signals) -> Result<()> {
+    let filter = put_on(pins, what, || Ok(()))?;
+    drop(filter);
+    tokio::select! {
+        biased;
+        Signal::Terminate = signals.next() => {
+            take_off(pins, None)?;
+            anyhow::bail!("interrupted: the filter is off again");
+        }
+        () = std::future::ready(()) => announce(pins, what, "; `smtp-filter down` takes it off"),
+    }
+    Ok(())
+}
+
+async fn foreground(pins: &PinDir, what: &PutOn, global: &Global, signals: &mut Signals) -> Result<()> {
+    let mut prepared = None;
+    let mut filter = put_on(pins, what, || {
+        let running = Running::open(pins)?;
+        prepared = Some((running.reader()?, running));
+        Ok(())
+    })?;
+    announce(pins, what, "; Ctrl-C takes it off");
+    let (reader, _) = prepared.context("the reader was made")?;
+    let end = watch(pins, reader, &mut filter, what, global, signals).await;
+    // Its handles would hold what is to go.
+    drop(filter);
+    if let Ok(End::Signal(Signal::Hangup)) = end {
+        anstream::eprintln!("smtp-filter: left on; `smtp-filter down` takes it off");
+        return Ok(());
+    }
+    if let Ok(End::FilterGone) = end {
+        anstream::eprintln!("smtp-filter: the filter was taken off by another command");
+        return Ok(());
+    }
+    take_off(pins, None)?;
+    anstream::eprintln!("smtp-filter: off, nothing is left");
+    end.map(|_| ())
+}
+
+/// Shows events, and with `-vv` what the programs log, until something ends it.
+async fn watch(
+    pins: &PinDir,
+    reader: EventReader,
+    filter: &mut Filter,
+    what: &PutOn,
+    global: &Global,
+    signals: &mut Signals,
+) -> Result<End> {
+    let lookup: LiveLookup = Running::open(pins)?.lookup()?;
+    let options = TailOptions { json: global.json, ..TailOptions::default() };
+    let logs = async {
+        if what.load.log_level != SILENT
+            && let Err(error) = show_logs(filter).await
+        {
+            log::warn!("no debug messages of the eBPF side: {error:#}");
+        }
+        std::future::pending::<()>().await;
+    };
+    tokio::select! {
+        end = tail(reader, lookup, options, signals) => end,
+        () = logs => Ok(End::Closed),
+    }
+}
+
+async fn show_logs(filter: &mut Filter) -> Result<()> {
+    let logger: EbpfLogger<&'static dyn Log> =
+        EbpfLogger::init(filter.ebpf()).context("this smtp-filter was built without them")?;
+    let mut logger = readable::watch_logs(logger)?;
+    loop {
+        let mut ready = logger.readable_mut().await?;
+        ready.get_inner_mut().flush();
+        ready.clear_ready();
+    }
+}
+
+/// Says what is on now.
+fn announce(pins: &PinDir, what: &PutOn, how_to_end: &str) {
+    let PutOn { interfaces, document, hook, load: _ } = what;
+    let mode = match document.mode {
+        Mode::Enforce => "mode enforce",
+        Mode::Monitor => "mode monitor: nothing is touched",
+    };
+    let hook = match hook {
+        Hook::Tcx => "TCX",
+        Hook::Clsact => "clsact",
+    };
+    anstream::eprintln!(
+        "smtp-filter: on {} by {hook}, ports {:?}, profile {}, {mode}, pinned at {}{how_to_end}",
+        interfaces.join(", "),
+        document.ports,
+        document.profile.name(),
+        pins.path().display()
+    );
+}

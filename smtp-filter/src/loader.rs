@@ -1,0 +1,160 @@
+//! The eBPF object: loaded, not yet attached, not yet pinned.
+
+use std::path::Path;
+
+use anyhow::{Context as _, Result, anyhow, bail};
+use aya::{
+    Ebpf, EbpfError, EbpfLoader,
+    programs::{ProgramError, SchedClassifier},
+};
+use smtp_filter_common::{abi, limits::CONNECTIONS, policy::Policy};
+
+use crate::{
+    events::reader::EventReader,
+    tables::{CounterRow, Tables},
+};
+
+/// The object that build.rs compiled.
+static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/smtp-filter-ebpf"));
+
+/// The log level of the eBPF side that says nothing and costs nothing: the kernel leaves dead code out.
+pub const SILENT: u8 = 0;
+/// The log level of the eBPF side that says everything up to debug messages.
+pub const DEBUG: u8 = aya_log::Level::Debug as u8;
+
+/// What is fixed when the object is loaded.
+#[derive(Clone, Debug)]
+pub struct LoadOptions {
+    /// Live connections that the table holds; it is allocated in full.
+    pub connections: u32,
+    /// [`SILENT`] or [`DEBUG`].
+    pub log_level: u8,
+}
+
+impl Default for LoadOptions {
+    fn default() -> Self {
+        Self { connections: CONNECTIONS, log_level: SILENT }
+    }
+}
+
+/// The loaded programs and maps. On drop they go, unless something else holds them.
+pub struct Filter {
+    ebpf: Ebpf,
+    tables: Tables,
+}
+
+impl Filter {
+    /// Loads maps and programs into the kernel, and has both programs verified.
+    pub fn load(options: &LoadOptions) -> Result<Self> {
+        let LoadOptions { connections, log_level } = options;
+        if OBJECT.is_empty() {
+            bail!("this smtp-filter was built without its eBPF object and cannot filter: build it again with it");
+        }
+        let mut ebpf = EbpfLoader::new()
+            .map_max_entries(abi::LIVE, *connections)
+            .override_global(aya_log::LEVEL, log_level, false)
+            .load(OBJECT)
+            .map_err(|error| load_error(error, *connections))?;
+        for name in [abi::INGRESS, abi::EGRESS] {
+            program(&mut ebpf, name)?.load().map_err(|error| verifier_error(name, error))?;
+        }
+        let tables = Tables::of(&ebpf)?;
+        Ok(Self { ebpf, tables })
+    }
+
+    /// Makes a compiled policy the active one.
+    pub fn set_policy(&mut self, policy: &Policy) -> Result<()> {
+        self.tables.activate(policy)
+    }
+
+    /// The program for what comes in.
+    pub fn ingress(&mut self) -> Result<&mut SchedClassifier> {
+        program(&mut self.ebpf, abi::INGRESS)
+    }
+
+    /// The program for what goes out.
+    pub fn egress(&mut self) -> Result<&mut SchedClassifier> {
+        program(&mut self.ebpf, abi::EGRESS)
+    }
+
+    /// Every counter that is not zero.
+    pub fn counters(&self) -> Result<Vec<CounterRow>> {
+        self.tables.counters()
+    }
+
+    /// A new reader of events: it gets every event from now on.
+    pub fn reader(&self) -> Result<EventReader> {
+        EventReader::of_unpinned(Tables::of(&self.ebpf)?)
+    }
+
+    /// The maps.
+    pub fn tables(&self) -> &Tables {
+        &self.tables
+    }
+
+    /// The object, for what is not here: other maps, log messages.
+    pub fn ebpf(&mut self) -> &mut Ebpf {
+        &mut self.ebpf
+    }
+
+    /// Pins every map of the object by its name in one folder, the programs in another.
+    pub(crate) fn pin(&mut self, maps: &Path, programs: &Path) -> Result<()> {
+        for (name, map) in self.ebpf.maps() {
+            // Sections of constants have a dot in their names, which the BPF file system refuses; programs hold them.
+            if !name.starts_with('.') {
+                map.pin(maps.join(name)).with_context(|| format!("pin the map {name} in {}", maps.display()))?;
+            }
+        }
+        for name in [abi::INGRESS, abi::EGRESS] {
+            let path = programs.join(name);
+            program(&mut self.ebpf, name)?.pin(&path).with_context(|| format!("pin {}", path.display()))?;
+        }
+        Ok(())
+    }
+}
+
+fn program<'a>(ebpf: &'a mut Ebpf, name: &str) -> Result<&'a mut SchedClassifier> {
+    let program = ebpf.program_mut(name).with_context(|| format!("the eBPF object has no program {name}"))?;
+    program.try_into().with_context(|| format!("the program {name} is no classifier"))
+}
+
+fn load_error(error: EbpfError, connections: u32) -> anyhow::Error {
+    let memory = source_errno(&error).is_some_and(|errno| errno == rustix::io::Errno::NOMEM.raw_os_error());
+    let error = anyhow::Error::new(error).context("load the eBPF object into the kernel");
+    if memory {
+        let kibibytes = u64::from(connections) * size_of::<smtp_filter_common::entry::Connection>() as u64 / 1024;
+        return error.context(format!(
+            "there is not enough memory for {connections} connections (about {kibibytes} KiB): give a smaller \
+             --connections"
+        ));
+    }
+    error
+}
+
+/// The error number at the root of an error.
+pub(crate) fn source_errno(error: &(dyn std::error::Error + 'static)) -> Option<i32> {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        if let Some(io) = error.downcast_ref::<std::io::Error>() {
+            return io.raw_os_error();
+        }
+        next = error.source();
+    }
+    None
+}
+
+/// The verifier's log is long: its last line that is no statistics says why.
+fn verifier_error(name: &str, error: ProgramError) -> anyhow::Error {
+    let ProgramError::LoadError { io_error, verifier_log } = error else {
+        return anyhow::Error::new(error).context(format!("load the program {name}"));
+    };
+    let log = verifier_log.to_string();
+    log::info!("the verifier's log of {name}:\n{log}");
+    let is_statistics =
+        |line: &&str| ["processed ", "verification time", "stack depth"].iter().any(|start| line.starts_with(start));
+    let reason = log.lines().rev().map(str::trim).filter(|line| !line.is_empty()).find(|line| !is_statistics(line));
+    anyhow!(
+        "the kernel refuses the program {name}: {io_error}: {} (-v shows the verifier's whole log)",
+        reason.unwrap_or("the verifier gives no reason")
+    )
+}

@@ -1,0 +1,238 @@
+//! The maps that the loader shares with the datapath, opened from a loaded object or from pins.
+
+use std::{collections::HashMap as StdHashMap, os::fd::AsFd as _, path::Path};
+
+use anyhow::{Context as _, Result, bail};
+use aya::maps::{Array, ArrayOfMaps, HashMap, Map, MapData, MapError, PerCpuArray, RingBuf};
+use smtp_filter_common::{
+    abi::{self, Control, Lost},
+    action::Action,
+    entry::Connection,
+    flow::{HalfOpen, Key},
+    limits::{POLICY_SLOTS, READERS},
+    policy::Policy,
+    reason::{COUNTERS_PER_REASON, Counter, REASONS, counter},
+};
+
+use crate::pod::{PolicyBytes, Shared};
+
+/// Size of a reader's ring buffer: room for about 5,000 events.
+const RING: u32 = 1 << 20;
+/// `BPF_MAP_TYPE_RINGBUF`.
+const RING_TYPE: u32 = 27;
+
+/// Maps that commands open by their pins.
+pub const SHARED_MAPS: [&str; 7] =
+    [abi::CONTROL, abi::POLICIES, abi::COUNTERS, abi::LOST, abi::READERS, abi::LIVE, abi::HALF];
+
+/// One counter with what it counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CounterRow {
+    /// Reason number.
+    pub reason: u16,
+    /// What was done.
+    pub action: Action,
+    /// Whether it was carried out.
+    pub enforced: bool,
+    /// How often, and how many bytes.
+    pub counter: Counter,
+}
+
+/// The maps.
+pub struct Tables {
+    control: Array<MapData, Shared<Control>>,
+    policies: Array<MapData, PolicyBytes>,
+    counters: PerCpuArray<MapData, Shared<Counter>>,
+    lost: PerCpuArray<MapData, Shared<Lost>>,
+    readers: MapData,
+    live: MapData,
+    half: MapData,
+}
+
+impl Tables {
+    /// Opens the maps that lie in a folder of pins.
+    pub fn open(folder: &Path) -> Result<Self> {
+        let mut maps = StdHashMap::new();
+        for name in SHARED_MAPS {
+            let path = folder.join(name);
+            let data = MapData::from_pin(&path).with_context(|| format!("open the pinned map {}", path.display()))?;
+            maps.insert(name, data);
+        }
+        let tables = Self::new(maps)?;
+        let version = tables.control.get(&0, 0).context("read the map CONTROL")?.0.version;
+        if version != abi::VERSION {
+            bail!(
+                "what is pinned in {} is of layout {version}, this program knows layout {}: take the filter off and on \
+                 again with one and the same smtp-filter",
+                folder.display(),
+                abi::VERSION
+            );
+        }
+        Ok(tables)
+    }
+
+    /// Opens the maps of a loaded object, which keeps its own handles.
+    pub(crate) fn of(ebpf: &aya::Ebpf) -> Result<Self> {
+        let mut maps = StdHashMap::new();
+        for name in SHARED_MAPS {
+            let map = ebpf.map(name).with_context(|| format!("the eBPF object has no map {name}"))?;
+            maps.insert(name, duplicate(data(map).with_context(|| format!("map {name} is of an unexpected type"))?)?);
+        }
+        Self::new(maps)
+    }
+
+    fn new(mut maps: StdHashMap<&str, MapData>) -> Result<Self> {
+        for (name, key, value, entries) in [
+            (abi::CONTROL, 4, size_of::<Control>(), Some(1)),
+            (abi::POLICIES, 4, size_of::<Policy>(), Some(POLICY_SLOTS)),
+            (abi::COUNTERS, 4, size_of::<Counter>(), Some(REASONS * COUNTERS_PER_REASON)),
+            (abi::LOST, 4, size_of::<Lost>(), Some(1)),
+            (abi::READERS, 4, 4, Some(READERS)),
+            (abi::LIVE, size_of::<Key>(), size_of::<Connection>(), None),
+            (abi::HALF, size_of::<Key>(), size_of::<HalfOpen>(), None),
+        ] {
+            let info = maps.get(name).context("all maps are there")?.info().context("look at a map")?;
+            let found = (info.key_size() as usize, info.value_size() as usize);
+            let fits = found == (key, value) && entries.is_none_or(|entries| entries == info.max_entries());
+            if !fits {
+                bail!(
+                    "map {name} has another shape than this program expects ({found:?} bytes and {} entries instead of \
+                     {:?}): take the filter off and on again with one and the same smtp-filter",
+                    info.max_entries(),
+                    (key, value)
+                );
+            }
+        }
+        let mut take = |name: &str| -> Result<MapData> { maps.remove(name).context("all maps are there") };
+        let (readers, live, half) = (take(abi::READERS)?, take(abi::LIVE)?, take(abi::HALF)?);
+        let mut typed = |name: &str| -> Result<Map> { Ok(Map::from_map_data(take(name)?)?) };
+        Ok(Self {
+            control: typed(abi::CONTROL)?.try_into()?,
+            policies: typed(abi::POLICIES)?.try_into()?,
+            counters: typed(abi::COUNTERS)?.try_into()?,
+            lost: typed(abi::LOST)?.try_into()?,
+            readers,
+            live,
+            half,
+        })
+    }
+
+    /// Generation of the active policy; 0 before there is one.
+    pub fn generation(&self) -> Result<u32> {
+        Ok(self.control.get(&0, 0).context("read the map CONTROL")?.0.generation)
+    }
+
+    /// Makes a policy the active one: it is written whole into a slot that no segment reads, and one write of its
+    /// generation makes every later segment read it.
+    pub fn activate(&mut self, policy: &Policy) -> Result<()> {
+        let generation = policy.generation;
+        self.policies.set(generation % POLICY_SLOTS, PolicyBytes::from(policy), 0).context("write the policy")?;
+        let control = Shared(Control { version: abi::VERSION, generation });
+        self.control.set(0, control, 0).context("make the policy the active one")
+    }
+
+    /// Every counter that is not zero, in the order of reasons.
+    pub fn counters(&self) -> Result<Vec<CounterRow>> {
+        let mut rows = Vec::new();
+        for reason in 0..REASONS as u16 {
+            for action in Action::ALL {
+                for enforced in [true, false] {
+                    let index = counter(reason, action, enforced);
+                    let values = self.counters.get(&index, 0).context("read the counters")?;
+                    let mut sum = Counter::default();
+                    for Shared(value) in values.iter() {
+                        sum.segments += value.segments;
+                        sum.bytes += value.bytes;
+                    }
+                    if sum != Counter::default() {
+                        rows.push(CounterRow { reason, action, enforced, counter: sum });
+                    }
+                }
+            }
+        }
+        Ok(rows)
+    }
+
+    /// Events that found no room, by reader, and connections opened and closed.
+    pub fn lost(&self) -> Result<Lost> {
+        let mut sum = Lost::default();
+        for Shared(value) in self.lost.get(&0, 0).context("read the lost events")?.iter() {
+            for (slot, lost) in sum.events.iter_mut().zip(value.events) {
+                *slot += lost;
+            }
+            sum.opened += value.opened;
+            sum.closed += value.closed;
+        }
+        Ok(sum)
+    }
+
+    /// Connections in the live table, and how many it holds.
+    pub fn live(&self) -> Result<(u64, u32)> {
+        count::<{ size_of::<Connection>() }>(&self.live)
+    }
+
+    /// Half-open connections, and how many their table holds.
+    pub fn half_open(&self) -> Result<(u64, u32)> {
+        count::<{ size_of::<HalfOpen>() }>(&self.half)
+    }
+
+    /// Puts a new ring buffer into a reader's slot. An older one there goes.
+    pub(crate) fn put_ring(&mut self, slot: u32) -> Result<RingBuf<MapData>> {
+        let definition = aya_obj::Map::new_from_params(RING_TYPE, 0, 0, RING, 0);
+        let ring = MapData::create(definition, "smtp_events", None).context("make a ring buffer for the events")?;
+        self.readers()?.set(slot, &ring, 0).context("register as a reader of events")?;
+        Ok(Map::from_map_data(ring)?.try_into()?)
+    }
+
+    /// Whether a slot has a ring buffer.
+    pub(crate) fn has_ring(&self, slot: u32) -> Result<bool> {
+        match self.readers()?.get(&slot, 0) {
+            Ok(_) => Ok(true),
+            Err(MapError::KeyNotFound) => Ok(false),
+            Err(error) => Err(error).context("look at a reader's slot"),
+        }
+    }
+
+    /// Empties a reader's slot; nothing happens where it is empty.
+    pub(crate) fn remove_ring(&mut self, slot: u32) -> Result<()> {
+        if !self.has_ring(slot)? {
+            return Ok(());
+        }
+        // aya removes nothing from an array of maps, the kernel does: the same call as for a hash of the same shape.
+        let mut slots: HashMap<MapData, u32, u32> = Map::HashMap(duplicate(&self.readers)?).try_into()?;
+        slots.remove(&slot).context("empty a reader's slot")
+    }
+
+    fn readers(&self) -> Result<ArrayOfMaps<MapData, MapData>> {
+        Ok(Map::ArrayOfMaps(duplicate(&self.readers)?).try_into()?)
+    }
+}
+
+/// How many entries a hash has, and how many it holds.
+fn count<const VALUE: usize>(map: &MapData) -> Result<(u64, u32)> {
+    let most = map.info().context("look at a table")?.max_entries();
+    let by_key: HashMap<MapData, Shared<Key>, [u8; VALUE]> = Map::HashMap(duplicate(map)?).try_into()?;
+    let mut found = 0;
+    for key in by_key.keys() {
+        key.context("walk through a table")?;
+        found += 1;
+        // The table changes meanwhile; an entry that goes starts the walk again. It ends all the same.
+        if found >= u64::from(most) {
+            break;
+        }
+    }
+    Ok((found, most))
+}
+
+fn duplicate(data: &MapData) -> Result<MapData> {
+    let fd = data.fd().as_fd().try_clone_to_owned().context("duplicate a map's handle")?;
+    Ok(MapData::from_fd(fd)?)
+}
+
+/// What a map of the types that are shared is made of.
+fn data(map: &Map) -> Option<&MapData> {
+    match map {
+        Map::Array(data) | Map::PerCpuArray(data) | Map::ArrayOfMaps(data) | Map::LruHashMap(data) => Some(data),
+        _ => None,
+    }
+}
