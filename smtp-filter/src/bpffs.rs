@@ -30,6 +30,9 @@ pub fn ensure(pin_dir: &Path) -> Result<()> {
     if !parent.is_dir() {
         bail!("there is no folder {} for the pin directory {}", parent.display(), pin_dir.display());
     }
+    if !holds(parent) && holds(pin_dir) {
+        bail!("{0} is the BPF file system itself: name a folder in it, such as {0}/smtp-filter", pin_dir.display());
+    }
     if !holds(parent) {
         bail!(
             "the pin directory {} is not in a BPF file system: take one below {MOUNT_POINT}, or mount one there: \

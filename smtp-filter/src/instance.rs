@@ -1,6 +1,7 @@
 //! A filter that is on: put on, found again by its pins, changed, taken off.
 
 use std::{
+    collections::BTreeSet,
     thread,
     time::{Duration, Instant},
 };
@@ -14,13 +15,14 @@ use aya::programs::{
 use smtp_filter_common::{abi, limits::POLICY_SLOTS};
 
 use crate::{
-    attach, clock,
+    attach,
+    clock::{self, WallClock},
     events::{
         lookup::LiveLookup,
         reader::{self, EventReader},
     },
     loader::{Filter, LoadOptions},
-    netns::Netns,
+    netns::{self, Netns},
     pins::{DirLock, PinDir, Side},
     policy::{self, Document, Names, compile, to_toml},
     record::{Attached, Hook, Instance, Records, Source},
@@ -48,6 +50,13 @@ pub struct PutOn {
 /// Puts a filter on. Where it fails, nothing is left. `before` is done when everything is there but attached to
 /// nothing yet: who reads events from then on misses none.
 pub fn put_on(pins: &PinDir, what: &PutOn, before: impl FnOnce() -> Result<()>) -> Result<Filter> {
+    // Before the programs are loaded, which takes its time.
+    let mut indexes = BTreeSet::new();
+    for name in &what.interfaces {
+        if !indexes.insert(netns::interface_index(name)?) {
+            bail!("the interface {name} is named twice");
+        }
+    }
     let lock = pins.create()?;
     put_on_locked(pins, what, before).inspect_err(|_| {
         if let Err(error) = remove_all(pins, &lock) {
@@ -62,7 +71,8 @@ fn put_on_locked(pins: &PinDir, what: &PutOn, before: impl FnOnce() -> Result<()
     pins.create_folders()?;
     filter.pin(&pins.maps(), &pins.programs())?;
     let mut records = Records::create(&pins.maps())?;
-    let mut instance = Instance { up_at: clock::since_boot(), netns: Netns::current()?, interfaces: Vec::new() };
+    let (up_at, boot) = (clock::since_boot(), WallClock::now().boot());
+    let mut instance = Instance { up_at, boot, netns: Netns::current()?, interfaces: Vec::new() };
     records.set_instance(&instance)?;
 
     let mut names = Names::default();
@@ -72,10 +82,7 @@ fn put_on_locked(pins: &PinDir, what: &PutOn, before: impl FnOnce() -> Result<()
     before()?;
 
     for name in interfaces {
-        let at = attach::prepare(name, *hook)?;
-        if instance.interfaces.iter().any(|other| other.ifindex == at.ifindex) {
-            bail!("the interface {name} is named twice");
-        }
+        let at = attach::plan(name, *hook)?;
         instance.interfaces.push(at.clone());
         records.set_instance(&instance)?;
         attach::attach(&mut filter, pins, &at)?;

@@ -17,6 +17,9 @@ use crate::{
 /// The object that build.rs compiled.
 static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/smtp-filter-ebpf"));
 
+/// Lines of the verifier's log that `-v` shows: it can have many thousands, and the last ones say why.
+const VERIFIER_TAIL: usize = 40;
+
 /// The log level of the eBPF side that says nothing and costs nothing: the kernel leaves dead code out.
 pub const SILENT: u8 = 0;
 /// The log level of the eBPF side that says everything up to debug messages.
@@ -149,12 +152,13 @@ fn verifier_error(name: &str, error: ProgramError) -> anyhow::Error {
         return anyhow::Error::new(error).context(format!("load the program {name}"));
     };
     let log = verifier_log.to_string();
-    log::info!("the verifier's log of {name}:\n{log}");
+    let tail: Vec<&str> = log.lines().rev().take(VERIFIER_TAIL).collect();
+    log::info!("the end of the verifier's log of {name}:\n{}", tail.into_iter().rev().collect::<Vec<_>>().join("\n"));
     let is_statistics =
         |line: &&str| ["processed ", "verification time", "stack depth"].iter().any(|start| line.starts_with(start));
     let reason = log.lines().rev().map(str::trim).filter(|line| !line.is_empty()).find(|line| !is_statistics(line));
     anyhow!(
-        "the kernel refuses the program {name}: {io_error}: {} (-v shows the verifier's whole log)",
+        "the kernel refuses the program {name}: {io_error}: {} (-v shows more of what the verifier says)",
         reason.unwrap_or("the verifier gives no reason")
     )
 }

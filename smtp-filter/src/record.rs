@@ -64,6 +64,8 @@ pub struct Attached {
 pub struct Instance {
     /// When it was put on: nanoseconds since boot.
     pub up_at: u64,
+    /// When the machine was booted by the clock on the wall then: nanoseconds after 1970.
+    pub boot: u64,
     /// Its network namespace.
     pub netns: Netns,
     /// Its interfaces.

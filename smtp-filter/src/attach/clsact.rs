@@ -13,12 +13,16 @@ use crate::{loader::source_errno, pins::Side, record::Attached};
 /// Priorities that are tried: one may be taken by a filter of another kind.
 const TRIES: u16 = 32;
 
-/// Makes the qdisc; `false` where there is one already.
-pub(super) fn ensure_qdisc(name: &str) -> Result<bool> {
+/// Whether the qdisc has to be made.
+pub(super) fn lacks_qdisc(ifindex: u32) -> Result<bool> {
+    Ok(!netlink::has_clsact(ifindex)?)
+}
+
+/// Makes the qdisc; one that is there already is as good.
+pub(super) fn make_qdisc(name: &str) -> Result<()> {
     match qdisc_add_clsact(name) {
-        Ok(()) => Ok(true),
-        Err(TcError::NetlinkError(error)) if error.raw_os_error() == Some(Errno::EXIST.raw_os_error()) => Ok(false),
-        Err(error) => Err(error).with_context(|| format!("add a clsact qdisc to {name}")),
+        Err(TcError::NetlinkError(error)) if error.raw_os_error() == Some(Errno::EXIST.raw_os_error()) => Ok(()),
+        other => other.with_context(|| format!("add a clsact qdisc to {name}")),
     }
 }
 

@@ -26,21 +26,24 @@ pub fn best_hook() -> Hook {
     }
 }
 
-/// Gets an interface ready and says how the programs will be attached to it. This is written down before they are, so
-/// that whatever happens next can be undone.
-pub fn prepare(name: &str, hook: Hook) -> Result<Attached> {
+/// Says how the programs will be attached to an interface. This is written down before anything is done, so that
+/// whatever happens next can be undone.
+pub fn plan(name: &str, hook: Hook) -> Result<Attached> {
     let ifindex = netns::interface_index(name)?;
     let made_qdisc = match hook {
         Hook::Tcx => false,
-        Hook::Clsact => clsact::ensure_qdisc(name)?,
+        Hook::Clsact => clsact::lacks_qdisc(ifindex)?,
     };
     // The filters are known again by their handle: a number that nobody else is likely to take, and not 0.
     let handle = clock::since_boot() as u32 | 1;
     Ok(Attached { name: name.to_owned(), ifindex, hook, handle, made_qdisc })
 }
 
-/// Attaches both programs, so that they stay when this process ends.
+/// Attaches both programs as planned, so that they stay when this process ends.
 pub fn attach(filter: &mut Filter, pins: &PinDir, at: &Attached) -> Result<()> {
+    if at.made_qdisc {
+        clsact::make_qdisc(&at.name)?;
+    }
     for side in Side::BOTH {
         let program = match side {
             Side::Ingress => filter.ingress()?,

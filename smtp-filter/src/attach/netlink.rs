@@ -1,4 +1,4 @@
-//! The three netlink requests that aya does not make: list filters, delete one, delete a clsact qdisc.
+//! The netlink requests that aya does not make: look for a clsact qdisc, list its filters, delete either.
 
 use anyhow::{Context as _, Result, bail};
 use rustix::{
@@ -10,7 +10,9 @@ use rustix::{
 use crate::pins::Side;
 
 // linux/rtnetlink.h, linux/netlink.h, linux/pkt_sched.h, linux/if_ether.h
+const RTM_NEWQDISC: u16 = 36;
 const RTM_DELQDISC: u16 = 37;
+const RTM_GETQDISC: u16 = 38;
 const RTM_NEWTFILTER: u16 = 44;
 const RTM_DELTFILTER: u16 = 45;
 const RTM_GETTFILTER: u16 = 46;
@@ -41,6 +43,18 @@ const fn parent(side: Side) -> u32 {
         Side::Ingress => TC_H_MIN_INGRESS,
         Side::Egress => TC_H_MIN_EGRESS,
     }
+}
+
+/// Whether an interface has a clsact qdisc, or the ingress qdisc that stands in the same place.
+pub(super) fn has_clsact(ifindex: u32) -> Result<bool> {
+    let mut found = false;
+    let request = message(RTM_GETQDISC, NLM_F_DUMP, ifindex, 0, 0, 0);
+    let done = talk(&request, |kind, body| {
+        let is_clsact = kind == RTM_NEWQDISC && body.len() >= TCMSG && word(body, 12) == TC_H_CLSACT;
+        found |= is_clsact && word(body, 4) == ifindex;
+    });
+    done.context("list the interface's qdiscs")?;
+    Ok(found)
 }
 
 /// The filters on one side of an interface; none where there is no such interface or qdisc.

@@ -13,6 +13,7 @@ use crate::{
     instance::{InterfaceState, Running},
     output::{print, print_json},
     policy::{Document, Mode},
+    record::Instance,
 };
 
 #[derive(Serialize)]
@@ -88,7 +89,8 @@ fn report(running: &Running, document: &Document) -> Result<Report> {
 fn text(running: &Running, document: &Document, report: &Report, global: &Global) -> Result<String> {
     let Report { v: _, interfaces, policy, connections, lost_events } = report;
     let mut out = String::new();
-    let since = WallClock::now().rfc3339(running.instance().up_at);
+    let Instance { boot, up_at, .. } = running.instance();
+    let since = WallClock::booted(*boot).or_now().rfc3339(*up_at);
     writeln!(out, "filter       on since {since}, pinned at {}", global.pin_dir.display())?;
     for Interface { name, ifindex, hook, ingress_program, egress_program } in interfaces {
         let program = |side, program: &Option<u32>| match program {

@@ -1,8 +1,11 @@
 //! `smtp-filter up`
 
-use anyhow::{Context as _, Result};
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, bail};
 use aya_log::EbpfLogger;
 use log::Log;
+use tokio::time::timeout;
 
 use super::{begin, runtime};
 use crate::{
@@ -21,6 +24,9 @@ use crate::{
     signals::{Signal, Signals},
     system,
 };
+
+/// How long is looked for a signal that came while the filter was put on.
+const LAST_LOOK: Duration = Duration::from_millis(1);
 
 /// Puts the filter on, and unless it is to be left alone, shows its events until it is ended.
 pub fn run(global: &Global, args: &Up) -> Result<()> {
@@ -67,14 +73,11 @@ fn document(args: &Up) -> Result<Document> {
 async fn detached(pins: &PinDir, what: &PutOn, signals: &mut Signals) -> Result<()> {
     let filter = put_on(pins, what, || Ok(()))?;
     drop(filter);
-    tokio::select! {
-        biased;
-        Signal::Terminate = signals.next() => {
-            take_off(pins, None)?;
-            anyhow::bail!("interrupted: the filter is off again");
-        }
-        () = std::future::ready(()) => announce(pins, what, "; `smtp-filter down` takes it off"),
+    if let Ok(Signal::Terminate) = timeout(LAST_LOOK, signals.next()).await {
+        take_off(pins, None)?;
+        bail!("interrupted: the filter is off again");
     }
+    announce(pins, what, "; `smtp-filter down` takes it off");
     Ok(())
 }
 

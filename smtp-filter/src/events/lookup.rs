@@ -19,6 +19,7 @@ pub struct LiveLookup {
     records: Records,
     names: Names,
     interfaces: HashMap<u32, String>,
+    boot: WallClock,
     clock: WallClock,
 }
 
@@ -31,14 +32,15 @@ impl LiveLookup {
         let now = now.unwrap_or_default().into_iter().chain(std::iter::repeat(None));
         let named = instance.interfaces.iter().zip(now);
         let interfaces = named.map(|(at, now)| (at.ifindex, now.unwrap_or_else(|| at.name.clone()))).collect();
-        let mut lookup = Self { tables, records, names: Names::default(), interfaces, clock: WallClock::now() };
+        let boot = WallClock::booted(instance.boot);
+        let mut lookup = Self { tables, records, names: Names::default(), interfaces, boot, clock: boot.or_now() };
         lookup.refresh_names()?;
         Ok(lookup)
     }
 
     /// Reads the clocks again: one of them may have been set.
     pub fn refresh_clock(&mut self) {
-        self.clock = WallClock::now();
+        self.clock = self.boot.or_now();
     }
 
     fn refresh_names(&mut self) -> Result<()> {
