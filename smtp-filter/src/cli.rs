@@ -51,6 +51,7 @@ pub struct Cli {
 
 /// Options that hold for every verb, before or after it.
 #[derive(Debug, Args)]
+#[command(next_help_heading = "Options of every command")]
 pub struct Global {
     /// Print JSON: one object, or for events one object a line
     #[arg(long, global = true)]
@@ -81,6 +82,10 @@ impl Global {
 pub enum Verb {
     Up(Up),
     Down(Down),
+    /// Show how the filter stands
+    ///
+    /// Interfaces and how it is attached, policy and mode, connections, segments by what was done with them, lost
+    /// events.
     Status,
     Policy(Policy),
     Events(Events),

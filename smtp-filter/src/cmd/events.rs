@@ -19,6 +19,8 @@ pub fn run(global: &Global, args: &Events) -> Result<()> {
     let selection = Selection { reasons: reason.clone(), clients: client.clone() };
     let options = TailOptions { json: global.json, selection, count: *count };
     let (lookup, reader) = (running.lookup()?, running.reader()?);
+    let interfaces: Vec<&str> = running.instance().interfaces.iter().map(|at| at.name.as_str()).collect();
+    anstream::eprintln!("smtp-filter: reading the events of {}; Ctrl-C ends it", interfaces.join(", "));
     drop(running);
     runtime()?.block_on(async {
         let mut signals = Signals::new()?;

@@ -97,12 +97,13 @@ fn check(file: Option<&Path>, json: bool) -> Result<()> {
 /// The one table of which action is legal where.
 fn actions(json: bool) -> Result<()> {
     let default = Profile::default().document().commands.other;
-    let commands = [("commands.VERB", COMMANDS, default), ("commands.other", COMMANDS, default)];
-    let rows: Vec<(&str, &[Action], Action, &str)> = commands
-        .into_iter()
-        .map(|(key, legal, default)| (key, legal, default, ""))
-        .chain(GUARDS.iter().map(|guard| (guard.reason.name(), guard.legal, guard.default, guard.meaning)))
-        .collect();
+    let rows: Vec<(&str, &[Action], Action, &str)> = [
+        ("commands.VERB", COMMANDS, default, "a command with this verb; the default is that of the profile"),
+        ("commands.other", COMMANDS, default, "a command whose verb is not named"),
+    ]
+    .into_iter()
+    .chain(GUARDS.iter().map(|guard| (guard.reason.name(), guard.legal, guard.default, guard.meaning)))
+    .collect();
     let names = |legal: &[Action]| legal.iter().map(|action| action.name()).collect::<Vec<_>>();
     if json {
         let keys: Vec<_> = rows

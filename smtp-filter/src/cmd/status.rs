@@ -58,13 +58,17 @@ impl PolicyState {
 
 /// Shows how the filter stands.
 pub fn run(global: &Global) -> Result<()> {
-    let running = running(global, "status")?;
+    print_state(&running(global, "status")?, global)
+}
+
+/// Prints how a filter stands.
+pub(super) fn print_state(running: &Running, global: &Global) -> Result<()> {
     let document = running.document()?;
-    let report = report(&running, &document)?;
+    let report = report(running, &document)?;
     if global.json {
         return print_json(&report);
     }
-    print(&text(&running, &document, &report, global)?)
+    print(&text(running, &document, &report, global)?)
 }
 
 fn report(running: &Running, document: &Document) -> Result<Report> {

@@ -7,7 +7,7 @@ use aya_log::EbpfLogger;
 use log::Log;
 use tokio::time::timeout;
 
-use super::{begin, runtime};
+use super::{begin, runtime, status};
 use crate::{
     cli::{Global, Up, Usage},
     events::{
@@ -17,10 +17,10 @@ use crate::{
     },
     instance::{PutOn, Running, put_on, take_off},
     loader::{DEBUG, Filter, LoadOptions, SILENT},
+    output::print,
     pins::PinDir,
     policy::{self, Document, Mode, Profile},
     readable,
-    record::Hook,
     signals::{Signal, Signals},
     system,
 };
@@ -45,7 +45,7 @@ pub fn run(global: &Global, args: &Up) -> Result<()> {
         let mut signals = Signals::new()?;
         let pins = global.pins();
         if args.detach {
-            detached(&pins, &what, &mut signals).await
+            detached(&pins, &what, global, &mut signals).await
         } else {
             foreground(&pins, &what, global, &mut signals).await
         }
@@ -70,15 +70,17 @@ fn document(args: &Up) -> Result<Document> {
         .map_err(|message| Usage(format!("up: {message}")))?)
 }
 
-async fn detached(pins: &PinDir, what: &PutOn, signals: &mut Signals) -> Result<()> {
+async fn detached(pins: &PinDir, what: &PutOn, global: &Global, signals: &mut Signals) -> Result<()> {
     let filter = put_on(pins, what, || Ok(()))?;
     drop(filter);
     if let Ok(Signal::Terminate) = timeout(LAST_LOOK, signals.next()).await {
         take_off(pins, None)?;
         bail!("interrupted: the filter is off again");
     }
-    announce(pins, what, "; `smtp-filter down` takes it off");
-    Ok(())
+    if global.json {
+        return status::print_state(&Running::open(pins)?, global);
+    }
+    print(&format!("{}; `smtp-filter down` takes it off\n", announcement(pins, what)))
 }
 
 async fn foreground(pins: &PinDir, what: &PutOn, global: &Global, signals: &mut Signals) -> Result<()> {
@@ -88,7 +90,8 @@ async fn foreground(pins: &PinDir, what: &PutOn, global: &Global, signals: &mut 
         prepared = Some((running.reader()?, running));
         Ok(())
     })?;
-    announce(pins, what, "; Ctrl-C takes it off");
+    // The standard output is for the events alone.
+    anstream::eprintln!("smtp-filter: {}; Ctrl-C takes it off", announcement(pins, what));
     let (reader, _) = prepared.context("the reader was made")?;
     let end = watch(pins, reader, &mut filter, what, global, signals).await;
     // Its handles would hold what is to go.
@@ -142,22 +145,19 @@ async fn show_logs(filter: &mut Filter) -> Result<()> {
     }
 }
 
-/// Says what is on now.
-fn announce(pins: &PinDir, what: &PutOn, how_to_end: &str) {
+/// What is on now.
+fn announcement(pins: &PinDir, what: &PutOn) -> String {
     let PutOn { interfaces, document, hook, load: _ } = what;
     let mode = match document.mode {
         Mode::Enforce => "mode enforce",
         Mode::Monitor => "mode monitor: nothing is touched",
     };
-    let hook = match hook {
-        Hook::Tcx => "TCX",
-        Hook::Clsact => "clsact",
-    };
-    anstream::eprintln!(
-        "smtp-filter: on {} by {hook}, ports {:?}, profile {}, {mode}, pinned at {}{how_to_end}",
+    format!(
+        "on {} by {}, ports {:?}, profile {}, {mode}, pinned at {}",
         interfaces.join(", "),
+        hook.name(),
         document.ports,
         document.profile.name(),
         pins.path().display()
-    );
+    )
 }
