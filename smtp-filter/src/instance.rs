@@ -168,6 +168,8 @@ impl Running {
     /// Changes the policy in one step: `edit` makes the new one out of the old one.
     pub fn change(&mut self, edit: impl FnOnce(&Document) -> Result<Document>) -> Result<Change> {
         let _lock = self.pins.lock()?.context("the filter has just been taken off")?;
+        // Another filter may have been put on in the place of this one.
+        (self.tables, self.records, self.instance) = Self::open_maps(&self.pins)?;
         let Source { generation, text, mut names } = self.source()?;
         let before = policy::parse("the active policy", &text)?;
         let after = edit(&before)?;

@@ -1,16 +1,23 @@
 //! Messages about the work itself, on the standard error: of the loader, and with `-vv` of the eBPF side.
 
-use log::{LevelFilter, Log, Metadata, Record};
+use log::{Level, LevelFilter, Log, Metadata, Record};
+
+/// How the names of this program's modules begin, on the eBPF side too.
+const OWN: &str = "smtp_filter";
 
 /// Prints every message that the level lets through.
 struct StandardError;
 
 impl Log for StandardError {
-    fn enabled(&self, _metadata: &Metadata<'_>) -> bool {
-        true
+    /// Debug messages of libraries are about themselves.
+    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+        metadata.level() <= Level::Info || metadata.target().starts_with(OWN)
     }
 
     fn log(&self, record: &Record<'_>) {
+        if !self.enabled(record.metadata()) {
+            return;
+        }
         let text = record.args().to_string();
         let level = record.level().as_str().to_ascii_lowercase();
         for line in text.lines() {

@@ -7,6 +7,7 @@ use std::{
 };
 
 use anyhow::{Context as _, Result};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use tokio::{
     io::unix::AsyncFd,
     sync::{mpsc, oneshot},
@@ -120,6 +121,9 @@ impl Tail {
                     if !self.reader.get_ref().is_connected() {
                         return Ok(End::FilterGone);
                     }
+                    if nobody_reads() {
+                        return Ok(End::Closed);
+                    }
                 }
                 () = self.lines.closed() => return Ok(End::Closed),
             }
@@ -160,6 +164,15 @@ impl Tail {
         let view = LostView::new(lost, self.lookup.clock());
         Ok(Some(if self.options.json { json::line(&view) } else { LostLine(&view).to_string() }))
     }
+}
+
+/// Whether the standard output is a pipe whose other end is closed.
+fn nobody_reads() -> bool {
+    let stdout = io::stdout();
+    let mut output = [PollFd::new(&stdout, PollFlags::empty())];
+    let at_once = Timespec::default();
+    poll(&mut output, Some(&at_once)).is_ok_and(|ready| ready > 0)
+        && output.iter().any(|output| output.revents().contains(PollFlags::ERR))
 }
 
 /// A thread that prints lines, so that a stuck terminal keeps nobody from ending the filter.
