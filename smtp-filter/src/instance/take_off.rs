@@ -1,0 +1,126 @@
+//! Taking a filter off, from whatever state it is in.
+
+use std::{
+    fs, thread,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context as _, Result, bail};
+use aya::programs::{
+    links::{FdLink, PinnedLink},
+    loaded_links, loaded_programs,
+};
+use smtp_filter_common::abi;
+
+use super::program_id;
+use crate::{
+    attach,
+    pins::{DirLock, PinDir},
+    record::{Attached, Hook, Instance, Records},
+};
+
+/// How long the kernel is given to let go of what was taken off.
+const LETTING_GO: Duration = Duration::from_secs(2);
+
+/// What `down` took off.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TakenOff {
+    /// There was nothing.
+    Nothing,
+    /// One interface; others are left.
+    Interface,
+    /// Everything.
+    Everything,
+}
+
+/// Takes a filter off, from whatever state it is in: from one interface, or from everywhere. With its last interface
+/// the rest goes too.
+pub fn take_off(pins: &PinDir, interface: Option<&str>) -> Result<TakenOff> {
+    let Some(lock) = pins.lock()? else {
+        return match interface {
+            None => Ok(TakenOff::Nothing),
+            Some(name) => bail!("no filter is on at {}, so none is on {name}", pins.path().display()),
+        };
+    };
+    if let Some(name) = interface
+        && take_off_interface(pins, name)?
+    {
+        return Ok(TakenOff::Interface);
+    }
+    remove_all(pins, &lock)?;
+    Ok(TakenOff::Everything)
+}
+
+/// Takes the filter off one interface; `false` where it was the last one.
+fn take_off_interface(pins: &PinDir, name: &str) -> Result<bool> {
+    let mut records = Records::open(&pins.maps())?;
+    let mut instance = records.instance()?.context("the filter's record has not been written")?;
+    let place = instance.interfaces.iter().position(|at| at.name == name);
+    let Some(place) = place else {
+        let on: Vec<_> = instance.interfaces.iter().map(|at| at.name.as_str()).collect();
+        bail!("the filter at {} is not on {name}, but on {}", pins.path().display(), on.join(", "));
+    };
+    if instance.interfaces.len() == 1 {
+        return Ok(false);
+    }
+    let links = link_ids(pins);
+    let at = instance.interfaces.remove(place);
+    detach_in_place(pins, &instance, &at)?;
+    records.set_instance(&instance)?;
+    let left = link_ids(pins);
+    wait_until_gone(&links.into_iter().filter(|id| !left.contains(id)).collect::<Vec<_>>(), &[]);
+    Ok(true)
+}
+
+fn detach_in_place(pins: &PinDir, instance: &Instance, at: &Attached) -> Result<()> {
+    match at.hook {
+        Hook::Tcx => attach::detach(pins, at),
+        // A namespace that is gone has taken its interfaces and their filters along.
+        Hook::Clsact => instance.netns.inside(|| attach::detach(pins, at))?.unwrap_or(Ok(())),
+    }
+}
+
+/// Takes the filter off everywhere and removes every pin.
+pub(super) fn remove_all(pins: &PinDir, lock: &DirLock) -> Result<()> {
+    let links = link_ids(pins);
+    let programs: Vec<u32> = [abi::INGRESS, abi::EGRESS].iter().filter_map(|name| program_id(pins, name)).collect();
+    // Where that fails the record stays, for another try.
+    detach_all(pins)?;
+    pins.remove(lock)?;
+    wait_until_gone(&links, &programs);
+    Ok(())
+}
+
+fn detach_all(pins: &PinDir) -> Result<()> {
+    // Without a record nothing has been attached yet: it is written first.
+    let Ok(records) = Records::open(&pins.maps()) else { return Ok(()) };
+    let Some(instance) = records.instance()? else { return Ok(()) };
+    let failed: Vec<anyhow::Error> =
+        instance.interfaces.iter().filter_map(|at| detach_in_place(pins, &instance, at).err()).collect();
+    match failed.into_iter().next() {
+        Some(error) => Err(error),
+        None => Ok(()),
+    }
+}
+
+fn link_ids(pins: &PinDir) -> Vec<u32> {
+    let entries = fs::read_dir(pins.links()).into_iter().flatten().filter_map(Result::ok);
+    entries
+        .filter_map(|entry| PinnedLink::from_pin(entry.path()).ok())
+        .filter_map(|link| FdLink::from(link).info().ok())
+        .map(|info| info.id())
+        .collect()
+}
+
+/// The kernel lets go of links and programs a moment after their last holder has: waits until they are gone, so that
+/// `down` means it. What another process still holds is not waited for longer than a moment.
+fn wait_until_gone(links: &[u32], programs: &[u32]) {
+    let deadline = Instant::now() + LETTING_GO;
+    let still_there = || {
+        loaded_links().filter_map(Result::ok).any(|link| links.contains(&link.id()))
+            || loaded_programs().filter_map(Result::ok).any(|program| programs.contains(&program.id()))
+    };
+    while still_there() && Instant::now() < deadline {
+        thread::sleep(Duration::from_millis(2));
+    }
+}
