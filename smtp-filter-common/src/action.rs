@@ -39,6 +39,19 @@ impl Action {
         }
     }
 
+    /// Whether the segment does not go on. By number, as the datapath keeps actions: a match over them would make seven
+    /// ways of every one, which the verifier would walk one by one.
+    #[inline(always)]
+    pub const fn number_cuts(number: u8) -> bool {
+        number >= Self::Drop as u8
+    }
+
+    /// Whether an event goes out.
+    #[inline(always)]
+    pub const fn number_tells(number: u8) -> bool {
+        number >= Self::Log as u8
+    }
+
     /// Its name in the policy file and in events.
     pub const fn name(self) -> &'static str {
         match self {
@@ -50,11 +63,5 @@ impl Action {
             Self::Drop => "drop",
             Self::Reset => "reset",
         }
-    }
-
-    /// Whether the segment does not go on.
-    #[inline(always)]
-    pub const fn cuts(self) -> bool {
-        matches!(self, Self::Drop | Self::Reset)
     }
 }

@@ -1,10 +1,8 @@
 //! From a segment's facts to a verdict: the one way of every segment, in the kernel and in user space.
 
-use core::sync::atomic::Ordering::Relaxed;
-
 use crate::{
     action::Action,
-    entry::{CLOSED, CUT, CUT_REPORTED, MARKED, State, SYN_NOTED, Shared, TLS, UNCERTAIN},
+    entry::{CLOSED, CUT, CUT_REPORTED, MARKED, SYN_NOTED, Shared, TLS, UNCERTAIN, first, pair, second},
     event::{CLIENT, SERVER},
     flow::{HalfOpen, Key, NO_SCALE},
     host::{Host, Step},
@@ -14,7 +12,7 @@ use crate::{
     tcp::{self, ahead, client::Taken, lock, peer},
     verdict::Verdict,
     wire::{ACK, FIN, Kind, RST, SYN, Segment, URG},
-    work::{Run, Work},
+    work::{Found, GUARDED, HELD_BACK, PASSES, READ_CLIENT, READ_SERVER, Run, SETTLED, Work},
 };
 
 /// Where and when a segment was met.
@@ -42,12 +40,87 @@ const FROM_SERVER: usize = SERVER as usize;
 /// A RST for a segment behind a reset goes out at most this often, a connection.
 const RESET_EVERY: u64 = 10_000_000;
 
-/// Judges a frame whose headers are read.
+impl Found {
+    const fn settled(verdict: Verdict) -> Self {
+        Self { how: SETTLED, reason: 0, verdict: verdict as u8 }
+    }
+
+    const fn passes(reason: Reason) -> Self {
+        Self { how: PASSES, reason: reason.number(), verdict: Verdict::Pass as u8 }
+    }
+
+    const fn guarded(reason: Reason) -> Self {
+        Self { how: GUARDED, reason: reason.number(), verdict: Verdict::Drop as u8 }
+    }
+
+    const fn held_back(reason: Reason) -> Self {
+        Self { how: HELD_BACK, reason: reason.number(), verdict: Verdict::Drop as u8 }
+    }
+
+    const fn to_read(from: usize) -> Self {
+        Self { how: if from == FROM_CLIENT { READ_CLIENT } else { READ_SERVER }, reason: 0, verdict: 0 }
+    }
+}
+
+/// Judges a frame whose headers are read: the three steps one after the other.
+///
+/// The shell in the kernel calls them one by one: what they have to tell one another lies in the working place, of
+/// which the verifier knows nothing, so that it walks each step once and not once for each way through the one before.
 #[inline(always)]
 pub fn judge<H: Host>(host: &mut H, policy: &Policy, work: &mut Work, kind: Kind, met: Met) -> Verdict {
+    find(host, policy, work, kind, met);
+    match work.found.how {
+        READ_CLIENT => read_client(host, policy, work),
+        READ_SERVER => read_server(host, policy, work),
+        _ => {}
+    }
+    finish(host, policy, work)
+}
+
+/// First step: which connection, and what can be said without reading on. `Work::found` says how to go on; with
+/// [`READ_CLIENT`] and [`READ_SERVER`] the connection's lock is held.
+#[inline(always)]
+pub fn find<H: Host>(host: &mut H, policy: &Policy, work: &mut Work, kind: Kind, met: Met) {
+    work.marked = 0;
+    work.found = look(host, policy, work, kind, met);
+}
+
+/// Second step, where [`READ_CLIENT`] was found.
+#[inline(always)]
+pub fn read_client<H: Host>(host: &mut H, policy: &Policy, work: &mut Work) {
+    work.found = Found::settled(locked::<H, FROM_CLIENT>(host, policy, work));
+}
+
+/// Second step, where [`READ_SERVER`] was found.
+#[inline(always)]
+pub fn read_server<H: Host>(host: &mut H, policy: &Policy, work: &mut Work) {
+    work.found = Found::settled(locked::<H, FROM_SERVER>(host, policy, work));
+}
+
+/// Last step: counts and tells what has not been counted yet.
+#[inline(always)]
+pub fn finish<H: Host>(host: &mut H, policy: &Policy, work: &mut Work) -> Verdict {
+    let Found { how, reason, verdict } = work.found;
+    let enforces = policy.enforces();
+    match how {
+        SETTLED => Verdict::from_u8(verdict),
+        PASSES => {
+            host.count(counter(reason, Action::Pass as u8, true), 1, work.segment.length);
+            Verdict::Pass
+        }
+        GUARDED => guard(host, policy, work, reason),
+        _ => {
+            host.count(counter(reason, Action::Drop as u8, enforces), 1, work.segment.length);
+            if enforces { Verdict::from_u8(verdict) } else { Verdict::Pass }
+        }
+    }
+}
+
+#[inline(always)]
+fn look<H: Host>(host: &mut H, policy: &Policy, work: &mut Work, kind: Kind, met: Met) -> Found {
     match kind {
-        Kind::Other => return Verdict::Pass,
-        Kind::LaterFragment => return pass(host, work, Reason::LaterFragment),
+        Kind::Other => return Found::settled(Verdict::Pass),
+        Kind::LaterFragment => return Found::passes(Reason::LaterFragment),
         Kind::FirstFragment | Kind::Unreadable | Kind::Segment => {}
     }
     let to_server = policy.has_port(work.segment.destination_port);
@@ -55,30 +128,31 @@ pub fn judge<H: Host>(host: &mut H, policy: &Policy, work: &mut Work, kind: Kind
     set_key(work, to_server);
     begin_event(policy, work, met, !to_server);
     match kind {
-        Kind::FirstFragment => return guard(host, policy, work, Reason::Fragment),
-        Kind::Unreadable => return guard(host, policy, work, Reason::Unreadable),
+        Kind::FirstFragment => return Found::guarded(Reason::Fragment),
+        Kind::Unreadable => return Found::guarded(Reason::Unreadable),
         _ => {}
     }
     let segment = &work.segment;
     if segment.has(SYN) {
-        if segment.has(ACK) {
-            return if from_server { syn_ack(host, policy, work, met) } else { pass(host, work, Reason::Handshake) };
-        }
-        return if to_server { syn(host, policy, work, met) } else { pass(host, work, Reason::Handshake) };
+        return match (segment.has(ACK), to_server, from_server) {
+            (false, true, _) => syn(host, work, met),
+            (true, _, true) => syn_ack(host, policy, work, met),
+            // The port is the client's own.
+            _ => Found::passes(Reason::Handshake),
+        };
     }
     if segment.has(URG) && segment.length > 0 {
-        return guard(host, policy, work, Reason::Urgent);
+        return Found::guarded(Reason::Urgent);
     }
     let mut from_client = to_server;
-    if !known(host, policy, work, from_client, met) {
-        let reversed = to_server && from_server && {
+    if !known(host, work, from_client, met) {
+        if to_server && from_server {
             set_key(work, false);
             begin_event(policy, work, met, true);
             from_client = false;
-            known(host, policy, work, false, met)
-        };
-        if !reversed {
-            return unknown(host, policy, work, met);
+        }
+        if from_client || !to_server || !host.find(&work.key) {
+            return unknown(policy, met);
         }
     }
     if from_client {
@@ -116,45 +190,34 @@ fn begin_event(policy: &Policy, work: &mut Work, met: Met, from_server: bool) {
     event.cut_length = 0;
 }
 
-/// Passes, counted.
-#[inline(always)]
-fn pass<H: Host>(host: &mut H, work: &Work, reason: Reason) -> Verdict {
-    host.count(counter(reason.number(), Action::Pass, true), 1, work.segment.length);
-    Verdict::Pass
-}
-
 /// What the policy says of a guard, outside of a connection's state.
 #[inline(always)]
-fn guard<H: Host>(host: &mut H, policy: &Policy, work: &mut Work, reason: Reason) -> Verdict {
+fn guard<H: Host>(host: &mut H, policy: &Policy, work: &mut Work, reason: u16) -> Verdict {
     let action = policy.guard(reason);
-    let enforced = policy.enforces() || action <= Action::Log;
-    host.count(counter(reason.number(), action, enforced), 1, work.segment.length);
-    if action >= Action::Log {
+    let enforced = policy.enforces() || action <= Action::Log as u8;
+    host.count(counter(reason, action, enforced), 1, work.segment.length);
+    if Action::number_tells(action) {
         report::offending(host, work, 0);
-        report::guard(host, work, reason.number(), action, enforced);
+        report::guard(work, reason, action, enforced);
+        host.emit(&work.event);
     }
-    match action {
-        Action::Pass | Action::Log => Verdict::Pass,
-        Action::Mark if enforced => Verdict::PassMarked,
-        _ if enforced => Verdict::Drop,
-        _ => Verdict::Pass,
-    }
+    if enforced && Action::number_cuts(action) { Verdict::Drop } else { Verdict::Pass }
 }
 
 /// A segment of a connection without state (I8).
 #[inline(always)]
-fn unknown<H: Host>(host: &mut H, policy: &Policy, work: &mut Work, met: Met) -> Verdict {
+fn unknown(policy: &Policy, met: Met) -> Found {
     if met.now < policy.grace_until {
-        return pass(host, work, Reason::UnknownConnection);
+        return Found::passes(Reason::UnknownConnection);
     }
-    guard(host, policy, work, Reason::UnknownConnection)
+    Found::guarded(Reason::UnknownConnection)
 }
 
 /// A client's SYN: noted, and passed. It moves nothing before the server's SYN-ACK (I3).
 #[inline(always)]
-fn syn<H: Host>(host: &mut H, policy: &Policy, work: &mut Work, met: Met) -> Verdict {
+fn syn<H: Host>(host: &mut H, work: &mut Work, met: Met) -> Found {
     if work.segment.length > 0 {
-        return guard(host, policy, work, Reason::SynData);
+        return Found::guarded(Reason::SynData);
     }
     if !host.half(&work.key, &mut work.half) {
         work.half = HalfOpen::EMPTY;
@@ -166,38 +229,38 @@ fn syn<H: Host>(host: &mut H, policy: &Policy, work: &mut Work, met: Met) -> Ver
     if host.find(&work.key)
         && let Some(shared) = host.shared()
     {
-        shared.flags.fetch_or(SYN_NOTED, Relaxed);
+        H::set(&shared.flags, SYN_NOTED);
     }
-    pass(host, work, Reason::Handshake)
+    Found::passes(Reason::Handshake)
 }
 
 /// The server's SYN-ACK: says which SYN counts.
 #[inline(always)]
-fn syn_ack<H: Host>(host: &mut H, policy: &Policy, work: &mut Work, met: Met) -> Verdict {
+fn syn_ack<H: Host>(host: &mut H, policy: &Policy, work: &mut Work, met: Met) -> Found {
     set_key(work, false);
     begin_event(policy, work, met, true);
     if work.segment.length > 0 {
-        return guard(host, policy, work, Reason::SynData);
+        return Found::guarded(Reason::SynData);
     }
     if host.half(&work.key, &mut work.half) {
         let Segment { sequence, acknowledgement, window, scale, .. } = work.segment;
         if work.half.syn_ack(sequence, acknowledgement, window, scale, met.side()) {
             host.keep_half(&work.key, &work.half);
-            return pass(host, work, Reason::Handshake);
+            return Found::passes(Reason::Handshake);
         }
     } else if host.find(&work.key) {
         // A repeat: the acknowledgement of the first one was lost.
-        return pass(host, work, Reason::Handshake);
+        return Found::passes(Reason::Handshake);
     }
-    unknown(host, policy, work, met)
+    unknown(policy, met)
 }
 
 /// Finds the live connection of a segment; makes it where this is the client's acknowledgement of the SYN-ACK.
 #[inline(always)]
-fn known<H: Host>(host: &mut H, policy: &Policy, work: &mut Work, from_client: bool, met: Met) -> bool {
+fn known<H: Host>(host: &mut H, work: &mut Work, from_client: bool, met: Met) -> bool {
     let found = host.find(&work.key);
     let noted = match host.shared() {
-        Some(shared) if found => shared.flags.load(Relaxed) & SYN_NOTED != 0,
+        Some(shared) if found => H::load(&shared.flags) & SYN_NOTED != 0,
         _ => false,
     };
     if found && !noted {
@@ -209,12 +272,12 @@ fn known<H: Host>(host: &mut H, policy: &Policy, work: &mut Work, from_client: b
     if !work.half.completes(work.segment.sequence, work.segment.acknowledgement) {
         return found;
     }
-    promote(host, policy, work, met)
+    promote(host, work, met)
 }
 
 /// Makes a half-open connection live.
 #[inline(always)]
-fn promote<H: Host>(host: &mut H, policy: &Policy, work: &mut Work, met: Met) -> bool {
+fn promote<H: Host>(host: &mut H, work: &mut Work, met: Met) -> bool {
     let created = match host.create(&work.key) {
         Some(created) => created,
         None => return false,
@@ -223,120 +286,102 @@ fn promote<H: Host>(host: &mut H, policy: &Policy, work: &mut Work, met: Met) ->
     if !created {
         // The port pair is used again, or another CPU was quicker.
         let Some(shared) = host.shared() else { return false };
-        if shared.flags.load(Relaxed) & SYN_NOTED == 0 {
+        if H::load(&shared.flags) & SYN_NOTED == 0 {
             return true;
         }
         if !lock::take::<H>(&shared.lock) {
             return false;
         }
     }
-    let HalfOpen { client_isn, server_isn, server_window, client_scale, server_scale, client_side, server_side, .. } =
-        work.half;
+    let HalfOpen {
+        client_isn, server_isn, server_window, client_scale, server_scale, client_side, server_side, ..
+    } = work.half;
     let client_next = client_isn.wrapping_add(1);
     let server_next = server_isn.wrapping_add(1);
-    work.state = State::EMPTY;
+    work.state = work.blank;
     work.state.half[FROM_CLIENT].isn = client_isn;
     work.state.half[FROM_CLIENT].next = client_next;
     work.state.half[FROM_SERVER].isn = server_isn;
     work.state.half[FROM_SERVER].next = server_next;
     work.state.session.since = met.now;
     smtp::server::begin(work, client_next, server_next);
-    if let Some(locked) = host.locked() {
-        locked.state = work.state;
-    }
+    host.save_state(&work.state);
     host.forget_half(&work.key);
     let Some(shared) = host.shared() else { return false };
     let scaled = client_scale != NO_SCALE && server_scale != NO_SCALE;
     let shifts = if scaled { client_scale as u32 | (server_scale as u32) << 8 } else { 0 };
-    shared.id.store(id, Relaxed);
-    shared.shifts.store(shifts, Relaxed);
-    shared.acknowledged[FROM_CLIENT].store(client_next, Relaxed);
-    shared.acknowledged[FROM_SERVER].store(server_next, Relaxed);
-    shared.edge[FROM_CLIENT].store(client_next.wrapping_add(server_window as u32), Relaxed);
-    shared.edge[FROM_SERVER].store(server_next, Relaxed);
-    shared.seen.store(met.now, Relaxed);
-    shared.cut_generation.store(policy.generation.wrapping_sub(1), Relaxed);
+    H::store(&shared.id, id);
     // Both sides on one way in: nothing can be said of forgeries.
-    shared.client_side.store(if client_side == server_side { 0 } else { client_side }, Relaxed);
-    shared.flags.store(0, Relaxed);
-    lock::release(&shared.lock);
+    H::store(&shared.ways, pair(if client_side == server_side { 0 } else { client_side }, shifts));
+    H::store(&shared.peer[FROM_CLIENT], pair(client_next, client_next.wrapping_add(server_window as u32)));
+    H::store(&shared.peer[FROM_SERVER], pair(server_next, server_next));
+    H::store(&shared.seen, met.now);
+    H::store(&shared.flags, 0);
+    lock::release::<H>(&shared.lock);
     host.opened();
     true
 }
 
 /// A segment of a live connection.
 #[inline(always)]
-fn live<H: Host, const FROM: usize>(host: &mut H, policy: &Policy, work: &mut Work, met: Met) -> Verdict {
-    let Some(shared) = host.shared() else { return Verdict::Drop };
-    let flags = shared.flags.load(Relaxed);
-    let id = shared.id.load(Relaxed);
+fn live<H: Host, const FROM: usize>(host: &mut H, policy: &Policy, work: &mut Work, met: Met) -> Found {
+    let Some(shared) = host.shared() else { return Found::settled(Verdict::Drop) };
+    let flags = H::load(&shared.flags);
+    let id = H::load(&shared.id);
     work.event.connection = id;
-    shared.seen.store(met.now, Relaxed);
-    if FROM == FROM_SERVER && shared.client_side.load(Relaxed) == met.side() {
-        return guard(host, policy, work, Reason::SpoofedServer);
+    H::store(&shared.seen, met.now);
+    if FROM == FROM_SERVER && first(H::load(&shared.ways)) == met.side() {
+        return Found::guarded(Reason::SpoofedServer);
     }
-    if policy.enforces() {
-        if flags & CUT != 0 {
-            return after_reset(host, work, met);
-        }
-        if flags & UNCERTAIN != 0 {
-            // Bytes passed unread in mode `monitor`: what stands in the state may be wrong.
-            return guard(host, policy, work, Reason::UnknownConnection);
-        }
+    // Only in mode `enforce`. Without a branch, for the verifier would walk on twice.
+    let barred = flags & 0_u64.wrapping_sub(policy.mode as u64 & 1);
+    if barred & CUT != 0 {
+        return after_reset::<H>(shared, work, met);
+    }
+    if barred & UNCERTAIN != 0 {
+        // Bytes passed unread in mode `monitor`: what stands in the state may be wrong.
+        return Found::guarded(Reason::UnknownConnection);
     }
     let segment = &work.segment;
     if segment.has(ACK) {
-        peer::note::<FROM>(shared, segment);
+        peer::note::<H, FROM>(shared, segment);
     }
-    let passing = if flags & MARKED != 0 { Verdict::PassMarked } else { Verdict::Pass };
+    work.marked = (flags / MARKED & 1) as u8;
     if segment.has(RST) {
         // Noted by nobody: it counts when its receiver falls silent (I3). Its payload reaches no application.
-        host.count(counter(Reason::Closing.number(), Action::Pass, true), 1, 0);
-        return passing;
+        return Found::passes(Reason::Closing);
     }
     if segment.length == 0 && !segment.has(FIN) {
-        host.count(counter(Reason::Acknowledgement.number(), Action::Pass, true), 1, 0);
-        return passing;
+        return Found::passes(Reason::Acknowledgement);
     }
-    if flags & TLS != 0 && ahead(segment.sequence, shared.tls_from[FROM].load(Relaxed)) >= 0 && !segment.has(FIN) {
-        host.count(counter(Reason::Tls.number(), Action::Pass, true), 1, segment.length);
-        return passing;
+    let tls_from = H::load(&shared.tls_from);
+    let tls_from = if FROM == FROM_CLIENT { first(tls_from) } else { second(tls_from) };
+    if flags & TLS != 0 && ahead(segment.sequence, tls_from) >= 0 && !segment.has(FIN) {
+        return Found::passes(Reason::Tls);
     }
     if !lock::take::<H>(&shared.lock) {
-        return held_back(host, policy, work, Reason::Busy, passing);
+        return Found::held_back(Reason::Busy);
     }
     // The table may have given the entry to another connection meanwhile.
-    let Some(shared) = host.shared() else { return Verdict::Drop };
-    if shared.id.load(Relaxed) != id {
-        lock::release(&shared.lock);
-        return held_back(host, policy, work, Reason::Busy, passing);
+    if H::load(&shared.id) != id {
+        lock::release::<H>(&shared.lock);
+        return Found::held_back(Reason::Busy);
     }
-    locked::<H, FROM>(host, policy, work, passing)
-}
-
-/// What is dropped whatever the policy says, in mode `enforce`.
-#[inline(always)]
-fn held_back<H: Host>(host: &mut H, policy: &Policy, work: &Work, reason: Reason, passing: Verdict) -> Verdict {
-    host.count(counter(reason.number(), Action::Drop, policy.enforces()), 1, work.segment.length);
-    if policy.enforces() { Verdict::Drop } else { passing }
+    Found::to_read(FROM)
 }
 
 /// A further segment of a connection that was reset.
 #[inline(always)]
-fn after_reset<H: Host>(host: &mut H, work: &Work, met: Met) -> Verdict {
+fn after_reset<H: Host>(shared: &Shared, work: &Work, met: Met) -> Found {
     if work.segment.has(RST) {
         // The filter's own on its way through another hook, or the end's own.
-        host.count(counter(Reason::OwnReset.number(), Action::Pass, true), 1, 0);
-        return Verdict::Pass;
+        return Found::passes(Reason::OwnReset);
     }
-    host.count(counter(Reason::AfterReset.number(), Action::Drop, true), 1, work.segment.length);
-    let Some(shared) = host.shared() else { return Verdict::Drop };
-    let last = shared.reset_at.load(Relaxed);
-    if !work.segment.has(ACK) || met.now.wrapping_sub(last) < RESET_EVERY {
-        return Verdict::Drop;
+    if !work.segment.has(ACK) || met.now.wrapping_sub(H::load(&shared.reset_at)) < RESET_EVERY {
+        return Found::held_back(Reason::AfterReset);
     }
-    shared.reset_at.store(met.now, Relaxed);
-    Verdict::ResetSender
+    H::store(&shared.reset_at, met.now);
+    Found { verdict: Verdict::ResetSender as u8, ..Found::held_back(Reason::AfterReset) }
 }
 
 /// Reads a segment, and once more to tell of its commands where there are several: they are reported when they pass.
@@ -354,14 +399,15 @@ impl<H: Host, const FROM: usize> Step for Passes<'_, H, FROM> {
     #[inline(always)]
     fn step(&mut self, index: u32) -> bool {
         let (host, work) = (&mut *self.host, &mut *self.work);
-        let Some(locked) = host.locked() else { return true };
-        work.state = locked.state;
+        if !host.load_state(&mut work.state) {
+            return true;
+        }
         work.run = Run::EMPTY;
         work.run.telling = index as u8;
         let Some(shared) = host.shared() else { return true };
-        work.run.gap = (shared.flags.load(Relaxed) & UNCERTAIN != 0) as u8;
-        let acknowledged = shared.acknowledged[FROM].load(Relaxed);
-        let edge = shared.edge[FROM].load(Relaxed);
+        work.run.gap = (H::load(&shared.flags) & UNCERTAIN != 0) as u8;
+        let peer = H::load(&shared.peer[FROM]);
+        let (acknowledged, edge) = (first(peer), second(peer));
         let taken = if FROM == FROM_CLIENT {
             tcp::client::payload(host, self.policy, work, acknowledged, edge)
         } else {
@@ -375,131 +421,152 @@ impl<H: Host, const FROM: usize> Step for Passes<'_, H, FROM> {
     }
 }
 
+/// Facts of a segment that has been read, in bits.
+const STATE_CHANGED: u8 = 1;
+/// It is cut.
+const IS_CUT: u8 = 2;
+/// It would be cut, and passes unread in mode `monitor`.
+const UNREAD: u8 = 4;
+/// Both sides have closed now.
+const CLOSES: u8 = 8;
+/// This cut has not been reported yet.
+const FRESH: u8 = 16;
+
 /// With the lock held; gives it back.
 #[inline(always)]
-fn locked<H: Host, const FROM: usize>(host: &mut H, policy: &Policy, work: &mut Work, passing: Verdict) -> Verdict {
+fn locked<H: Host, const FROM: usize>(host: &mut H, policy: &Policy, work: &mut Work) -> Verdict {
     work.run = Run::EMPTY;
     let mut taken = Reason::Closing.number() as u32;
     if work.segment.length > 0 {
         H::repeat(2, &mut Passes::<H, FROM> { host, policy, work, taken: &mut taken });
-    } else if let Some(locked) = host.locked() {
-        work.state = locked.state;
+    } else if !host.load_state(&mut work.state) {
+        return Verdict::Drop;
     }
-    let monitored_cut = work.run.cut != 0 && !policy.enforces();
-    let mut changed = taken & CHANGED != 0;
-    if monitored_cut {
-        changed = unread::<H, FROM>(host, work);
-    }
-    let cut = work.run.cut != 0 && !monitored_cut;
-    let mut closes = false;
-    if work.segment.has(FIN) && !cut {
-        let half = &mut work.state.half[FROM];
-        // In its place; before a gap it comes again.
-        if half.next == work.segment.end() && half.fin == 0 {
-            half.fin = 1;
-            half.fin_at = work.segment.end();
-            changed = true;
-            closes = work.state.half[1 - FROM].fin != 0;
+    let mut facts = 0;
+    if work.run.cut != 0 {
+        facts = IS_CUT;
+        if !policy.enforces() {
+            facts = UNREAD | unread::<H, FROM>(host, work);
         }
+    } else if taken & CHANGED != 0 {
+        facts = STATE_CHANGED;
     }
-    let tls = changed && work.state.session.mode == smtp::TLS;
-    let footing = changed && work.run.gap != 0 && FROM == FROM_SERVER && work.state.session.mode != smtp::TEXT;
-    if changed {
-        let state = work.state;
-        if let Some(locked) = host.locked() {
-            locked.state = state;
-        }
+    let mut facts = work.unknown::<H>(facts);
+    if work.segment.has(FIN) && facts & IS_CUT == 0 {
+        facts |= fin::<FROM>(work);
+        facts = work.unknown::<H>(facts);
+    }
+    if facts & STATE_CHANGED != 0 {
+        host.save_state(&work.state);
     }
     let Some(shared) = host.shared() else { return Verdict::Drop };
-    set_flags(shared, work, tls, footing, monitored_cut, closes);
-    let fresh = work.run.cut != 0 && note_cut(shared, policy, work);
-    if cut && work.run.cut == Action::Reset as u8 {
-        shared.flags.fetch_or(CUT, Relaxed);
+    set_flags::<H, FROM>(shared, work, facts);
+    if work.run.cut != 0 && note_cut::<H>(shared, policy, work) {
+        facts |= FRESH;
     }
-    lock::release(&shared.lock);
-    if closes {
+    lock::release::<H>(&shared.lock);
+    let facts = work.unknown::<H>(facts);
+    if facts & CLOSES != 0 {
         host.closed();
     }
     if work.run.cut != 0 {
-        tell_cut(host, work, fresh, cut);
+        tell_cut(host, work, facts);
+    } else {
+        host.count(counter(taken as u16, Action::Pass as u8, true), 1, work.segment.length);
+        if work.run.commands == 1 && work.run.telling == 0 {
+            report::tell(host, work);
+        }
+        work.marked |= work.run.mark;
     }
-    if cut {
-        return if work.run.cut == Action::Reset as u8 { Verdict::Reset } else { Verdict::Drop };
+    if facts & IS_CUT == 0 {
+        Verdict::Pass
+    } else if work.run.cut == Action::Reset as u8 {
+        Verdict::Reset
+    } else {
+        Verdict::Drop
     }
-    if !monitored_cut {
-        let reason = taken as u16;
-        host.count(reason as u32 * crate::reason::COUNTERS_PER_REASON + 1, 1, work.segment.length);
+}
+
+/// A FIN in its place; before a gap it comes again.
+#[inline(always)]
+fn fin<const FROM: usize>(work: &mut Work) -> u8 {
+    let end = work.segment.end();
+    let half = &mut work.state.half[FROM];
+    if half.next != end || half.fin != 0 {
+        return 0;
     }
-    if work.run.commands == 1 && work.run.telling == 0 && !monitored_cut {
-        report::tell(host, work);
-    }
-    if work.run.mark != 0 { Verdict::PassMarked } else { passing }
+    half.fin = 1;
+    half.fin_at = end;
+    if work.state.half[1 - FROM].fin != 0 { STATE_CHANGED | CLOSES } else { STATE_CHANGED }
 }
 
 /// Flags that others read without the lock.
 #[inline(always)]
-fn set_flags(shared: &Shared, work: &Work, tls: bool, footing: bool, gap: bool, closes: bool) {
-    if tls {
-        shared.tls_from[FROM_CLIENT].store(work.state.half[FROM_CLIENT].next, Relaxed);
-        shared.tls_from[FROM_SERVER].store(work.state.half[FROM_SERVER].next, Relaxed);
+fn set_flags<H: Host, const FROM: usize>(shared: &Shared, work: &Work, facts: u8) {
+    if facts & STATE_CHANGED != 0 {
+        let mode = work.state.session.mode;
+        if mode == smtp::TLS {
+            let half = &work.state.half;
+            H::store(&shared.tls_from, pair(half[FROM_CLIENT].next, half[FROM_SERVER].next));
+            H::set(&shared.flags, TLS);
+        }
+        if FROM == FROM_SERVER && work.run.gap != 0 && mode != smtp::TEXT {
+            // A reply gives a footing again.
+            H::retain(&shared.flags, !UNCERTAIN);
+        }
     }
-    let set = if tls { TLS } else { 0 }
-        | if work.run.mark != 0 { MARKED } else { 0 }
-        | if gap { UNCERTAIN } else { 0 }
-        | if closes { CLOSED } else { 0 };
+    let cuts = facts & IS_CUT != 0 && work.run.cut == Action::Reset as u8;
+    let set = if work.run.mark != 0 { MARKED } else { 0 }
+        | if facts & UNREAD != 0 { UNCERTAIN } else { 0 }
+        | if facts & CLOSES != 0 { CLOSED } else { 0 }
+        | if cuts { CUT } else { 0 };
     if set != 0 {
-        shared.flags.fetch_or(set, Relaxed);
-    }
-    if footing && !gap {
-        shared.flags.fetch_and(!UNCERTAIN, Relaxed);
+        H::set(&shared.flags, set);
     }
 }
 
 /// Notes which cut was reported last; whether this one is another.
 #[inline(always)]
-fn note_cut(shared: &Shared, policy: &Policy, work: &Work) -> bool {
-    let place = work.run.place;
-    let reported = shared.flags.load(Relaxed) & CUT_REPORTED != 0
-        && shared.cut_at.load(Relaxed) == place
-        && shared.cut_generation.load(Relaxed) == policy.generation;
-    if reported {
+fn note_cut<H: Host>(shared: &Shared, policy: &Policy, work: &Work) -> bool {
+    let this = pair(work.run.place, policy.generation);
+    if H::load(&shared.flags) & CUT_REPORTED != 0 && H::load(&shared.cut) == this {
         return false;
     }
-    shared.cut_at.store(place, Relaxed);
-    shared.cut_generation.store(policy.generation, Relaxed);
-    shared.flags.fetch_or(CUT_REPORTED, Relaxed);
+    H::store(&shared.cut, this);
+    H::set(&shared.flags, CUT_REPORTED);
     true
 }
 
 /// Counts a cut and tells of it, once a place. What the stream forces has counters alone: it happens on every loss.
 #[inline(always)]
-fn tell_cut<H: Host>(host: &mut H, work: &mut Work, fresh: bool, enforced: bool) {
-    let (reason, action) = (work.run.reason, Action::from_u8(work.run.cut));
+fn tell_cut<H: Host>(host: &mut H, work: &mut Work, facts: u8) {
+    let (reason, action) = (work.run.reason, work.run.cut);
+    let enforced = facts & IS_CUT != 0;
     host.count(counter(reason, action, enforced), 1, work.segment.length);
     let forced = reason >= Reason::Early.number() && reason < crate::reason::FIRST_NAME;
-    if !fresh || forced {
+    if facts & FRESH == 0 || forced {
         return;
     }
     let from = work.run.place.wrapping_sub(work.segment.sequence);
     // The line began in an earlier segment: what is here belongs to it.
     let from = if from >= work.segment.length { 0 } else { from };
     report::offending(host, work, from);
-    if work.run.line_cut != 0 {
-        host.emit(&work.event);
-    } else {
-        report::guard(host, work, reason, action, enforced);
+    if work.run.line_cut == 0 {
+        report::guard(work, reason, action, enforced);
     }
+    host.emit(&work.event);
 }
 
-/// Mode `monitor`: the segment passes although it was not read in its place. Whether the state changed.
+/// Mode `monitor`: the segment passes although it was not read in its place.
 #[inline(always)]
-fn unread<H: Host, const FROM: usize>(host: &mut H, work: &mut Work) -> bool {
-    host.count(counter(Reason::Gap.number(), Action::Pass, true), 1, work.segment.length);
-    let Some(locked) = host.locked() else { return false };
-    work.state = locked.state;
+fn unread<H: Host, const FROM: usize>(host: &mut H, work: &mut Work) -> u8 {
+    host.count(counter(Reason::Gap.number(), Action::Pass as u8, true), 1, work.segment.length);
+    if !host.load_state(&mut work.state) {
+        return 0;
+    }
     let end = work.segment.end();
     if ahead(end, work.state.half[FROM].next) <= 0 {
-        return false;
+        return 0;
     }
     work.state.half[FROM].next = end;
     work.state.memory.forget_early();
@@ -511,5 +578,5 @@ fn unread<H: Host, const FROM: usize>(host: &mut H, work: &mut Work) -> bool {
     } else {
         work.state.line[FROM].begin(true, end);
     }
-    true
+    STATE_CHANGED
 }

@@ -4,7 +4,7 @@
 //! of the lock. A segment works on a copy of [`State`] and writes it back only if it passes, so a dropped segment
 //! leaves nothing behind.
 
-use core::sync::atomic::{AtomicU32, AtomicU64};
+use core::sync::atomic::AtomicU64;
 
 use crate::{
     event::CLIENT,
@@ -13,49 +13,67 @@ use crate::{
 };
 
 /// `Shared::flags`: reset by the filter; nothing passes any more.
-pub const CUT: u32 = 1;
+pub const CUT: u64 = 1;
 /// `Shared::flags`: both sides speak TLS.
-pub const TLS: u32 = 2;
+pub const TLS: u64 = 2;
 /// `Shared::flags`: a SYN came in mid-connection: look among the half-open ones before this entry is believed.
-pub const SYN_NOTED: u32 = 4;
+pub const SYN_NOTED: u64 = 4;
 /// `Shared::flags`: segments carry the policy's mark.
-pub const MARKED: u32 = 8;
+pub const MARKED: u64 = 8;
 /// `Shared::flags`: both ends have closed.
-pub const CLOSED: u32 = 16;
+pub const CLOSED: u64 = 16;
 /// `Shared::flags`: bytes passed unread in mode `monitor`, and no reply has given a footing since.
-pub const UNCERTAIN: u32 = 32;
+pub const UNCERTAIN: u64 = 32;
 /// `Shared::flags`: an event of the place in `cut_at` went out.
-pub const CUT_REPORTED: u32 = 64;
+pub const CUT_REPORTED: u64 = 64;
 
-/// What is touched without the lock. 72 bytes.
+/// What is touched without the lock. 80 bytes.
+///
+/// The eBPF target has atomic operations on 64 bits alone: pairs of 32 bits lie in one word, the first in its lower
+/// half (see [`pair`]).
 #[repr(C)]
 #[derive(Debug, Default)]
 pub struct Shared {
     /// 0: free; 1: held.
-    pub lock: AtomicU32,
+    pub lock: AtomicU64,
     /// [`CUT`] and the others.
-    pub flags: AtomicU32,
+    pub flags: AtomicU64,
     /// Number of the connection: the same in all its events, another when the entry is used again.
     pub id: AtomicU64,
-    /// Highest acknowledgement seen of each side's bytes, by the sender's direction.
-    pub acknowledged: [AtomicU32; 2],
-    /// First sequence number that the receiver's window does not cover, by the sender's direction.
-    pub edge: [AtomicU32; 2],
-    /// First sequence number of TLS, by direction; counts once [`TLS`] is set.
-    pub tls_from: [AtomicU32; 2],
+    /// What each side has said of the other's bytes, by the sender's direction: highest acknowledgement, and the first
+    /// sequence number that the window does not cover.
+    pub peer: [AtomicU64; 2],
+    /// First sequence number of TLS, the client's and the server's; counts once [`TLS`] is set.
+    pub tls_from: AtomicU64,
     /// Last segment: nanoseconds since boot.
     pub seen: AtomicU64,
     /// Last RST made for a segment behind a reset: nanoseconds since boot.
     pub reset_at: AtomicU64,
-    /// Place (sequence number of the line's or segment's start) of the last cut that was reported.
-    pub cut_at: AtomicU32,
-    /// Generation of the policy of that report: after a change the same place is reported anew.
-    pub cut_generation: AtomicU32,
+    /// The last cut that was reported: its place (sequence number of the line's or segment's start), and the policy's
+    /// generation, for after a change the same place is reported anew.
+    pub cut: AtomicU64,
     /// Where the client's segments come from (interface index times 2, plus 1 at egress): a segment that says it is the
-    /// server's and comes from there is forged. 0: both sides come the same way, so that nothing can be said.
-    pub client_side: AtomicU32,
-    /// Shifts of the windows that the client (bits 0 to 7) and the server (bits 8 to 15) announce.
-    pub shifts: AtomicU32,
+    /// server's and comes from there is forged. 0: both sides come the same way, so that nothing can be said. Then the
+    /// shifts of the windows that the client (bits 0 to 7) and the server (bits 8 to 15) announce.
+    pub ways: AtomicU64,
+}
+
+/// Two 32-bit numbers in one word.
+#[inline(always)]
+pub const fn pair(first: u32, second: u32) -> u64 {
+    (second as u64) << 32 | first as u64
+}
+
+/// The first of two.
+#[inline(always)]
+pub const fn first(pair: u64) -> u32 {
+    pair as u32
+}
+
+/// The second of two.
+#[inline(always)]
+pub const fn second(pair: u64) -> u32 {
+    (pair >> 32) as u32
 }
 
 /// One direction's place in the stream. 32 bytes.
@@ -241,35 +259,36 @@ impl State {
     };
 }
 
-/// What the holder of the lock owns.
+/// Bytes that were forwarded and are not acknowledged. 384 bytes.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
-pub struct Locked {
-    /// The state.
-    pub state: State,
-    /// The client's forwarded, unacknowledged command bytes, as they were sent on: byte `s` at `s % 256`.
-    pub client_window: [u8; CLIENT_WINDOW],
-    /// The server's forwarded, unacknowledged reply bytes, as they were sent on: byte `s` at `s % 128`.
-    pub server_window: [u8; SERVER_WINDOW],
+pub struct Windows {
+    /// The client's command bytes, as they were sent on: byte `s` at `s % 256`.
+    pub client: [u8; CLIENT_WINDOW],
+    /// The server's reply bytes, as they were sent on: byte `s` at `s % 128`.
+    pub server: [u8; SERVER_WINDOW],
 }
 
-/// A live connection.
+/// A live connection. 968 bytes.
 #[repr(C)]
 #[derive(Debug)]
 pub struct Connection {
     /// Without the lock.
     pub shared: Shared,
     /// With the lock.
-    pub locked: Locked,
+    pub state: State,
+    /// With the lock.
+    pub windows: Windows,
 }
 
 const _: () = {
-    assert!(size_of::<Shared>() == 72);
+    assert!(size_of::<Shared>() == 80);
     assert!(size_of::<Half>() == 32);
     assert!(size_of::<Line>() == 32);
     assert!(size_of::<Session>() == 88);
     assert!(size_of::<Memory>() == 220);
     assert!(size_of::<State>() == 504);
-    assert!(size_of::<Connection>() <= 1024);
+    assert!(size_of::<Windows>() == 384);
+    assert!(size_of::<Connection>() == 968);
     assert!(CLIENT == 0);
 };

@@ -1,7 +1,9 @@
 //! What the datapath asks of the world it runs in: the kernel, or a program in user space.
 
+use core::sync::atomic::AtomicU64;
+
 use crate::{
-    entry::{Locked, Shared},
+    entry::{Shared, State, Windows},
     event::Event,
     flow::{HalfOpen, Key},
     limits::{PIECE, WIDE_WINDOW},
@@ -34,6 +36,27 @@ pub type Wide = [u8; WIDE_WINDOW];
 pub trait Host {
     /// Runs steps 0 to `count - 1`, or until one of them ends the loop.
     fn repeat<S: Step>(count: u32, step: &mut S);
+
+    /// Reads a place that others may write at the same time.
+    fn load(place: &AtomicU64) -> u64;
+
+    /// Writes a place that others may read at the same time.
+    fn store(place: &AtomicU64, value: u64);
+
+    /// Writes `new` where `old` stands, as one step in the order of all CPUs; `false` where something else stands there.
+    ///
+    /// The atomic operations are asked of the host because `core` has none for the eBPF target, which does have them, and plain
+    /// atomic loads the compiler does not translate.
+    fn compare_exchange(place: &AtomicU64, old: u64, new: u64) -> bool;
+
+    /// Writes `value`, as one step in the order of all CPUs: what was written before is seen before.
+    fn publish(place: &AtomicU64, value: u64);
+
+    /// Sets bits, as one step.
+    fn set(place: &AtomicU64, bits: u64);
+
+    /// Leaves only these bits, as one step.
+    fn retain(place: &AtomicU64, bits: u64);
 
     /// Returns `value`, without letting the compiler know its bounds: it would drop a mask that the verifier needs.
     fn opaque(value: u32) -> u32;
@@ -76,8 +99,14 @@ pub trait Host {
     /// The part of the found connection that needs no lock.
     fn shared(&self) -> Option<&Shared>;
 
-    /// The part of the found connection that needs the lock.
-    fn locked(&mut self) -> Option<&mut Locked>;
+    /// Copies the state of the found connection, whose lock is held; `false` where there is none.
+    fn load_state(&mut self, state: &mut State) -> bool;
+
+    /// Writes the state of the found connection, whose lock is held.
+    fn save_state(&mut self, state: &State);
+
+    /// The windows in the found connection, whose lock is held.
+    fn windows(&mut self) -> Option<&mut Windows>;
 
     /// A window of the shared pool, made if need be and wanted.
     fn wide(&mut self, window: u64, make: bool) -> Option<&mut Wide>;

@@ -19,6 +19,7 @@ pub mod limits;
 pub mod policy;
 pub mod reason;
 pub mod report;
+pub mod reset;
 pub mod smtp;
 pub mod tcp;
 pub mod verdict;

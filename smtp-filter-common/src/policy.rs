@@ -1,11 +1,6 @@
 //! The policy as the datapath reads it: compiled by the loader, one flat value a generation.
 
-use crate::{
-    action::Action,
-    limits::NAMED_VERBS,
-    reason::{FIRST_NAME, Reason},
-    word::Word,
-};
+use crate::{action::Action, limits::NAMED_VERBS, reason::FIRST_NAME, word::Word};
 
 /// Mode `monitor`: everything passes unchanged; what would have been done is counted and reported.
 pub const MONITOR: u8 = 0;
@@ -67,8 +62,8 @@ pub struct Policy {
 pub struct VerbVerdict {
     /// Reason number: [`FIRST_NAME`] plus the name's place.
     pub reason: u16,
-    /// The action.
-    pub action: Action,
+    /// The action's number.
+    pub action: u8,
 }
 
 impl Policy {
@@ -106,11 +101,10 @@ impl Policy {
         self.mode == ENFORCE
     }
 
-    /// The action of a guard; what is no guard is dropped.
+    /// The number of a guard's action, by reason number; what is no guard is dropped.
     #[inline(always)]
-    pub const fn guard(&self, reason: Reason) -> Action {
-        let number = reason.number() as usize;
-        if number < GUARDS { Action::from_u8(self.guards[number & (GUARDS - 1)]) } else { Action::Drop }
+    pub const fn guard(&self, reason: u16) -> u8 {
+        if (reason as usize) < GUARDS { self.guards[reason as usize & (GUARDS - 1)] } else { Action::Drop as u8 }
     }
 
     /// Names a verb. The list stays in order; `false` where it is full.
@@ -138,16 +132,16 @@ impl Policy {
         let mut width = NAMED_VERBS / 2;
         while width > 0 {
             let probe = self.verbs[(at + width) & (NAMED_VERBS - 1)].verb;
-            let reached = (probe.high < verb.high) | ((probe.high == verb.high) & (probe.low <= verb.low));
-            at += width * reached as usize;
+            at += width * probe.at_most(verb) as usize;
             width /= 2;
         }
         let rule = &self.verbs[at & (NAMED_VERBS - 1)];
         // Sixteen bytes of 0xff would find an unused place.
-        if rule.verb.high == verb.high && rule.verb.low == verb.low && verb.high != u64::MAX {
-            VerbVerdict { reason: FIRST_NAME + rule.name as u16, action: Action::from_u8(rule.action) }
-        } else {
-            VerbVerdict { reason: FIRST_NAME, action: Action::from_u8(self.other) }
+        let named = (rule.verb.is(verb) & (1 ^ verb.is(VerbRule::UNUSED.verb))) as u8;
+        let other = 1 ^ named;
+        VerbVerdict {
+            reason: FIRST_NAME + (rule.name * named) as u16,
+            action: rule.action * named | self.other * other,
         }
     }
 }

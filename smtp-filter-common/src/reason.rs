@@ -3,7 +3,7 @@
 //! Numbers below [`FIRST_NAME`] are listed here; from [`FIRST_NAME`] on they stand for `commands.NAME`, where the
 //! loader keeps which name has which place (the first place is `other`).
 
-use crate::{action::Action, limits::NAMES};
+use crate::limits::NAMES;
 
 /// First reason number that stands for a command's name.
 pub const FIRST_NAME: u16 = 64;
@@ -106,10 +106,11 @@ impl Reason {
     }
 }
 
-/// Index of a counter in the counter table: reason, action, and whether the action was carried out.
+/// Index of a counter in the counter table: reason, number of the action, and whether it was
+/// carried out.
 #[inline(always)]
-pub const fn counter(reason: u16, action: Action, enforced: bool) -> u32 {
-    reason as u32 * COUNTERS_PER_REASON + (action as u32) * 2 + enforced as u32
+pub const fn counter(reason: u16, action: u8, enforced: bool) -> u32 {
+    reason as u32 * COUNTERS_PER_REASON + ((action & 7) as u32) * 2 + enforced as u32
 }
 
 /// One counter, as it lies in the table. Host byte order.

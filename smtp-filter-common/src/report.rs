@@ -5,33 +5,31 @@ use crate::{
     entry::Line,
     event::{ARG_MORE, ARG_WITHHELD, COMMAND, CUT_MORE, Event, GUARD},
     host::Host,
-    limits::{ARG_ROOM, CUT},
+    limits::CUT,
     policy::{Policy, VerbVerdict},
     reason::counter,
     smtp::verb,
-    work::Work,
     word::Word,
+    work::Work,
 };
 
 /// What the policy says of the command in hand, into the event in hand; in the telling pass it goes out.
 #[inline(always)]
 pub fn command<H: Host>(host: &mut H, policy: &Policy, work: &mut Work, line: &Line, kind: u8, verdict: VerbVerdict) {
-    let enforced = policy.enforces() || verdict.action <= Action::Log;
-    let withheld =
-        kind == verb::AUTH || (kind == verb::MAIL || kind == verb::RCPT) && policy.capture_envelope == 0;
+    let enforced = policy.enforces() || verdict.action <= Action::Log as u8;
+    let withheld = kind == verb::AUTH || (kind == verb::MAIL || kind == verb::RCPT) && policy.capture_envelope == 0;
     let event = &mut work.event;
     event.kind = COMMAND;
     event.verb = line.name();
     event.verb_length = line.word_length;
     event.reason = verdict.reason;
-    event.action = verdict.action as u8;
+    event.action = verdict.action;
     event.enforced = enforced as u8;
     event.cut_length = 0;
     event.arg_length = 0;
     event.arg_flags = 0;
     if withheld {
         event.arg_flags = ARG_WITHHELD;
-        event.arg = [0; ARG_ROOM];
     } else {
         event.arg_length = line.arg_length;
         event.arg_flags = if line.arg_more != 0 { ARG_MORE } else { 0 };
@@ -47,27 +45,25 @@ pub fn command<H: Host>(host: &mut H, policy: &Policy, work: &mut Work, line: &L
 /// Counts the command in hand, and hands its event out where the action wants one.
 #[inline(always)]
 pub fn tell<H: Host>(host: &mut H, work: &mut Work) {
-    let action = Action::from_u8(work.event.action);
+    let action = work.event.action;
     host.count(counter(work.event.reason, action, work.event.enforced != 0), 1, work.run.line);
-    if action >= Action::Log {
+    if Action::number_tells(action) {
         host.emit(&work.event);
     }
 }
 
-/// Hands out an event of something that is no command.
+/// Makes the event in hand one of something that is no command.
 #[inline(always)]
-pub fn guard<H: Host>(host: &mut H, work: &mut Work, reason: u16, action: Action, enforced: bool) {
+pub fn guard(work: &mut Work, reason: u16, action: u8, enforced: bool) {
     let event = &mut work.event;
     event.kind = GUARD;
     event.verb = Word { high: 0, low: 0 };
     event.verb_length = 0;
     event.arg_length = 0;
     event.arg_flags = 0;
-    event.arg = [0; ARG_ROOM];
     event.reason = reason;
-    event.action = action as u8;
+    event.action = action;
     event.enforced = enforced as u8;
-    host.emit(&work.event);
 }
 
 /// Puts the segment's payload from offset `at` on, as far as it fits, into the event in hand.
@@ -75,7 +71,6 @@ pub fn guard<H: Host>(host: &mut H, work: &mut Work, reason: u16, action: Action
 pub fn offending<H: Host>(host: &mut H, work: &mut Work, at: u32) {
     let left = work.segment.length.wrapping_sub(at);
     work.event.cut_length = 0;
-    work.event.cut = [0; CUT];
     if left == 0 || left > work.segment.length {
         return;
     }

@@ -1,16 +1,28 @@
 //! What is to be done with a segment.
 
 /// What the shell carries out.
+#[repr(u8)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// It goes on.
+    /// It goes on; with the policy's mark where [`crate::work::Work::marked`] says so.
     Pass,
-    /// It goes on and carries the policy's mark.
-    PassMarked,
     /// It is dropped.
     Drop,
     /// It is dropped, and both ends get a RST.
     Reset,
     /// It is dropped, and its sender gets a RST made from its own acknowledgement.
     ResetSender,
+}
+
+impl Verdict {
+    /// The verdict with this number.
+    #[inline(always)]
+    pub const fn from_u8(number: u8) -> Self {
+        match number {
+            0 => Self::Pass,
+            2 => Self::Reset,
+            3 => Self::ResetSender,
+            _ => Self::Drop,
+        }
+    }
 }

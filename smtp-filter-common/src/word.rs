@@ -37,6 +37,21 @@ impl Word {
         }
     }
 
+    /// 1 if it does not stand behind `other`, else 0. In arithmetic, for eBPF has no comparison but the jump, and the
+    /// verifier walks both ways of each.
+    #[inline(always)]
+    pub const fn at_most(self, other: Self) -> u64 {
+        let less = below(self.high, other.high);
+        let same = equal(self.high, other.high);
+        less | same & (1 ^ below(other.low, self.low))
+    }
+
+    /// 1 if it is `other`, else 0.
+    #[inline(always)]
+    pub const fn is(self, other: Self) -> u64 {
+        equal(self.high, other.high) & equal(self.low, other.low)
+    }
+
     /// Its characters, in the last places; unused places in front are 0.
     pub const fn bytes(self) -> [u8; WORD] {
         let (high, low) = (self.high.to_be_bytes(), self.low.to_be_bytes());
@@ -49,4 +64,17 @@ impl Word {
         }
         out
     }
+}
+
+/// 1 if `a` is less than `b`: the borrow of their difference.
+#[inline(always)]
+const fn below(a: u64, b: u64) -> u64 {
+    (!a & b | (!a | b) & a.wrapping_sub(b)) >> 63
+}
+
+/// 1 if `a` is `b`.
+#[inline(always)]
+const fn equal(a: u64, b: u64) -> u64 {
+    let differs = a ^ b;
+    1 ^ (differs | differs.wrapping_neg()) >> 63
 }

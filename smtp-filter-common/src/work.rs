@@ -1,12 +1,14 @@
 //! What one segment's judgement needs to have at hand: too much for the kernel's stack of 512 bytes, so the shell lends
 //! a place of its own to each CPU.
 
+use core::sync::atomic::AtomicU64;
+
 use crate::{
     action::Action,
     entry::State,
     event::Event,
     flow::{HalfOpen, Key},
-    host::Piece,
+    host::{Host, Piece},
     limits::{ARG_ROOM, PIECE},
     reason::Reason,
     wire::Segment,
@@ -30,6 +32,12 @@ pub struct Run {
     pub read: u32,
     /// Scanner's place behind an end of data, in the payload; [`NOWHERE`] where there was none.
     pub found: u32,
+    /// Offset in the payload where the scan stands.
+    pub scan_at: u32,
+    /// Offset in the payload where it ends.
+    pub scan_to: u32,
+    /// Bytes from there that are read one by one.
+    pub exact: u32,
     /// Place (sequence number) that a cut is reported at.
     pub place: u32,
     /// Commands judged in this segment.
@@ -57,9 +65,34 @@ pub struct Run {
 /// No place.
 pub const NOWHERE: u32 = u32::MAX;
 
+/// `Found::how`: all is counted and told already.
+pub const SETTLED: u8 = 0;
+/// `Found::how`: it passes for the reason.
+pub const PASSES: u8 = 1;
+/// `Found::how`: a guard's action is taken.
+pub const GUARDED: u8 = 2;
+/// `Found::how`: in mode `enforce` the verdict is taken whatever the policy says; else it passes.
+pub const HELD_BACK: u8 = 3;
+/// `Found::how`: the client's bytes are to be read.
+pub const READ_CLIENT: u8 = 4;
+/// `Found::how`: the server's bytes are to be read.
+pub const READ_SERVER: u8 = 5;
+
+/// What a step of the judgement came to. Every field is always filled.
+#[repr(C, align(4))]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Found {
+    /// Reason number.
+    pub reason: u16,
+    /// [`SETTLED`] and the others.
+    pub how: u8,
+    /// [`crate::verdict::Verdict`] by number.
+    pub verdict: u8,
+}
+
 /// The working place.
 #[repr(C, align(8))]
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Work {
     /// The segment's facts.
     pub segment: Segment,
@@ -69,41 +102,64 @@ pub struct Work {
     pub half: HalfOpen,
     /// A copy of the connection's state, written back if the segment passes.
     pub state: State,
+    /// An empty state, to copy: the compiler would fill the other byte by byte.
+    pub blank: State,
     /// How far reading has come.
     pub run: Run,
     /// The event in hand; what all events of the segment share is filled in beforehand.
     pub event: Event,
     /// Where words of reply lines are not kept.
     pub discard: [u8; ARG_ROOM],
+    /// What the last step came to.
+    pub found: Found,
+    /// Bytes of the link layer's header.
+    pub link: u32,
+    /// 1: a segment that passes carries the policy's mark.
+    pub marked: u8,
+    /// See [`Work::unknown`].
+    pub hidden: AtomicU64,
     /// Bytes of the segment.
     pub piece: Piece,
 }
 
 impl Work {
+    /// Gives `value` back as a number that nothing is known of. The verifier walks what follows a choice once for each
+    /// known outcome; behind this, once.
+    #[inline(always)]
+    pub fn unknown<H: Host>(&self, value: u8) -> u8 {
+        H::store(&self.hidden, value as u64);
+        H::load(&self.hidden) as u8
+    }
+
     /// A fresh one.
     pub const EMPTY: Self = Self {
         segment: Segment::EMPTY,
         key: Key { client: [0; 16], server: [0; 16], client_port: [0; 2], server_port: [0; 2] },
         half: HalfOpen::EMPTY,
         state: State::EMPTY,
+        blank: State::EMPTY,
         run: Run::EMPTY,
         event: Event::EMPTY,
         discard: [0; ARG_ROOM],
+        found: Found { reason: 0, how: SETTLED, verdict: 0 },
+        link: 0,
+        marked: 0,
+        hidden: AtomicU64::new(0),
         piece: [0; 1 + PIECE / 8],
     };
 
     /// Ends the reading: what was decided, and at which place of the stream.
     #[inline(always)]
-    pub fn cut(&mut self, reason: u16, action: Action, place: u32) {
+    pub fn cut(&mut self, reason: u16, action: u8, place: u32) {
         self.run.reason = reason;
-        self.run.cut = action as u8;
+        self.run.cut = action;
         self.run.place = place;
     }
 
     /// The same, for what the stream forces.
     #[inline(always)]
     pub fn hold_back(&mut self, reason: Reason) {
-        self.cut(reason.number(), Action::Drop, self.segment.sequence);
+        self.cut(reason.number(), Action::Drop as u8, self.segment.sequence);
     }
 }
 
@@ -117,6 +173,9 @@ impl Run {
         from: 0,
         read: 0,
         found: NOWHERE,
+        scan_at: 0,
+        scan_to: 0,
+        exact: 0,
         place: 0,
         commands: 0,
         line: 0,

@@ -1,17 +1,165 @@
-//! The shell around the datapath in the kernel.
+//! The shell around the datapath in the kernel: bytes by skb helpers, state in maps, verdicts carried out.
 #![no_std]
 #![no_main]
+#![cfg_attr(target_arch = "bpf", feature(asm_experimental_arch))]
 
-use aya_ebpf::{bindings::tcx_action_base::TCX_NEXT, macros::classifier, programs::TcContext};
+mod emit;
+mod host;
+mod maps;
+mod reset;
+mod skb;
 
+use aya_ebpf::{
+    EbpfContext as _,
+    bindings::{
+        __sk_buff,
+        tcx_action_base::{TCX_DROP, TCX_NEXT},
+    },
+    helpers::bpf_ktime_get_boot_ns,
+    macros::classifier,
+    programs::TcContext,
+};
+use smtp_filter_common::{
+    datapath::{self, Met},
+    entry::Connection,
+    limits::POLICY_SLOTS,
+    policy::Policy,
+    reset::Reset,
+    verdict::Verdict,
+    wire::{self, Kind},
+    work::{Found, READ_CLIENT, READ_SERVER, SETTLED, Work},
+};
+
+use crate::{
+    host::Kernel,
+    maps::{CONTROL, POLICIES, SENDING, WORK},
+    reset::Turned,
+    skb::Skb,
+};
+
+/// What comes in by the interface.
 #[classifier]
-pub fn smtp_ingress(_ctx: TcContext) -> i32 {
-    TCX_NEXT
+pub fn smtp_ingress(context: TcContext) -> i32 {
+    run(context.as_ptr().cast(), false)
 }
 
+/// What goes out by the interface.
 #[classifier]
-pub fn smtp_egress(_ctx: TcContext) -> i32 {
-    TCX_NEXT
+pub fn smtp_egress(context: TcContext) -> i32 {
+    if let Some(sending) = SENDING.get_ptr(0) {
+        // SAFETY: this CPU's own place.
+        if unsafe { sending.read_volatile() } != 0 {
+            return TCX_NEXT;
+        }
+    }
+    run(context.as_ptr().cast(), true)
+}
+
+/// The policy in force. Nothing is filtered before there is one.
+#[inline(always)]
+fn policy() -> Option<&'static Policy> {
+    let control = CONTROL.get_ptr(0)?;
+    // SAFETY: the loader changes the generation in one write.
+    let generation = unsafe { core::ptr::addr_of!((*control).generation).read_volatile() };
+    let policy = POLICIES.get_ptr(generation % POLICY_SLOTS)?;
+    // SAFETY: the loader writes a slot only while no segment can be reading it.
+    Some(unsafe { &*policy })
+}
+
+#[inline(always)]
+fn run(skb: *mut __sk_buff, egress: bool) -> i32 {
+    let Some(policy) = policy() else { return TCX_NEXT };
+    let Some(work) = WORK.get_ptr_mut(0) else { return TCX_NEXT };
+    // SAFETY: this CPU's own place, and no run interrupts another on one CPU.
+    let work = unsafe { &mut *work };
+    work.found = Found { reason: 0, how: SETTLED, verdict: Verdict::Pass as u8 };
+    let entry = find(skb, policy, work, egress);
+    match work.found.how {
+        SETTLED => return TCX_NEXT,
+        READ_CLIENT => {
+            read_client(skb, policy, work, entry);
+        }
+        READ_SERVER => {
+            read_server(skb, policy, work, entry);
+        }
+        _ => {}
+    }
+    finish(skb, policy, work, egress)
+}
+
+// The steps are functions of their own: their frames are gone when they return, so that the verifier finds nothing
+// but the working place between them; and the parameters tell the compiler how they are aligned.
+
+/// Reads the headers, and finds the connection.
+#[inline(never)]
+fn find(skb: *mut __sk_buff, policy: &Policy, work: &mut Work, egress: bool) -> *mut Connection {
+    let frame = Skb(skb);
+    let kind = wire::read(&frame, policy, &mut work.segment);
+    if kind == Kind::Other {
+        return core::ptr::null_mut();
+    }
+    work.link = frame.link();
+    let mut kernel = Kernel::new(skb, work, core::ptr::null_mut());
+    let met = Met {
+        // SAFETY: the helper takes nothing.
+        now: unsafe { bpf_ktime_get_boot_ns() },
+        // SAFETY: the context is the kernel's.
+        ifindex: unsafe { (*skb).ifindex },
+        egress,
+    };
+    datapath::find(&mut kernel, policy, work, kind, met);
+    kernel.entry
+}
+
+/// Reads what the client sent.
+#[inline(never)]
+fn read_client(skb: *mut __sk_buff, policy: &Policy, work: &mut Work, entry: *mut Connection) -> bool {
+    let mut kernel = Kernel::new(skb, work, entry);
+    datapath::read_client(&mut kernel, policy, work);
+    // A function that returns nothing may leave a pointer to its stack behind, which the verifier refuses.
+    true
+}
+
+/// Reads what the server sent.
+#[inline(never)]
+fn read_server(skb: *mut __sk_buff, policy: &Policy, work: &mut Work, entry: *mut Connection) -> bool {
+    let mut kernel = Kernel::new(skb, work, entry);
+    datapath::read_server(&mut kernel, policy, work);
+    // A function that returns nothing may leave a pointer to its stack behind, which the verifier refuses.
+    true
+}
+
+/// Carries the verdict out.
+#[inline(never)]
+fn finish(skb: *mut __sk_buff, policy: &Policy, work: &mut Work, egress: bool) -> i32 {
+    let mut kernel = Kernel::new(skb, work, core::ptr::null_mut());
+    match datapath::finish(&mut kernel, policy, work) {
+        Verdict::Pass => {
+            if work.marked != 0 {
+                // SAFETY: the context is the kernel's.
+                let mark = unsafe { &mut (*skb).mark };
+                *mark = *mark & !policy.mark_mask | policy.mark_value & policy.mark_mask;
+            }
+            TCX_NEXT
+        }
+        Verdict::Drop => TCX_DROP,
+        Verdict::Reset => reset(skb, work, egress, true),
+        Verdict::ResetSender => reset(skb, work, egress, false),
+    }
+}
+
+/// Sends a RST to the segment's sender, and (`both`) turns the segment into one to its receiver.
+#[inline(always)]
+fn reset(skb: *mut __sk_buff, work: &Work, egress: bool, both: bool) -> i32 {
+    let segment = &work.segment;
+    let turned = Turned { skb, link: work.link, segment };
+    let next = work.state.half[work.event.direction as usize & 1].next;
+    let Some(partial) = turned.shorten() else { return TCX_DROP };
+    if !(turned.write(&Reset::to_sender(segment), partial) && turned.turn_link() && turned.send_back(egress)) || !both {
+        return TCX_DROP;
+    }
+    // Whatever fails here, the connection is cut: its next segment brings the RST once more.
+    if turned.turn_link() && turned.write(&Reset::to_receiver(segment, next), partial) { TCX_NEXT } else { TCX_DROP }
 }
 
 #[panic_handler]

@@ -184,6 +184,8 @@ impl Toolchain {
             // BTF function records need full debug info in every crate: the kernel refuses a subprogram without.
             "-Cdebuginfo=2".to_owned(),
             "-Clink-arg=--btf".to_owned(),
+            // Copies and fills become loads and stores of words; else they are calls of functions that go byte by byte.
+            "-Clink-arg=--disable-expand-memcpy-in-order".to_owned(),
             // Atomics with fetch and compare-exchange, 32-bit ALU: kernel 5.12 and later.
             "-Ctarget-cpu=v3".to_owned(),
         ];

@@ -2,14 +2,13 @@
 
 use crate::{
     action::Action,
-    entry::Line,
     event::CLIENT,
     host::{Host, Step},
     limits::PIECE,
     policy::Policy,
     reason::Reason,
     report,
-    smtp::{AUTH_LINE, CHUNK, COMMAND, TEXT, line, text, verb},
+    smtp::{AUTH_LINE, CHUNK, COMMAND, TEXT, bdat, line, text, verb},
     work::{NOWHERE, Work},
 };
 
@@ -17,12 +16,14 @@ const SIDE: usize = CLIENT as usize;
 /// What a session begins with.
 pub const FIRST_MODE: u8 = COMMAND;
 
-/// Reads payload `run.at..run.end` as the client's next bytes. A decision against them stands in `run.cut`.
-#[inline(always)]
-pub fn read<H: Host>(host: &mut H, policy: &Policy, work: &mut Work) {
+/// Reads payload `run.at..run.end` as the client's next bytes; `false` where a
+/// decision against them stands in `run.cut`.
+#[inline(never)]
+pub fn read<H: Host>(host: &mut H, policy: &Policy, work: &mut Work) -> bool {
     // Each step reads at least a byte, or it is the last.
     let steps = work.run.end - work.run.at + 1;
     H::repeat(steps, &mut Steps { host, policy, work });
+    work.run.cut == 0
 }
 
 struct Steps<'a, H> {
@@ -60,7 +61,6 @@ pub fn begin_commands(work: &mut Work) {
     let at = place(work);
     work.state.session.mode = COMMAND;
     work.state.line[SIDE].begin(false, at);
-    work.state.arg = [0; crate::limits::ARG_ROOM];
     if !work.state.memory.begin_region(COMMAND, at) {
         work.hold_back(Reason::Backlog);
     }
@@ -84,7 +84,7 @@ fn mail_text<H: Host>(host: &mut H, work: &mut Work) {
     let at = place(work);
     if work.state.memory.has_early() {
         // What stands behind has passed as mail text already.
-        work.cut(Reason::LateEndOfData.number(), Action::Reset, at);
+        work.cut(Reason::LateEndOfData.number(), Action::Reset as u8, at);
         return;
     }
     work.state.memory.end_of_data_at(at);
@@ -118,7 +118,7 @@ fn command_bytes<H: Host>(host: &mut H, policy: &Policy, work: &mut Work) {
             _ => Reason::Sync,
         };
         let at = place(work);
-        work.cut(reason.number(), policy.guard(reason), at);
+        work.cut(reason.number(), policy.guard(reason.number()), at);
         return;
     }
     let (at, end) = (work.run.at, work.run.end);
@@ -143,19 +143,19 @@ fn command_bytes<H: Host>(host: &mut H, policy: &Policy, work: &mut Work) {
     line::read::<H>(&mut state.line[SIDE], &mut state.arg, piece, from, length, &mut run.read);
     work.run.at += work.run.read;
     if work.state.line[SIDE].done() {
-        let line = work.state.line[SIDE];
-        command(host, policy, work, &line);
+        let passes = command(host, policy, work);
         let at = place(work);
-        if work.run.cut == 0 {
+        if passes {
             work.state.line[SIDE].begin(false, at);
-            work.state.arg = [0; crate::limits::ARG_ROOM];
         }
     }
 }
 
-/// A whole line has been read.
-#[inline(always)]
-fn command<H: Host>(host: &mut H, policy: &Policy, work: &mut Work, line: &Line) {
+/// A whole line has been read; `false` where a decision against it stands in `run.cut`. A function of its own, so that
+/// its stack frame does not lie below the loop over the line.
+#[inline(never)]
+fn command<H: Host>(host: &mut H, policy: &Policy, work: &mut Work) -> bool {
+    let line = &{ work.state.line[SIDE] };
     if work.state.session.mode == AUTH_LINE {
         // RFC 4954 section 4: an answer, or `*`; never a command, and never shown.
         work.state.session.mode = COMMAND;
@@ -163,24 +163,24 @@ fn command<H: Host>(host: &mut H, policy: &Policy, work: &mut Work, line: &Line)
         if !work.state.session.wait(verb::AUTH) {
             work.hold_back(Reason::Backlog);
         }
-        return;
+        return work.run.cut == 0;
     }
-    let kind = verb::kind(line.name());
+    let kind = work.unknown::<H>(verb::kind(line.name()));
     let verdict = policy.verb(line.name());
     report::command(host, policy, work, line, kind, verdict);
-    if policy.enforces() && verdict.action.cuts() {
+    if policy.enforces() && Action::number_cuts(verdict.action) {
         work.cut(verdict.reason, verdict.action, line.start);
         work.run.line_cut = 1;
-        return;
+        return false;
     }
-    work.run.mark |= (policy.enforces() && verdict.action == Action::Mark) as u8;
+    work.run.mark |= (policy.enforces() && verdict.action == Action::Mark as u8) as u8;
     let session = &mut work.state.session;
     session.commands = session.commands.wrapping_add(1);
     session.recipients = session.recipients.wrapping_add((kind == verb::RCPT) as u32);
     let mut waits = kind;
     match kind {
         verb::DATA | verb::AUTH | verb::STARTTLS => session.hold = kind,
-        verb::BDAT => match chunk_size(&work.state.arg, line) {
+        verb::BDAT => match bdat::size::<H>(&work.state.arg, line) {
             // RFC 3030 section 2: the octets follow at once, and the server takes them whatever it answers. That holds
             // for a server that speaks BDAT; for any other the next bytes are commands.
             Some((size, last)) if session.chunking != 0 => {
@@ -191,7 +191,7 @@ fn command<H: Host>(host: &mut H, policy: &Policy, work: &mut Work, line: &Line)
                     let at = work.segment.sequence.wrapping_add(work.run.at);
                     if !work.state.memory.begin_region(CHUNK, at) {
                         work.hold_back(Reason::Backlog);
-                        return;
+                        return false;
                     }
                 }
             }
@@ -202,44 +202,5 @@ fn command<H: Host>(host: &mut H, policy: &Policy, work: &mut Work, line: &Line)
     if !work.state.session.wait(waits) {
         work.hold_back(Reason::Backlog);
     }
-}
-
-/// The octets and `LAST` of a BDAT (RFC 3030 section 2): digits, then nothing or LAST. What is not written that way
-/// has no size: servers would differ about it.
-#[inline(always)]
-fn chunk_size(arg: &[u8; crate::limits::ARG_ROOM], line: &Line) -> Option<(u64, bool)> {
-    /// Room for 18 digits, ` LAST` and CR: a size below 10^18 fits 64 bits.
-    const ROOM: usize = 24;
-    const DIGITS: u32 = 18;
-    const LAST: [u8; 4] = *b"LAST";
-    if line.arg_more != 0 || line.arg_length as usize > ROOM {
-        return None;
-    }
-    // 0: digits; 1: behind them; 2 to 5: in LAST; 6: behind it.
-    let (mut size, mut digits, mut place, mut good) = (0_u64, 0_u32, 0_usize, true);
-    let mut i = 0;
-    while i < ROOM {
-        let byte = arg[i];
-        if i < line.arg_length as usize {
-            let digit = byte.wrapping_sub(b'0');
-            let space = byte == b' ' || byte == b'\r' && i + 1 == line.arg_length as usize;
-            if place == 0 && digit < 10 {
-                size = size.wrapping_mul(10).wrapping_add(digit as u64);
-                digits += 1;
-            } else if space {
-                good &= digits > 0 && !(3..6).contains(&place);
-                place = if place == 6 { 6 } else { 1 };
-            } else if (place == 1 || (3..6).contains(&place)) && good {
-                let at = if place == 1 { 0 } else { place - 2 };
-                good = byte & !0x20 == LAST[at & 3];
-                place = if place == 1 { 3 } else { place + 1 };
-            } else {
-                good = false;
-            }
-        }
-        i += 1;
-    }
-    // A word that was begun was finished.
-    good &= digits > 0 && digits <= DIGITS && !(3..6).contains(&place);
-    if good { Some((size, place == 6)) } else { None }
+    work.run.cut == 0
 }

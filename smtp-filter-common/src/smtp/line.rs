@@ -166,13 +166,6 @@ impl Step for Read<'_> {
 
 /// Reads a line on, from byte `from` of a piece, at most `length` bytes; adds to `read` how many there were.
 #[inline(always)]
-pub fn read<H: Host>(
-    line: &mut Line,
-    arg: &mut [u8; ARG_ROOM],
-    piece: &Piece,
-    from: u32,
-    length: u32,
-    read: &mut u32,
-) {
+pub fn read<H: Host>(line: &mut Line, arg: &mut [u8; ARG_ROOM], piece: &Piece, from: u32, length: u32, read: &mut u32) {
     H::repeat(length / GROUP + 1, &mut Read { line, arg, piece, read, from, length });
 }

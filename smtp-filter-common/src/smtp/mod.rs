@@ -1,5 +1,6 @@
 //! The SMTP automaton: bytes in, facts out.
 
+pub mod bdat;
 pub mod client;
 pub mod line;
 pub mod pending;

@@ -9,8 +9,8 @@ use crate::{
     policy::Policy,
     reason::Reason,
     smtp::{AUTH_LINE, CHUNK, TEXT, TLS, client, line, text, verb},
-    work::Work,
     word::Word,
+    work::Work,
 };
 
 const SIDE: usize = SERVER as usize;
@@ -20,12 +20,14 @@ pub const ENDED_BY_QUIT: u8 = 1;
 /// `Session::end`: the server said 421 (RFC 5321 section 3.8).
 pub const ENDED_BY_SERVER: u8 = 2;
 
-/// Reads payload `run.at..run.end` as the server's next bytes. A decision against them stands in `run.cut`.
-#[inline(always)]
-pub fn read<H: Host>(host: &mut H, policy: &Policy, work: &mut Work) {
+/// Reads payload `run.at..run.end` as the server's next bytes; `false` where a
+/// decision against them stands in `run.cut`.
+#[inline(never)]
+pub fn read<H: Host>(host: &mut H, policy: &Policy, work: &mut Work) -> bool {
     // Each step reads at least a byte, or it is the last.
     let steps = work.run.end - work.run.at + 1;
     H::repeat(steps, &mut Steps { host, policy, work });
+    work.run.cut == 0
 }
 
 struct Steps<'a, H> {
@@ -45,7 +47,7 @@ impl<H: Host> Step for Steps<'_, H> {
             // RFC 3207 section 4: behind the 220 it is the client's turn.
             let at = work.segment.sequence.wrapping_add(work.run.at);
             let reason = Reason::StarttlsInjection;
-            work.cut(reason.number(), self.policy.guard(reason), at);
+            work.cut(reason.number(), self.policy.guard(reason.number()), at);
             return true;
         }
         reply_bytes(host, work);

@@ -6,6 +6,7 @@
 use crate::{
     host::{Host, Piece, Step, byte},
     limits::PIECE,
+    reason::Reason,
     work::{NOWHERE, Work},
 };
 
@@ -96,147 +97,125 @@ const fn dot_behind_control(before: u64, word: u64) -> u64 {
     dots & controls & HIGH
 }
 
-/// Words in a step of the fast loop.
-const BLOCK: u32 = 32;
-/// Bytes in such a step.
+/// Words that a step looks at where there is no sign of an end of data.
+const BLOCK: u32 = 16;
+/// Bytes in such a block.
 const BLOCK_BYTES: u32 = BLOCK * 8;
-/// Bytes in a step of the exact loop.
+/// Bytes that a step reads one by one where there is.
 const GROUP: u32 = 8;
 
-/// Byte by byte through a part of a piece.
-struct Exact<'a> {
-    piece: &'a Piece,
-    text: &'a mut u8,
-    found: &'a mut u32,
-    from: u32,
-    length: u32,
-    base: u32,
+/// One loop does it all, so that few stack frames lie upon one another: a step is a block, or a group of bytes in a
+/// block that has a sign of an end of data.
+struct Scan<'a, H> {
+    host: &'a mut H,
+    work: &'a mut Work,
 }
 
-impl Step for Exact<'_> {
+impl<H: Host> Step for Scan<'_, H> {
     #[inline(always)]
-    fn step(&mut self, index: u32) -> bool {
-        let first = index * GROUP;
-        let mut state = *self.text as u32;
-        let mut read = 0;
-        let mut i = 0;
-        while i < GROUP {
-            let at = first + i;
-            let present = at.wrapping_sub(self.length) >> 31;
-            let class = CLASS[byte(self.piece, self.from + at) as usize] as u32;
-            let next = NEXT[(state << 2 | class) as usize & 31] as u32;
-            // 1 while there is a byte and no end has been found.
-            let open = present & (state.wrapping_sub(END as u32) >> 31);
-            state = next * open + state * (1 - open);
-            read += open;
-            i += 1;
-        }
-        *self.text = state as u8;
-        if state == END as u32 {
-            *self.found = self.base + first + read;
+    fn step(&mut self, _index: u32) -> bool {
+        let (host, work) = (&mut *self.host, &mut *self.work);
+        let left = work.run.scan_to.wrapping_sub(work.run.scan_at);
+        if left == 0 || work.run.found != NOWHERE {
             return true;
         }
-        first + GROUP >= self.length
-    }
-}
-
-/// Block by block through a piece.
-struct Blocks<'a, H> {
-    work: &'a mut Work,
-    length: u32,
-    base: u32,
-    host: core::marker::PhantomData<H>,
-}
-
-impl<H: Host> Step for Blocks<'_, H> {
-    #[inline(always)]
-    fn step(&mut self, index: u32) -> bool {
-        let first = H::opaque(index) as usize & (PIECE / 8 / BLOCK as usize - 1);
-        let first = first * BLOCK as usize;
+        let mut here = work.run.scan_at.wrapping_sub(work.run.piece_at);
+        if here >= work.run.piece_length {
+            if !piece(host, work, left) {
+                return true;
+            }
+            here = 0;
+        }
+        if work.run.exact != 0 {
+            group(work, here);
+            return false;
+        }
+        let first = (here >> 3) as usize & (PIECE / 8 - BLOCK as usize);
         let mut candidates = 0;
-        let mut before = self.work.piece[first];
+        let mut before = work.piece[first];
         let mut i = 0;
         while i < BLOCK as usize {
-            let word = self.work.piece[first + 1 + i];
+            let word = work.piece[first + 1 + i];
             candidates |= dot_behind_control(before, word);
             before = word;
             i += 1;
         }
-        if candidates == 0 {
+        let in_piece = work.run.piece_length - here;
+        let block = if in_piece > BLOCK_BYTES { BLOCK_BYTES } else { in_piece };
+        // In the midst of what may be an end of data there is no dot to be seen any more.
+        if candidates != 0 || here == 0 && work.run.text >= DOT {
+            if here > 0 {
+                work.run.text = behind((work.piece[first] >> 32) as u32);
+            }
+            work.run.exact = block;
             return false;
         }
-        let from = first as u32 * 8;
-        let length = self.length.wrapping_sub(from);
-        let length = if length > BLOCK_BYTES { BLOCK_BYTES } else { length };
-        if from > 0 {
-            self.work.run.text = behind((self.work.piece[first] >> 32) as u32);
+        work.run.scan_at += block;
+        if block == in_piece {
+            work.run.text = after(work);
         }
-        let Work { piece, run, .. } = &mut *self.work;
-        H::repeat(
-            BLOCK_BYTES / GROUP,
-            &mut Exact { piece, text: &mut run.text, found: &mut run.found, from, length, base: self.base + from },
-        );
-        self.work.run.found != NOWHERE
+        false
     }
 }
 
-/// Piece by piece through a part of the segment.
-struct Pieces<'a, H> {
-    host: &'a mut H,
-    work: &'a mut Work,
-    from: u32,
-    to: u32,
+/// Fetches the next piece of at most `left` bytes.
+#[inline(always)]
+fn piece<H: Host>(host: &mut H, work: &mut Work, left: u32) -> bool {
+    let length = if left > PIECE as u32 { PIECE as u32 } else { left };
+    let at = work.run.scan_at;
+    work.run.piece_length = 0;
+    if !host.fetch(at, length, &mut work.piece) {
+        work.hold_back(Reason::Unfetched);
+        return false;
+    }
+    work.run.piece_at = at;
+    work.run.piece_length = length;
+    // What stood before decides whether a dot in the first place is one at a line's start.
+    work.piece[0] = if work.run.text == LINE { (b'\n' as u64) << 56 } else { (b'a' as u64) << 56 };
+    true
 }
 
-impl<H: Host> Step for Pieces<'_, H> {
-    #[inline(always)]
-    fn step(&mut self, index: u32) -> bool {
-        let base = self.from + index * PIECE as u32;
-        if base >= self.to {
-            return true;
+/// The state behind the piece, of which the last block had no sign of an end of data.
+#[inline(always)]
+fn after(work: &Work) -> u8 {
+    let length = work.run.piece_length;
+    if length >= 4 {
+        return behind(last_four(&work.piece, length));
+    }
+    let mut state = work.run.text;
+    let mut i = 0;
+    while i < 3 {
+        if i < length {
+            state = step(state as u32, byte(&work.piece, i)) as u8;
         }
-        let left = self.to - base;
-        let length = if left > PIECE as u32 { PIECE as u32 } else { left };
-        let work = &mut *self.work;
-        work.run.piece_length = 0;
-        if !self.host.fetch(base, length, &mut work.piece) {
-            work.hold_back(crate::reason::Reason::Unfetched);
-            return true;
-        }
-        // What stood before decides whether a dot in the first place is one at a line's start.
-        work.piece[0] = if work.run.text == LINE { (b'\n' as u64) << 56 } else { (b'a' as u64) << 56 };
-        if work.run.text >= DOT {
-            // In the midst of what may be an end of data: byte by byte over the few bytes that decide.
-            let short = if length > GROUP { GROUP } else { length };
-            let Work { piece, run, .. } = &mut *work;
-            let mut text = run.text;
-            H::repeat(1, &mut Exact { piece, text: &mut text, found: &mut run.found, from: 0, length: short, base });
-            if run.found != NOWHERE {
-                run.text = text;
-                return true;
-            }
-        }
-        H::repeat(
-            (length - 1) / BLOCK_BYTES + 1,
-            &mut Blocks::<H> { work: &mut *work, length, base, host: core::marker::PhantomData },
-        );
-        if work.run.found != NOWHERE {
-            return true;
-        }
-        work.run.text = if length >= 4 {
-            behind(last_four(&work.piece, length))
-        } else {
-            let mut state = work.run.text;
-            let mut i = 0;
-            while i < 3 {
-                if i < length {
-                    state = next(state, byte(&work.piece, i));
-                }
-                i += 1;
-            }
-            state
-        };
-        false
+        i += 1;
+    }
+    state
+}
+
+/// The rule, from the table.
+#[inline(always)]
+fn step(state: u32, byte: u8) -> u32 {
+    NEXT[(state << 2 | CLASS[byte as usize] as u32) as usize & 31] as u32
+}
+
+/// Reads the next bytes of the block one by one.
+#[inline(always)]
+fn group(work: &mut Work, here: u32) {
+    let length = work.run.exact;
+    let (mut state, mut read, mut i) = (work.run.text as u32, 0, 0);
+    while i < GROUP {
+        // 1 while there is a byte and no end has been found.
+        let open = (i.wrapping_sub(length) >> 31) & (state.wrapping_sub(END as u32) >> 31);
+        state = step(state, byte(&work.piece, here + i)) * open + state * (1 - open);
+        read += open;
+        i += 1;
+    }
+    work.run.text = state as u8;
+    work.run.exact = length - read;
+    work.run.scan_at += read;
+    if state == END as u32 {
+        work.run.found = work.run.scan_at;
     }
 }
 
@@ -257,8 +236,11 @@ fn last_four(piece: &Piece, length: u32) -> u32 {
 #[inline(always)]
 pub fn scan<H: Host>(host: &mut H, work: &mut Work, from: u32, to: u32) {
     work.run.found = NOWHERE;
-    if to > from {
-        let pieces = (to - from - 1) / PIECE as u32 + 1;
-        H::repeat(pieces, &mut Pieces { host, work, from, to });
-    }
+    work.run.scan_at = from;
+    work.run.scan_to = to;
+    work.run.exact = 0;
+    work.run.piece_length = 0;
+    // Each step reads a group at least, and one in a block finds its sign.
+    let steps = (to - from) / GROUP + (to - from) / BLOCK_BYTES + 4;
+    H::repeat(steps, &mut Scan { host, work });
 }

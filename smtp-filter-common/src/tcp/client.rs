@@ -1,6 +1,6 @@
 //! A client's segment with payload: which of its bytes are read, and whether it goes on.
 
-use super::{ahead, early, later, regions_end, repeat, window};
+use super::{ahead, early, later, regions, regions_end, repeat, window};
 use crate::{
     event::CLIENT,
     host::{Host, Step},
@@ -26,95 +26,106 @@ pub enum Taken {
 /// Judges a segment's payload, with what the server has acknowledged and the edge of its window.
 #[inline(always)]
 pub fn payload<H: Host>(host: &mut H, policy: &Policy, work: &mut Work, acknowledged: u32, edge: u32) -> Taken {
-    let (sequence, length, end) = (work.segment.sequence, work.segment.length, work.segment.end());
     let next = work.state.half[SIDE].next;
     // An acknowledgement of what has not passed says nothing.
     let acknowledged = super::earlier(acknowledged, next);
-    if ahead(end, edge) > 1 {
+    if ahead(work.segment.end(), edge) > 1 {
         // One byte beyond is a probe of a closed window (RFC 9293 section 3.8.6.1).
         work.hold_back(Reason::BeyondWindow);
         return Taken::Unchanged(Reason::BeyondWindow);
     }
-    work.state.memory.forget_regions(acknowledged);
-    let gap = ahead(sequence, next);
-    if gap > 0 {
-        return before_gap(host, work);
-    }
-    let repeated = gap.wrapping_neg() as u32;
-    if repeated > 0 {
-        let from = later(sequence, acknowledged);
-        let to = super::earlier(end, next);
-        if ahead(to, from) > 0 {
-            repeat::check(host, work, from, to);
-            if work.run.differs != 0 {
-                let action = policy.guard(Reason::ChangedRepeat);
-                work.cut(Reason::ChangedRepeat.number(), action, sequence);
-                return Taken::Unchanged(Reason::ChangedRepeat);
-            }
+    regions::forget::<H>(&mut work.state.memory, acknowledged);
+    if ahead(work.segment.sequence, next) > 0 {
+        if before_gap(host, work) {
+            return Taken::Changed(Reason::EarlyText);
         }
-        if repeated >= length {
-            return Taken::Unchanged(Reason::Repeat);
-        }
+        work.hold_back(Reason::Early);
+        return Taken::Unchanged(Reason::Early);
     }
-    if work.state.session.mode == TEXT {
-        let state = work.state.memory.text;
-        work.state.memory.mark(next, state, acknowledged);
+    if !repeated(host, policy, work, acknowledged, next) {
+        return Taken::Unchanged(Reason::Repeat);
     }
-    work.run.at = repeated;
-    work.run.end = length;
-    work.run.piece_length = 0;
+    begin::<H>(work, acknowledged, next);
     let reason = match work.state.session.mode {
         TEXT | CHUNK => Reason::MailData,
         _ => Reason::Commands,
     };
-    automaton::read(host, policy, work);
-    if work.run.cut != 0 {
+    if !automaton::read(host, policy, work) || !settle(host, work, acknowledged, next) {
         return Taken::Unchanged(reason);
     }
-    work.state.half[SIDE].next = end;
-    work.state.half[SIDE].bytes += (length - repeated) as u64;
-    if work.state.memory.has_early() {
-        join(work, host);
-        if work.run.cut != 0 {
-            return Taken::Unchanged(reason);
-        }
-    }
-    keep(host, work, acknowledged, next, repeated);
     Taken::Changed(reason)
 }
 
-/// A segment in front of a gap.
-#[inline(always)]
-fn before_gap<H: Host>(host: &mut H, work: &mut Work) -> Taken {
+/// Deals with bytes that have passed before. Whether there are new ones to be read.
+#[inline(never)]
+fn repeated<H: Host>(host: &mut H, policy: &Policy, work: &mut Work, acknowledged: u32, next: u32) -> bool {
+    let (sequence, length, end) = (work.segment.sequence, work.segment.length, work.segment.end());
+    let repeated = next.wrapping_sub(sequence);
+    if repeated > 0 {
+        let from = later(sequence, acknowledged);
+        let to = super::earlier(end, next);
+        if ahead(to, from) > 0 && !repeat::check(host, work, from, to) {
+            let action = policy.guard(Reason::ChangedRepeat.number());
+            work.cut(Reason::ChangedRepeat.number(), action, sequence);
+            return false;
+        }
+        if repeated >= length {
+            return false;
+        }
+    }
+    true
+}
+
+/// The new bytes begin at `next`. A function of its own, so that its stack frame does not lie below what reads them.
+#[inline(never)]
+fn begin<H: Host>(work: &mut Work, acknowledged: u32, next: u32) -> bool {
+    if work.state.session.mode == TEXT {
+        let state = work.state.memory.text;
+        work.state.memory.mark(next, state, acknowledged);
+    }
+    work.run.at = next.wrapping_sub(work.segment.sequence);
+    work.run.end = work.segment.length;
+    work.run.piece_length = 0;
+    true
+}
+
+/// The segment's new bytes, from `next` on, have been read.
+#[inline(never)]
+fn settle<H: Host>(host: &mut H, work: &mut Work, acknowledged: u32, next: u32) -> bool {
+    let end = work.segment.end();
+    work.state.half[SIDE].next = end;
+    work.state.half[SIDE].bytes += end.wrapping_sub(next) as u64;
+    if work.state.memory.has_early() {
+        join::<H>(work);
+        if work.run.cut != 0 {
+            return false;
+        }
+    }
+    keep(host, work, acknowledged, next);
+    work.run.cut == 0
+}
+
+/// A segment in front of a gap; whether it passes.
+#[inline(never)]
+fn before_gap<H: Host>(host: &mut H, work: &mut Work) -> bool {
     let (sequence, length, end) = (work.segment.sequence, work.segment.length, work.segment.end());
     let place = work.state.memory.early_place(sequence, end);
     let behind = match work.state.session.mode {
         // Shorter ones tell too little about the state behind them.
         TEXT if length >= 4 => match text_before_gap(host, work, place) {
             Some(state) => state,
-            None => {
-                work.hold_back(Reason::Early);
-                return Taken::Unchanged(Reason::Early);
-            }
+            None => return false,
         },
         CHUNK if ahead(end, work.state.half[SIDE].next) as u64 <= work.state.session.chunk => text::MIDDLE,
-        _ => {
-            work.hold_back(Reason::Early);
-            return Taken::Unchanged(Reason::Early);
-        }
+        _ => return false,
     };
-    let passes = match place {
+    match place {
         Place::Apart | Place::Behind(_) => work.state.memory.add_early(sequence, end, behind),
         // An end inside a range has to leave no part of an end of data open: how it went on is not known any more.
         Place::Inside(Some(state)) => state == behind,
         Place::Inside(None) => behind <= text::CR,
         Place::Across => false,
-    };
-    if !passes {
-        work.hold_back(Reason::Early);
-        return Taken::Unchanged(Reason::Early);
     }
-    Taken::Changed(Reason::EarlyText)
 }
 
 /// The state behind early mail text; `None` where an end of data is possible in it.
@@ -142,7 +153,7 @@ fn text_before_gap<H: Host>(host: &mut H, work: &mut Work, place: Place) -> Opti
 
 /// The gap in front of early bytes may be filled now.
 #[inline(always)]
-fn join<H: Host>(work: &mut Work, _host: &mut H) {
+fn join<H: Host>(work: &mut Work) {
     let before = work.state.half[SIDE].next;
     let mut reached = early::Reached { next: before, text: work.state.memory.text, astray: false };
     let chunk = work.state.session.mode == CHUNK;
@@ -212,7 +223,7 @@ impl<H: Host> Step for Keep<'_, H> {
 
 /// Keeps what the segment brought of commands, for comparison with repeats.
 #[inline(always)]
-fn keep<H: Host>(host: &mut H, work: &mut Work, acknowledged: u32, next: u32, _repeated: u32) {
+fn keep<H: Host>(host: &mut H, work: &mut Work, acknowledged: u32, next: u32) {
     let memory = &work.state.memory;
     let mut oldest = work.segment.end();
     let mut found = false;

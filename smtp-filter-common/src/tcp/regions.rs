@@ -1,7 +1,11 @@
 //! Where in the client's stream commands, mail text and chunks begin, as long as they are not acknowledged.
 
 use super::ahead;
-use crate::{entry::Memory, limits::REGIONS};
+use crate::{
+    entry::Memory,
+    host::{Host, Step},
+    limits::REGIONS,
+};
 
 impl Memory {
     /// From `at` on the bytes are of another kind (a `Session::mode`). `false` where no more are remembered.
@@ -16,26 +20,33 @@ impl Memory {
         self.regions += 1;
         true
     }
+}
 
-    /// Forgets what lies before `acknowledged`.
+struct Forget<'a> {
+    memory: &'a mut Memory,
+    acknowledged: u32,
+}
+
+impl Step for Forget<'_> {
     #[inline(always)]
-    pub fn forget_regions(&mut self, acknowledged: u32) {
-        let mut gone = 0;
-        let mut i = 1;
-        while i < REGIONS {
-            gone += ((i < self.regions as usize) & (ahead(self.region_at[i], acknowledged) <= 0)) as usize;
-            i += 1;
-        }
-        if gone == 0 {
-            return;
+    fn step(&mut self, _index: u32) -> bool {
+        let memory = &mut *self.memory;
+        if memory.regions < 2 || ahead(memory.region_at[1], self.acknowledged) > 0 {
+            return true;
         }
         let mut i = 0;
-        while i < REGIONS {
-            let from = (i + gone) & (REGIONS - 1);
-            self.region_at[i] = self.region_at[from];
-            self.region_kind[i] = self.region_kind[from];
+        while i < REGIONS - 1 {
+            memory.region_at[i] = memory.region_at[i + 1];
+            memory.region_kind[i] = memory.region_kind[i + 1];
             i += 1;
         }
-        self.regions -= gone as u8;
+        memory.regions -= 1;
+        false
     }
+}
+
+/// Forgets what lies before `acknowledged`.
+#[inline(always)]
+pub fn forget<H: Host>(memory: &mut Memory, acknowledged: u32) {
+    H::repeat(REGIONS as u32, &mut Forget { memory, acknowledged });
 }

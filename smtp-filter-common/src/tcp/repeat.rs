@@ -50,12 +50,13 @@ impl<H: Host> Step for Regions<'_, H> {
     }
 }
 
-/// Checks the repeated sequence numbers `from..to`, none of them acknowledged; `run.differs` is not 0 afterwards if
-/// they are to be kept away from the server.
-#[inline(always)]
-pub fn check<H: Host>(host: &mut H, work: &mut Work, from: u32, to: u32) {
+/// Checks the repeated sequence numbers `from..to`, none of them acknowledged; `false` if they are to be kept away
+/// from the server.
+#[inline(never)]
+pub fn check<H: Host>(host: &mut H, work: &mut Work, from: u32, to: u32) -> bool {
     work.run.differs = 0;
     H::repeat(REGIONS as u32, &mut Regions { host, work, from, to });
+    work.run.differs == 0
 }
 
 /// A segment began there when the bytes came first: a receiver may go over from one copy to the other there.

@@ -2,7 +2,8 @@
 
 use super::{ahead, earlier, later, window};
 use crate::{
-    event::SERVER, host::Host, policy::Policy, reason::Reason, smtp::server as automaton, tcp::client::Taken, work::Work,
+    event::SERVER, host::Host, policy::Policy, reason::Reason, smtp::server as automaton, tcp::client::Taken,
+    work::Work,
 };
 
 const SIDE: usize = SERVER as usize;
@@ -30,7 +31,7 @@ pub fn payload<H: Host>(host: &mut H, policy: &Policy, work: &mut Work, acknowle
             work.run.differs = 0;
             window::compare::<H, SIDE>(host, work, from.wrapping_sub(sequence), to.wrapping_sub(sequence));
             if work.run.differs != 0 {
-                let action = policy.guard(Reason::ChangedRepeat);
+                let action = policy.guard(Reason::ChangedRepeat.number());
                 work.cut(Reason::ChangedRepeat.number(), action, sequence);
                 return Taken::Unchanged(Reason::ChangedRepeat);
             }
@@ -42,8 +43,7 @@ pub fn payload<H: Host>(host: &mut H, policy: &Policy, work: &mut Work, acknowle
     work.run.at = repeated;
     work.run.end = length;
     work.run.piece_length = 0;
-    automaton::read(host, policy, work);
-    if work.run.cut != 0 {
+    if !automaton::read(host, policy, work) {
         return Taken::Unchanged(Reason::Replies);
     }
     work.state.half[SIDE].next = end;

@@ -2,8 +2,6 @@
 //!
 //! A ring in the entry holds them, and where they are more (pipelined groups, long replies) one of the shared pool.
 
-use core::sync::atomic::Ordering::Relaxed;
-
 use super::ahead;
 use crate::{
     event::CLIENT,
@@ -93,7 +91,7 @@ impl<const N: usize> Step for Collect<'_, N> {
 #[inline(always)]
 fn number<H: Host, const FROM: usize>(host: &H) -> u64 {
     match host.shared() {
-        Some(shared) => shared.id.load(Relaxed) << 1 | FROM as u64,
+        Some(shared) => H::load(&shared.id) << 1 | FROM as u64,
         None => 0,
     }
 }
@@ -122,14 +120,14 @@ pub fn make_room<H: Host, const FROM: usize>(host: &mut H, work: &mut Work, olde
     let window = number::<H, FROM>(host);
     let kept = ahead(from, oldest);
     if kept > 0 {
-        let Some(locked) = host.locked() else { return false };
+        let Some(windows) = host.windows() else { return false };
         work.run.piece_length = 0;
         let piece = &mut work.piece;
         if FROM == CLIENT as usize {
-            let ring = &locked.client_window;
+            let ring = &windows.client;
             H::repeat(CLIENT_WINDOW as u32 / GROUP, &mut Collect { ring, piece, sequence: oldest });
         } else {
-            let ring = &locked.server_window;
+            let ring = &windows.server;
             H::repeat(SERVER_WINDOW as u32 / GROUP, &mut Collect { ring, piece, sequence: oldest });
         }
     }
@@ -161,12 +159,12 @@ pub fn keep<H: Host, const FROM: usize>(host: &mut H, work: &mut Work, from: u32
         H::repeat(length / GROUP + 1, &mut Record { ring, piece, sequence, length });
         return true;
     }
-    let Some(locked) = host.locked() else { return false };
+    let Some(windows) = host.windows() else { return false };
     if FROM == CLIENT as usize {
-        let ring = &mut locked.client_window;
+        let ring = &mut windows.client;
         H::repeat(length / GROUP + 1, &mut Record { ring, piece, sequence, length });
     } else {
-        let ring = &mut locked.server_window;
+        let ring = &mut windows.server;
         H::repeat(length / GROUP + 1, &mut Record { ring, piece, sequence, length });
     }
     true
@@ -193,12 +191,12 @@ pub fn compare<H: Host, const FROM: usize>(host: &mut H, work: &mut Work, from: 
         H::repeat(length / GROUP + 1, &mut Compare { ring, piece, differs, sequence, length });
         return;
     }
-    let Some(locked) = host.locked() else { return };
+    let Some(windows) = host.windows() else { return };
     if FROM == CLIENT as usize {
-        let ring = &locked.client_window;
+        let ring = &windows.client;
         H::repeat(length / GROUP + 1, &mut Compare { ring, piece, differs, sequence, length });
     } else {
-        let ring = &locked.server_window;
+        let ring = &windows.server;
         H::repeat(length / GROUP + 1, &mut Compare { ring, piece, differs, sequence, length });
     }
 }

@@ -37,8 +37,12 @@ pub(super) fn read<F: Frame>(frame: &F, policy: &Policy, offset: u32, segment: &
     if !(policy.has_port(source) || policy.has_port(destination)) {
         return Kind::Other;
     }
+    segment.source = mapped(ip.0[12], ip.0[13], ip.0[14], ip.0[15]);
+    segment.destination = mapped(ip.0[16], ip.0[17], ip.0[18], ip.0[19]);
+    segment.version = 4;
+    segment.network = offset;
+    tcp::ports(segment, source, destination);
     if fragment & 0x2000 != 0 {
-        tcp::ports(segment, source, destination);
         return Kind::FirstFragment;
     }
     let room = frame.length().wrapping_sub(offset);
@@ -50,9 +54,6 @@ pub(super) fn read<F: Frame>(frame: &F, policy: &Policy, offset: u32, segment: &
     if total > room || total < header + 20 {
         return Kind::Unreadable;
     }
-    segment.source = mapped(ip.0[12], ip.0[13], ip.0[14], ip.0[15]);
-    segment.destination = mapped(ip.0[16], ip.0[17], ip.0[18], ip.0[19]);
-    segment.version = 4;
     tcp::read(frame, offset + header, offset + total, segment)
 }
 

@@ -1,7 +1,7 @@
 //! IPv6 with extension headers and fragments (RFC 8200 section 4).
 
 use super::{Frame, Kind, Segment, TCP, tcp};
-use crate::{limits::EXTENSION_HEADERS, policy::Policy};
+use crate::{host::Step, limits::EXTENSION_HEADERS, policy::Policy};
 
 const HOP_BY_HOP: u8 = 0;
 const ROUTING: u8 = 43;
@@ -12,55 +12,93 @@ const MOBILITY: u8 = 135;
 const HIP: u8 = 139;
 const SHIM6: u8 = 140;
 
-#[inline(always)]
-pub(super) fn read<F: Frame>(frame: &F, policy: &Policy, start: u32, segment: &mut Segment) -> Kind {
-    let Some(ip) = frame.read::<40>(start) else { return Kind::Other };
-    if ip.0[0] >> 4 != 6 {
-        return Kind::Other;
-    }
-    let (mut next, mut offset, mut first_fragment) = (ip.0[6], start + 40, false);
-    for _ in 0..EXTENSION_HEADERS {
-        if !matches!(
-            next,
-            HOP_BY_HOP | ROUTING | FRAGMENT | AUTHENTICATION | DESTINATION | MOBILITY | HIP | SHIM6
-        ) {
-            break;
+/// How the walk along the chain ended: not yet.
+const OPEN: u32 = 0;
+/// At a header that is no extension.
+const UPPER: u32 = 1;
+/// At the frame's end.
+const CUT_OFF: u32 = 2;
+/// At a fragment that is not the first one.
+const LATER_FRAGMENT: u32 = 3;
+
+struct Chain {
+    next: u32,
+    offset: u32,
+    end: u32,
+    first_fragment: u32,
+}
+
+struct Walk<'a, F> {
+    frame: &'a F,
+    chain: &'a mut Chain,
+}
+
+impl<F: Frame> Step for Walk<'_, F> {
+    #[inline(always)]
+    fn step(&mut self, _index: u32) -> bool {
+        let chain = &mut *self.chain;
+        let next = chain.next as u8;
+        if !matches!(next, HOP_BY_HOP | ROUTING | FRAGMENT | AUTHENTICATION | DESTINATION | MOBILITY | HIP | SHIM6) {
+            chain.end = UPPER;
+            return true;
         }
-        let Some(extension) = frame.read::<8>(offset) else {
-            // Behind the ports' possible place nothing can be said; a chain that is cut off may hide TCP.
-            return Kind::Unreadable;
+        let Some(extension) = self.frame.read::<8>(chain.offset) else {
+            chain.end = CUT_OFF;
+            return true;
         };
-        let length = match next {
+        chain.next = extension.0[0] as u32;
+        chain.offset += match next {
             FRAGMENT => {
                 let field = extension.u16::<2>();
                 if field & 0xfff8 != 0 {
-                    return if extension.0[0] == TCP { Kind::LaterFragment } else { Kind::Other };
+                    chain.end = LATER_FRAGMENT;
+                    return true;
                 }
                 // Offset 0 without more fragments is a whole datagram (RFC 6946).
-                first_fragment |= field & 1 != 0;
+                chain.first_fragment |= (field & 1) as u32;
                 8
             }
             // RFC 4302 section 2.2: in 4-octet units, minus 2.
             AUTHENTICATION => (extension.0[1] as u32 + 2) * 4,
             _ => (extension.0[1] as u32 + 1) * 8,
         };
-        next = extension.0[0];
-        offset += length;
+        false
     }
-    if next != TCP {
-        return match next {
-            // The walk ended before the chain did.
-            HOP_BY_HOP | ROUTING | FRAGMENT | AUTHENTICATION | DESTINATION | MOBILITY | HIP | SHIM6 => Kind::Unreadable,
-            _ => Kind::Other,
-        };
+}
+
+#[inline(always)]
+pub(super) fn read<F: Frame>(frame: &F, policy: &Policy, start: u32, segment: &mut Segment) -> Kind {
+    let Some(ip) = frame.read::<40>(start) else { return Kind::Other };
+    if ip.0[0] >> 4 != 6 {
+        return Kind::Other;
     }
+    let mut chain = Chain { next: ip.0[6] as u32, offset: start + 40, end: OPEN, first_fragment: 0 };
+    F::repeat(EXTENSION_HEADERS as u32 + 1, &mut Walk { frame, chain: &mut chain });
+    match chain.end {
+        LATER_FRAGMENT if chain.next == TCP as u32 => return Kind::LaterFragment,
+        LATER_FRAGMENT => return Kind::Other,
+        // Cut off, or longer than is walked: it may hide TCP.
+        OPEN | CUT_OFF => return Kind::Unreadable,
+        _ => {}
+    }
+    if chain.next != TCP as u32 {
+        return Kind::Other;
+    }
+    let (offset, first_fragment) = (chain.offset, chain.first_fragment != 0);
     let Some(ports) = frame.read::<4>(offset) else { return Kind::Unreadable };
     let (source, destination) = (ports.u16::<0>(), ports.u16::<2>());
     if !(policy.has_port(source) || policy.has_port(destination)) {
         return Kind::Other;
     }
+    let (mut source_address, mut destination_address) = ([0; 16], [0; 16]);
+    source_address.copy_from_slice(&ip.0[8..24]);
+    destination_address.copy_from_slice(&ip.0[24..40]);
+    segment.source = source_address;
+    segment.destination = destination_address;
+    segment.version = 6;
+    segment.network = start;
+    tcp::ports(segment, source, destination);
     if first_fragment {
-        tcp::ports(segment, source, destination);
         return Kind::FirstFragment;
     }
     let room = frame.length().wrapping_sub(start);
@@ -72,11 +110,5 @@ pub(super) fn read<F: Frame>(frame: &F, policy: &Policy, start: u32, segment: &m
     if total > room {
         return Kind::Unreadable;
     }
-    let (mut source_address, mut destination_address) = ([0; 16], [0; 16]);
-    source_address.copy_from_slice(&ip.0[8..24]);
-    destination_address.copy_from_slice(&ip.0[24..40]);
-    segment.source = source_address;
-    segment.destination = destination_address;
-    segment.version = 6;
     tcp::read(frame, offset, start + total, segment)
 }

@@ -7,7 +7,7 @@ mod vlan;
 
 pub use tcp::{ACK, FIN, PSH, RST, SYN, URG};
 
-use crate::{flow::NO_SCALE, policy::Policy};
+use crate::{flow::NO_SCALE, host::Step, policy::Policy};
 
 /// Bytes of a header, aligned so that fields are read in one load.
 #[repr(C, align(8))]
@@ -37,6 +37,8 @@ pub trait Frame {
     fn length(&self) -> u32;
     /// Whether several segments were merged into this one, so that its length may not fit the IP header's field.
     fn merged(&self) -> bool;
+    /// Runs steps, as [`crate::host::Host::repeat`] does.
+    fn repeat<S: Step>(count: u32, step: &mut S);
     /// `N` bytes at an offset; `None` where the frame ends before.
     fn read<const N: usize>(&self, offset: u32) -> Option<Raw<N>>;
 }
@@ -68,6 +70,8 @@ pub struct Segment {
     pub source_port: u16,
     /// Destination port.
     pub destination_port: u16,
+    /// Offset of the IP header, behind tags in the data.
+    pub network: u32,
     /// Offset of the TCP header.
     pub header: u32,
     /// Offset of the payload.
@@ -95,6 +99,7 @@ impl Segment {
         destination: [0; 16],
         source_port: 0,
         destination_port: 0,
+        network: 0,
         header: 0,
         payload: 0,
         length: 0,

@@ -1,7 +1,7 @@
 //! The TCP header (RFC 9293 section 3.1).
 
 use super::{Frame, Kind, Segment};
-use crate::flow::NO_SCALE;
+use crate::{flow::NO_SCALE, host::Step};
 
 /// No more data from the sender.
 pub const FIN: u8 = 0x01;
@@ -18,8 +18,8 @@ pub const URG: u8 = 0x20;
 
 /// The header without options.
 const HEADER: u32 = 20;
-/// Words of options there may be.
-const OPTIONS: usize = 40;
+/// Options there may be: each takes a byte at least.
+const OPTIONS: u32 = 40;
 
 /// What is known of a segment of which only the ports were read.
 #[inline(always)]
@@ -59,30 +59,48 @@ pub(super) fn read<F: Frame>(frame: &F, start: u32, end: u32, segment: &mut Segm
     Kind::Segment
 }
 
+struct Options<'a, F> {
+    frame: &'a F,
+    at: &'a mut u32,
+    end: u32,
+    found: &'a mut u32,
+}
+
+impl<F: Frame> Step for Options<'_, F> {
+    #[inline(always)]
+    fn step(&mut self, _index: u32) -> bool {
+        let at = *self.at;
+        if at >= self.end {
+            return true;
+        }
+        let Some(kind) = self.frame.read::<1>(at) else { return true };
+        let kind = kind.0[0];
+        if kind == 1 {
+            *self.at = at + 1;
+            return false;
+        }
+        if kind == 0 || at + 2 > self.end {
+            return true;
+        }
+        let Some(length) = self.frame.read::<1>(at + 1) else { return true };
+        let length = length.0[0] as u32;
+        if kind == 3
+            && length == 3
+            && at + 3 <= self.end
+            && let Some(shift) = self.frame.read::<1>(at + 2)
+        {
+            *self.found = shift.0[0] as u32;
+        }
+        *self.at = at + length;
+        length < 2
+    }
+}
+
 /// The window scale option (RFC 7323 section 2.2), or [`NO_SCALE`].
 #[inline(always)]
 fn scale<F: Frame>(frame: &F, start: u32, length: u32) -> u8 {
-    let (mut at, mut found) = (0_u32, NO_SCALE);
-    for _ in 0..OPTIONS {
-        if at >= length {
-            break;
-        }
-        let Some(kind) = frame.read::<1>(start + at) else { break };
-        at += match kind.0[0] {
-            0 => break,
-            1 => 1,
-            kind => {
-                let Some(option) = frame.read::<3>(start + at) else { break };
-                if option.0[1] < 2 {
-                    break;
-                }
-                if kind == 3 && option.0[1] == 3 && at + 3 <= length {
-                    // RFC 7323 section 2.3: more than 14 counts as 14.
-                    found = if option.0[2] > 14 { 14 } else { option.0[2] };
-                }
-                option.0[1] as u32
-            }
-        };
-    }
-    found
+    let (mut at, mut found) = (start, NO_SCALE as u32);
+    F::repeat(OPTIONS, &mut Options { frame, at: &mut at, end: start + length, found: &mut found });
+    // RFC 7323 section 2.3: more than 14 counts as 14.
+    if found > 14 && found != NO_SCALE as u32 { 14 } else { found as u8 }
 }

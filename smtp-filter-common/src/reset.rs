@@ -1,0 +1,112 @@
+//! The RSTs that end a connection (RFC 9293 section 3.10.7, RFC 5961 section 3.2).
+
+use crate::wire::{ACK, RST, Segment};
+
+/// A RST: what stands in its headers. Addresses as on the wire; numbers in host byte order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Reset {
+    /// Source address.
+    pub source: [u8; 16],
+    /// Destination address.
+    pub destination: [u8; 16],
+    /// Source port.
+    pub source_port: u16,
+    /// Destination port.
+    pub destination_port: u16,
+    /// Sequence number: what the receiver of the RST waits for, else it is only challenged.
+    pub sequence: u32,
+    /// Acknowledgement number.
+    pub acknowledgement: u32,
+    /// Offset of the IP header (behind tags in the data).
+    pub network: u32,
+    /// 4 or 6.
+    pub version: u8,
+}
+
+impl Reset {
+    /// To the sender of a segment, in the name of its receiver.
+    #[inline(always)]
+    pub const fn to_sender(segment: &Segment) -> Self {
+        Self {
+            source: segment.destination,
+            destination: segment.source,
+            source_port: segment.destination_port,
+            destination_port: segment.source_port,
+            sequence: segment.acknowledgement,
+            acknowledgement: segment.end(),
+            network: segment.network,
+            version: segment.version,
+        }
+    }
+
+    /// To the receiver of a segment, in the name of its sender, who has sent everything before `next`.
+    #[inline(always)]
+    pub const fn to_receiver(segment: &Segment, next: u32) -> Self {
+        Self {
+            source: segment.source,
+            destination: segment.destination,
+            source_port: segment.source_port,
+            destination_port: segment.destination_port,
+            sequence: next,
+            acknowledgement: segment.acknowledgement,
+            network: segment.network,
+            version: segment.version,
+        }
+    }
+
+    /// IPv4 source and destination.
+    #[inline(always)]
+    pub const fn addresses4(&self) -> [u8; 8] {
+        let (s, d) = (&self.source, &self.destination);
+        [s[12], s[13], s[14], s[15], d[12], d[13], d[14], d[15]]
+    }
+
+    /// The TCP header, with its checksum; with the pseudo header's sum alone where the device does the rest.
+    #[inline(always)]
+    pub const fn header(&self, partial: bool) -> [u8; 20] {
+        let (s, d) = (self.source_port.to_be_bytes(), self.destination_port.to_be_bytes());
+        let (q, a) = (self.sequence.to_be_bytes(), self.acknowledgement.to_be_bytes());
+        let flags = RST | ACK;
+        let pseudo = sum_pseudo(&self.source, &self.destination, self.version, 20);
+        let check = if partial {
+            fold(pseudo)
+        } else {
+            let ports = self.source_port as u32 + self.destination_port as u32;
+            let numbers = (self.sequence >> 16) + (self.sequence & 0xffff);
+            let numbers = numbers + (self.acknowledgement >> 16) + (self.acknowledgement & 0xffff);
+            !fold(pseudo + ports + numbers + 0x5000 + flags as u32)
+        };
+        let c = check.to_be_bytes();
+        [s[0], s[1], d[0], d[1], q[0], q[1], q[2], q[3], a[0], a[1], a[2], a[3], 0x50, flags, 0, 0, c[0], c[1], 0, 0]
+    }
+
+    /// The folded sum of a segment's pseudo header (RFC 9293 section 3.1, RFC 8200 section 8.1).
+    #[inline(always)]
+    pub const fn pseudo(segment: &Segment, length: u32) -> u16 {
+        fold(sum_pseudo(&segment.source, &segment.destination, segment.version, length))
+    }
+
+    /// A header checksum after one 16-bit field changed (RFC 1624 section 3).
+    #[inline(always)]
+    pub const fn adjust(check: u16, was: u16, becomes: u16) -> u16 {
+        !fold(!check as u32 + !was as u32 + becomes as u32)
+    }
+}
+
+const fn fold(sum: u32) -> u16 {
+    let sum = (sum >> 16) + (sum & 0xffff);
+    ((sum >> 16) + (sum & 0xffff)) as u16
+}
+
+#[inline(always)]
+const fn sum_pseudo(source: &[u8; 16], destination: &[u8; 16], version: u8, length: u32) -> u32 {
+    // The ::ffff: in front of an IPv4 address is none of the pseudo header's.
+    let mut i = if version == 4 { 12 } else { 0 };
+    let mut sum = 6 + (length >> 16) + (length & 0xffff);
+    while i < 16 {
+        sum += (source[i] as u32) << 8 | source[i + 1] as u32;
+        sum += (destination[i] as u32) << 8 | destination[i + 1] as u32;
+        i += 2;
+    }
+    sum
+}

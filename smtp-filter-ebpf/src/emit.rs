@@ -1,0 +1,40 @@
+//! Events to all readers.
+
+use core::ffi::c_void;
+
+use aya_ebpf::helpers::bpf_ringbuf_output;
+use smtp_filter_common::{
+    event::Event,
+    host::{Host, Step},
+    limits::READERS as SLOTS,
+};
+
+use crate::{
+    host::Kernel,
+    maps::{LOST, READERS},
+};
+
+struct Emit<'a>(&'a Event);
+
+impl Step for Emit<'_> {
+    #[inline(always)]
+    fn step(&mut self, slot: u32) -> bool {
+        let Some(ring) = READERS.get(slot) else { return slot + 1 >= SLOTS };
+        let ring = core::ptr::from_ref(ring).cast_mut().cast::<c_void>();
+        let data = core::ptr::from_ref(self.0).cast_mut().cast::<c_void>();
+        // SAFETY: the ring is a map and the event is as long as is said.
+        let failed = unsafe { bpf_ringbuf_output(ring, data, Event::SIZE as u64, 0) } != 0;
+        if failed && let Some(lost) = LOST.get_ptr_mut(0) {
+            // SAFETY: this CPU's own place.
+            let lost = unsafe { &mut (*lost).events[slot as usize & (SLOTS as usize - 1)] };
+            *lost = lost.wrapping_add(1);
+        }
+        false
+    }
+}
+
+/// Copies an event into the ring of each reader, and counts it where there is no room.
+#[inline(always)]
+pub fn emit(event: &Event) {
+    Kernel::repeat(SLOTS, &mut Emit(event));
+}

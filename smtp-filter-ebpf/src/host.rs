@@ -1,0 +1,271 @@
+//! The datapath's world, in the kernel.
+
+use core::{arch::asm, ffi::c_void, sync::atomic::AtomicU64};
+
+use aya_ebpf::{
+    bindings::{__sk_buff, BPF_NOEXIST},
+    helpers::{bpf_get_prandom_u32, bpf_loop, bpf_skb_load_bytes},
+};
+use smtp_filter_common::{
+    entry::{Connection, Shared, State, Windows},
+    event::Event,
+    flow::{HalfOpen, Key},
+    host::{Host, Piece, Step, Wide},
+    limits::PIECE,
+    work::Work,
+};
+
+use crate::{
+    emit,
+    maps::{COUNTERS, FRESH, FRESH_WIDE, HALF, LIVE, LOST, WIDE, copy_words},
+};
+
+/// One run of the program.
+pub struct Kernel {
+    /// The frame.
+    pub skb: *mut __sk_buff,
+    /// Offset of the payload from the frame's start.
+    pub payload: u32,
+    /// The connection that was found; null before.
+    pub entry: *mut Connection,
+}
+
+impl Kernel {
+    /// For a segment whose headers are read.
+    #[inline(always)]
+    pub fn new(skb: *mut __sk_buff, work: &Work, entry: *mut Connection) -> Self {
+        Self { skb, payload: work.link.wrapping_add(work.segment.payload), entry }
+    }
+}
+
+/// The loop's call-back for steps of one kind.
+unsafe extern "C" fn call_back<S: Step>(index: u64, step: *mut c_void) -> i64 {
+    // SAFETY: `repeat` hands its own step over, which outlives the loop.
+    let step = unsafe { &mut *step.cast::<S>() };
+    step.step(index as u32) as i64
+}
+
+impl Host for Kernel {
+    #[inline(always)]
+    fn repeat<S: Step>(count: u32, step: &mut S) {
+        let call_back = call_back::<S> as unsafe extern "C" fn(u64, *mut c_void) -> i64;
+        let step = core::ptr::from_mut(step).cast::<c_void>();
+        // SAFETY: the call-back takes what is handed to it here.
+        unsafe { bpf_loop(count, call_back as *mut c_void, step, 0) };
+    }
+
+    #[inline(always)]
+    fn load(place: &AtomicU64) -> u64 {
+        // SAFETY: an aligned load of 64 bits is one access on every machine that runs eBPF.
+        unsafe { place.as_ptr().read_volatile() }
+    }
+
+    #[inline(always)]
+    fn store(place: &AtomicU64, value: u64) {
+        // SAFETY: an aligned store of 64 bits is one access on every machine that runs eBPF.
+        unsafe { place.as_ptr().write_volatile(value) }
+    }
+
+    #[inline(always)]
+    fn compare_exchange(place: &AtomicU64, old: u64, new: u64) -> bool {
+        let mut found = old;
+        // SAFETY: one instruction on the place's own 64 bits.
+        unsafe {
+            asm!(
+                "r0 = cmpxchg_64({place} + 0, r0, {new})",
+                place = in(reg) place.as_ptr(),
+                new = in(reg) new,
+                inout("r0") found,
+                options(nostack),
+            );
+        }
+        found == old
+    }
+
+    #[inline(always)]
+    fn publish(place: &AtomicU64, value: u64) {
+        // SAFETY: one instruction on the place's own 64 bits; an exchange is fully ordered.
+        unsafe {
+            asm!(
+                "{value} = xchg_64({place} + 0, {value})",
+                place = in(reg) place.as_ptr(),
+                value = inout(reg) value => _,
+                options(nostack),
+            );
+        }
+    }
+
+    #[inline(always)]
+    fn set(place: &AtomicU64, bits: u64) {
+        // SAFETY: one instruction on the place's own 64 bits.
+        unsafe {
+            asm!("lock *(u64 *)({place} + 0) |= {bits}", place = in(reg) place.as_ptr(), bits = in(reg) bits, options(nostack));
+        }
+    }
+
+    #[inline(always)]
+    fn retain(place: &AtomicU64, bits: u64) {
+        // SAFETY: one instruction on the place's own 64 bits.
+        unsafe {
+            asm!("lock *(u64 *)({place} + 0) &= {bits}", place = in(reg) place.as_ptr(), bits = in(reg) bits, options(nostack));
+        }
+    }
+
+    #[inline(always)]
+    fn opaque(value: u32) -> u32 {
+        let mut value = value as u64;
+        // SAFETY: the register is given back as it was.
+        unsafe { asm!("{0} = {0}", inout(reg) value, options(pure, nomem, nostack)) };
+        value as u32
+    }
+
+    #[inline(always)]
+    fn fetch(&mut self, offset: u32, length: u32, piece: &mut Piece) -> bool {
+        // In this form every verifier since 6.1 sees that the length is 1 to PIECE.
+        let less = Self::opaque(length.wrapping_sub(1)) & (PIECE as u32 - 1);
+        // SAFETY: there is room for PIECE bytes from word 1 on; the length is at most that.
+        unsafe {
+            let to = piece.as_mut_ptr().add(1).cast::<c_void>();
+            bpf_skb_load_bytes(self.skb.cast::<c_void>(), self.payload.wrapping_add(offset), to, less + 1) == 0
+        }
+    }
+
+    #[inline(always)]
+    fn random(&mut self) -> u64 {
+        // SAFETY: the helper takes nothing.
+        let high = unsafe { bpf_get_prandom_u32() };
+        // SAFETY: as above.
+        let low = unsafe { bpf_get_prandom_u32() };
+        (high as u64) << 32 | low as u64
+    }
+
+    #[inline(always)]
+    fn count(&mut self, counter: u32, segments: u32, bytes: u32) {
+        // From a known index the verifier knows that there is a place, and walks all that follows once for each.
+        // SAFETY: the context is the kernel's.
+        let mixed = unsafe { (*self.skb).len };
+        let counter = Self::opaque(counter ^ mixed) ^ mixed;
+        if let Some(counter) = COUNTERS.get_ptr_mut(counter) {
+            // SAFETY: this CPU's own place, and no run interrupts another on one CPU.
+            let counter = unsafe { &mut *counter };
+            counter.segments = counter.segments.wrapping_add(segments as u64);
+            counter.bytes = counter.bytes.wrapping_add(bytes as u64);
+        }
+    }
+
+    #[inline(always)]
+    fn emit(&mut self, event: &Event) {
+        emit::emit(event);
+    }
+
+    #[inline(always)]
+    fn opened(&mut self) {
+        if let Some(lost) = LOST.get_ptr_mut(0) {
+            // SAFETY: as in `count`.
+            unsafe { (*lost).opened = (*lost).opened.wrapping_add(1) };
+        }
+    }
+
+    #[inline(always)]
+    fn closed(&mut self) {
+        if let Some(lost) = LOST.get_ptr_mut(0) {
+            // SAFETY: as in `count`.
+            unsafe { (*lost).closed = (*lost).closed.wrapping_add(1) };
+        }
+    }
+
+    #[inline(always)]
+    fn half(&mut self, key: &Key, half: &mut HalfOpen) -> bool {
+        let Some(found) = HALF.get_ptr(key) else { return false };
+        // SAFETY: the table's own value. Another CPU may write it at the same time: then it is a SYN or SYN-ACK of the
+        // same moment, and a mixture completes no handshake.
+        unsafe { copy_words(found, half) };
+        true
+    }
+
+    #[inline(always)]
+    fn keep_half(&mut self, key: &Key, half: &HalfOpen) -> bool {
+        HALF.insert(key, half, 0).is_ok()
+    }
+
+    #[inline(always)]
+    fn forget_half(&mut self, key: &Key) {
+        // Not there any more: another CPU was quicker.
+        let _ = HALF.remove(key);
+    }
+
+    #[inline(always)]
+    fn find(&mut self, key: &Key) -> bool {
+        match LIVE.get_ptr_mut(key) {
+            Some(entry) => {
+                self.entry = entry;
+                true
+            }
+            None => false,
+        }
+    }
+
+    #[inline(always)]
+    fn create(&mut self, key: &Key) -> Option<bool> {
+        let fresh = FRESH.get_ptr_mut(0)?;
+        // SAFETY: all CPUs write the same: an empty connection whose lock is held.
+        let fresh = unsafe {
+            (*fresh).shared.lock.as_ptr().write_volatile(1);
+            &*fresh
+        };
+        let made = LIVE.insert(key, fresh, BPF_NOEXIST as u64).is_ok();
+        if self.find(key) { Some(made) } else { None }
+    }
+
+    #[inline(always)]
+    fn shared(&self) -> Option<&Shared> {
+        // SAFETY: null or the table's value; what stands there is read and written by atomic operations alone.
+        unsafe { self.entry.as_ref() }.map(|entry| &entry.shared)
+    }
+
+    #[inline(always)]
+    fn load_state(&mut self, state: &mut State) -> bool {
+        if self.entry.is_null() {
+            return false;
+        }
+        // SAFETY: the table's value; the datapath asks only while it holds the connection's lock.
+        unsafe { copy_words(&raw const (*self.entry).state, state) };
+        true
+    }
+
+    #[inline(always)]
+    fn save_state(&mut self, state: &State) {
+        if !self.entry.is_null() {
+            // SAFETY: as in `load_state`.
+            unsafe { copy_words(state, &raw mut (*self.entry).state) };
+        }
+    }
+
+    #[inline(always)]
+    fn windows(&mut self) -> Option<&mut Windows> {
+        // SAFETY: null, or as in `load_state`.
+        unsafe { self.entry.as_mut() }.map(|entry| &mut entry.windows)
+    }
+
+    #[inline(always)]
+    fn wide(&mut self, window: u64, make: bool) -> Option<&mut Wide> {
+        let found = match WIDE.get_ptr_mut(window) {
+            Some(found) => found,
+            None if make => {
+                // SAFETY: nobody writes to the empty window.
+                let fresh = unsafe { &*FRESH_WIDE.get_ptr(0)? };
+                WIDE.insert(window, fresh, 0).ok()?;
+                WIDE.get_ptr_mut(window)?
+            }
+            None => return None,
+        };
+        // SAFETY: a window belongs to one direction of one connection, whose lock is held.
+        Some(unsafe { &mut *found })
+    }
+
+    #[inline(always)]
+    fn release_wide(&mut self, window: u64) {
+        // Gone already: the pool needed it for another.
+        let _ = WIDE.remove(window);
+    }
+}

@@ -1,0 +1,81 @@
+//! The maps. Their names and what lies in them: `smtp_filter_common::abi`.
+
+use aya_ebpf::{
+    btf_maps::{ArrayOfMaps, RingBuf},
+    macros::{btf_map, map},
+    maps::{Array, LruHashMap, PerCpuArray},
+};
+use smtp_filter_common::{
+    abi::{Control, Lost},
+    entry::Connection,
+    event::Event,
+    flow::{HalfOpen, Key},
+    host::Wide,
+    limits::{CONNECTIONS, HALF_OPEN, POLICY_SLOTS, READERS as READER_SLOTS, WIDE_WINDOWS},
+    policy::Policy,
+    reason::{COUNTERS_PER_REASON, Counter, REASONS},
+    work::Work,
+};
+
+#[map]
+pub static CONTROL: Array<Control> = Array::with_max_entries(1, 0);
+
+#[map]
+pub static POLICIES: Array<Policy> = Array::with_max_entries(POLICY_SLOTS, 0);
+
+#[map]
+pub static LIVE: LruHashMap<Key, Connection> = LruHashMap::with_max_entries(CONNECTIONS, 0);
+
+#[map]
+pub static HALF: LruHashMap<Key, HalfOpen> = LruHashMap::with_max_entries(HALF_OPEN, 0);
+
+#[map]
+pub static WIDE: LruHashMap<u64, Wide> = LruHashMap::with_max_entries(WIDE_WINDOWS, 0);
+
+#[map]
+pub static COUNTERS: PerCpuArray<Counter> = PerCpuArray::with_max_entries(REASONS * COUNTERS_PER_REASON, 0);
+
+#[map]
+pub static LOST: PerCpuArray<Lost> = PerCpuArray::with_max_entries(1, 0);
+
+/// A ring buffer of its own for each reader. The inner definition counts for its type alone: a reader brings a ring of
+/// the size it likes.
+#[btf_map]
+pub static READERS: ArrayOfMaps<RingBuf<Event, 4096>, { READER_SLOTS as usize }> = ArrayOfMaps::new();
+
+/// The working place of each CPU. No segment interrupts another one on the same CPU: the hooks run with softirqs off,
+/// and the one nested run there is (egress, for our own RST) leaves at once.
+#[map]
+pub static WORK: PerCpuArray<Work> = PerCpuArray::with_max_entries(1, 0);
+
+/// 1 while this CPU sends a RST of the filter's own.
+#[map]
+pub static SENDING: PerCpuArray<u32> = PerCpuArray::with_max_entries(1, 0);
+
+/// An empty connection, to be copied into the table.
+#[map]
+pub static FRESH: Array<Connection> = Array::with_max_entries(1, 0);
+
+/// An empty window, to be copied into the pool.
+#[map]
+pub static FRESH_WIDE: Array<Wide> = Array::with_max_entries(1, 0);
+
+/// Copies a map's value word by word. The kernel aligns values to 8 bytes, which the compiler cannot know: it would copy
+/// byte by byte.
+///
+/// # Safety
+///
+/// Both places hold a `T`, apart from one another, at addresses that are a multiple of 8.
+#[inline(always)]
+pub unsafe fn copy_words<T: Copy>(from: *const T, to: *mut T) {
+    const { assert!(size_of::<T>().is_multiple_of(8)) };
+    let (from, to) = (from.cast::<u64>(), to.cast::<u64>());
+    let mut i = 0;
+    while i < size_of::<T>() / 8 {
+        // SAFETY: within the T, as the caller says.
+        let word = unsafe { from.add(i).read() };
+        // SAFETY: as above.
+        unsafe { to.add(i).write(word) };
+        i += 1;
+    }
+}

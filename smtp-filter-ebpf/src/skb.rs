@@ -1,0 +1,105 @@
+//! A frame's bytes, by skb helpers.
+
+use core::{ffi::c_void, mem::MaybeUninit};
+
+use aya_ebpf::{
+    bindings::{
+        __sk_buff,
+        bpf_hdr_start_off::{BPF_HDR_START_MAC, BPF_HDR_START_NET},
+    },
+    helpers::{bpf_skb_load_bytes_relative, bpf_skb_pull_data},
+};
+use smtp_filter_common::{
+    host::{Host, Step},
+    wire::{Frame, Raw},
+};
+
+use crate::host::Kernel;
+
+/// Bytes of an Ethernet header.
+pub const ETHERNET: u32 = 14;
+/// Bytes that are pulled into the linear part where a driver left the headers outside.
+const HEADERS: u32 = 256;
+
+/// A frame at a hook.
+pub struct Skb(pub *mut __sk_buff);
+
+/// `N` bytes relative to a header; `None` where the linear part ends before.
+#[inline(always)]
+fn relative<const N: usize>(skb: *mut __sk_buff, offset: u32, start: u32) -> Option<Raw<N>> {
+    let mut raw = MaybeUninit::<Raw<N>>::uninit();
+    // SAFETY: the helper writes N bytes to a place of N bytes, or says that it failed (and zeroes them).
+    let failed = unsafe {
+        bpf_skb_load_bytes_relative(skb.cast::<c_void>(), offset, raw.as_mut_ptr().cast::<c_void>(), N as u32, start)
+    };
+    if failed != 0 {
+        return None;
+    }
+    // SAFETY: the helper has written it.
+    Some(unsafe { raw.assume_init() })
+}
+
+impl Skb {
+    /// The whole frame, link layer included.
+    #[inline(always)]
+    pub fn whole(&self) -> u32 {
+        // SAFETY: the context is the kernel's and lives as long as the program's run.
+        unsafe { (*self.0).len }
+    }
+
+    /// Bytes of the link layer's header: of Ethernet, or none (ppp, WireGuard, tun), where the MAC header is the network
+    /// header. An Ethernet frame is not taken for the latter: its first twelve bytes, two MAC addresses, would have to
+    /// equal the IP header's.
+    #[inline(always)]
+    pub fn link(&self) -> u32 {
+        let Some(mac) = relative::<12>(self.0, 0, BPF_HDR_START_MAC) else { return 0 };
+        let Some(net) = relative::<12>(self.0, 0, BPF_HDR_START_NET) else { return ETHERNET };
+        if mac.0 == net.0 { 0 } else { ETHERNET }
+    }
+}
+
+impl Frame for Skb {
+    #[inline(always)]
+    fn protocol(&self) -> u16 {
+        // SAFETY: as in `whole`.
+        u16::from_be(unsafe { (*self.0).protocol } as u16)
+    }
+
+    #[inline(always)]
+    fn length(&self) -> u32 {
+        self.whole().wrapping_sub(self.link())
+    }
+
+    #[inline(always)]
+    fn merged(&self) -> bool {
+        // SAFETY: as in `whole`.
+        unsafe { (*self.0).gso_size != 0 }
+    }
+
+    #[inline(always)]
+    fn repeat<S: Step>(count: u32, step: &mut S) {
+        <Kernel as Host>::repeat(count, step);
+    }
+
+    #[inline(always)]
+    fn read<const N: usize>(&self, offset: u32) -> Option<Raw<N>> {
+        if let Some(raw) = relative(self.0, offset, BPF_HDR_START_NET) {
+            return Some(raw);
+        }
+        self.read_after_pull(offset)
+    }
+}
+
+impl Skb {
+    /// Some drivers leave headers outside of the linear part.
+    #[inline(always)]
+    fn read_after_pull<const N: usize>(&self, offset: u32) -> Option<Raw<N>> {
+        let whole = self.whole();
+        let length = if whole < HEADERS { whole } else { HEADERS };
+        // SAFETY: the context is the kernel's; the length is within the frame.
+        if unsafe { bpf_skb_pull_data(self.0, length) } != 0 {
+            return None;
+        }
+        relative(self.0, offset, BPF_HDR_START_NET)
+    }
+}
