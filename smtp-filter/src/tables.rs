@@ -137,7 +137,7 @@ impl Tables {
         for reason in 0..REASONS as u16 {
             for action in Action::ALL {
                 for enforced in [true, false] {
-                    let index = counter(reason, action, enforced);
+                    let index = counter(reason, action as u8, enforced);
                     let values = self.counters.get(&index, 0).context("read the counters")?;
                     let mut sum = Counter::default();
                     for Shared(value) in values.iter() {

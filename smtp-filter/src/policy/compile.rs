@@ -80,12 +80,12 @@ mod tests {
         for (verb, action) in
             [("EHLO", Action::Drop), ("HELO", Action::Pass), ("HELP", Action::Reset), ("XYZZY", Action::Mark)]
         {
-            assert_eq!(policy.verb(Word::of(verb)).action, action, "{verb}");
+            assert_eq!(policy.verb(Word::of(verb)).action, action as u8, "{verb}");
         }
-        assert_eq!(policy.guard(Reason::UnknownConnection), Action::Log);
-        assert_eq!(policy.guard(Reason::Sync), Action::Reset);
-        assert_eq!(policy.guard(Reason::Fragment), Action::Drop);
-        assert_eq!(policy.guard(Reason::LateEndOfData), Action::Reset);
+        assert_eq!(policy.guard(Reason::UnknownConnection), Action::Log as u8);
+        assert_eq!(policy.guard(Reason::Sync), Action::Reset as u8);
+        assert_eq!(policy.guard(Reason::Fragment), Action::Drop as u8);
+        assert_eq!(policy.guard(Reason::LateEndOfData), Action::Reset as u8);
     }
 
     #[test]
