@@ -89,15 +89,29 @@ fn table(rows: &[Row]) -> Table {
     table
 }
 
-/// Sums over segments by action: reasons of commands count commands, which are in segments already.
-pub(super) fn totals(counters: &[CounterRow]) -> BTreeMap<(Action, bool), u64> {
-    let mut sums = BTreeMap::new();
+/// What is counted: segments, or the commands in them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Counted {
+    Segments,
+    Commands,
+}
+
+/// Sums by action, in words: `5 log, 1 drop`.
+pub(super) fn totals(counters: &[CounterRow], counted: Counted) -> String {
+    let mut sums: BTreeMap<(Action, bool), u64> = BTreeMap::new();
     for CounterRow { reason, action, enforced, counter } in counters {
-        if *reason < FIRST_NAME {
+        if (*reason >= FIRST_NAME) == (counted == Counted::Commands) {
             *sums.entry((*action, *enforced || *action <= Action::Log)).or_default() += counter.segments;
         }
     }
-    sums
+    let words: Vec<String> =
+        sums.iter().map(|((action, enforced), n)| format!("{n} {}", verdict(*action, *enforced))).collect();
+    if words.is_empty() { "none yet".to_owned() } else { words.join(", ") }
+}
+
+/// An action in words.
+fn verdict(action: Action, enforced: bool) -> String {
+    if enforced { action.name().to_owned() } else { format!("would {}", action.name()) }
 }
 
 #[cfg(test)]
@@ -129,12 +143,15 @@ mod tests {
     }
 
     #[test]
-    fn totals_count_no_segment_twice() {
-        let sums = totals(&[
+    fn totals_keep_segments_and_commands_apart() {
+        let counters = [
             counted(64, Action::Log, true, 7),
+            counted(70, Action::Drop, false, 2),
             counted(42, Action::Pass, true, 5),
             counted(44, Action::Pass, false, 1),
-        ]);
-        assert_eq!(sums, BTreeMap::from([((Action::Pass, true), 6)]));
+        ];
+        assert_eq!(totals(&counters, Counted::Segments), "6 pass");
+        assert_eq!(totals(&counters, Counted::Commands), "7 log, 2 would drop");
+        assert_eq!(totals(&[], Counted::Commands), "none yet");
     }
 }

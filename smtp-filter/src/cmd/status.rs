@@ -4,9 +4,11 @@ use std::fmt::Write as _;
 
 use anyhow::Result;
 use serde::Serialize;
-use smtp_filter_common::action::Action;
 
-use super::{running, stats::totals};
+use super::{
+    running,
+    stats::{Counted, totals},
+};
 use crate::{
     cli::Global,
     clock::WallClock,
@@ -72,7 +74,10 @@ pub(super) fn print_state(running: &Running, global: &Global) -> Result<()> {
 }
 
 fn report(running: &Running, document: &Document) -> Result<Report> {
-    let (live, max) = running.tables().live()?;
+    let (entries, max) = running.tables().live()?;
+    let lost = running.tables().lost()?;
+    // A closed connection keeps its entry until another needs the room; an entry that was needed is not counted as closed.
+    let live = entries.min(lost.opened.saturating_sub(lost.closed));
     let (half_open, _) = running.tables().half_open()?;
     let interface = |InterfaceState { at, programs: [ingress_program, egress_program] }| Interface {
         name: at.name,
@@ -86,7 +91,7 @@ fn report(running: &Running, document: &Document) -> Result<Report> {
         interfaces: running.interfaces()?.into_iter().map(interface).collect(),
         policy: PolicyState::new(document, running.source()?.generation),
         connections: Connections { live, half_open, max },
-        lost_events: running.tables().lost()?.events.iter().sum(),
+        lost_events: lost.events.iter().sum(),
     })
 }
 
@@ -114,15 +119,9 @@ fn text(running: &Running, document: &Document, report: &Report, global: &Global
     writeln!(out, "ports        {}", ports.join(", "))?;
     let Connections { live, half_open, max } = connections;
     writeln!(out, "connections  {live} live of at most {max}, {half_open} half-open")?;
-    let totals: Vec<String> = totals(&running.tables().counters()?)
-        .into_iter()
-        .map(|((action, enforced), segments)| format!("{segments} {}", verdict(action, enforced)))
-        .collect();
-    writeln!(out, "segments     {}", if totals.is_empty() { "none yet".to_owned() } else { totals.join(", ") })?;
+    let counters = running.tables().counters()?;
+    writeln!(out, "segments     {}", totals(&counters, Counted::Segments))?;
+    writeln!(out, "commands     {}", totals(&counters, Counted::Commands))?;
     writeln!(out, "lost events  {lost_events}")?;
     Ok(out)
-}
-
-fn verdict(action: Action, enforced: bool) -> String {
-    if enforced { action.name().to_owned() } else { format!("would {}", action.name()) }
 }

@@ -82,10 +82,10 @@ mod tests {
         {
             assert_eq!(policy.verb(Word::of(verb)).action, action as u8, "{verb}");
         }
-        assert_eq!(policy.guard(Reason::UnknownConnection), Action::Log as u8);
-        assert_eq!(policy.guard(Reason::Sync), Action::Reset as u8);
-        assert_eq!(policy.guard(Reason::Fragment), Action::Drop as u8);
-        assert_eq!(policy.guard(Reason::LateEndOfData), Action::Reset as u8);
+        assert_eq!(policy.guard(Reason::UnknownConnection.number()), Action::Log as u8);
+        assert_eq!(policy.guard(Reason::Sync.number()), Action::Reset as u8);
+        assert_eq!(policy.guard(Reason::Fragment.number()), Action::Drop as u8);
+        assert_eq!(policy.guard(Reason::LateEndOfData.number()), Action::Reset as u8);
     }
 
     #[test]
