@@ -8,6 +8,7 @@ mod host;
 mod maps;
 mod reset;
 mod skb;
+mod trace;
 
 use aya_ebpf::{
     EbpfContext as _,
@@ -84,6 +85,7 @@ fn run(skb: *mut __sk_buff, egress: bool) -> i32 {
         }
         _ => {}
     }
+    trace::judged(skb, work, egress);
     finish(skb, policy, work, egress)
 }
 

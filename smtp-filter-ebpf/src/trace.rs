@@ -1,0 +1,28 @@
+//! Debug messages, for `-vv`. Without it the loader sets the level to 0 and the kernel leaves the code out.
+
+use aya_ebpf::{bindings::__sk_buff, programs::TcContext};
+use aya_log_ebpf::debug;
+use smtp_filter_common::work::Work;
+
+/// One line a judged segment: what was found, by the numbers in `smtp_filter_common::{work, reason, verdict}`.
+#[inline(never)]
+pub fn judged(skb: *mut __sk_buff, work: &Work, egress: bool) -> bool {
+    let segment = &work.segment;
+    debug!(
+        &TcContext::new(skb),
+        "egress {} ports {} -> {} flags {:x} seq {} length {}: found {} reason {}, mode {}, cut {} by {}",
+        egress as u8,
+        segment.source_port,
+        segment.destination_port,
+        segment.flags,
+        segment.sequence,
+        segment.length,
+        work.found.how,
+        work.found.reason,
+        work.state.session.mode,
+        work.run.cut,
+        work.run.reason,
+    );
+    // See `read_client`.
+    true
+}
