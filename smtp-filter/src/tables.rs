@@ -16,8 +16,8 @@ use smtp_filter_common::{
 
 use crate::pod::{PolicyBytes, Shared};
 
-/// Size of a reader's ring buffer: room for about 5,000 events.
-const RING: u32 = 1 << 20;
+/// Size of a reader's ring buffer: room for about 20,000 events.
+const RING: u32 = 1 << 22;
 /// `BPF_MAP_TYPE_RINGBUF`.
 const RING_TYPE: u32 = 27;
 
