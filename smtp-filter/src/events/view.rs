@@ -149,14 +149,9 @@ fn arg(event: &Event) -> Option<String> {
     if event.arg_flags & ARG_WITHHELD != 0 {
         return None;
     }
-    let more = event.arg_flags & ARG_MORE != 0;
-    let mut kept = event.arg.get(..usize::from(event.arg_length)).unwrap_or(&event.arg);
-    if !more {
-        // The CR in front of the LF belongs to the line's end.
-        kept = kept.strip_suffix(b"\r").unwrap_or(kept);
-    }
+    let kept = event.arg.get(..usize::from(event.arg_length)).unwrap_or(&event.arg);
     let mut arg = escape(kept);
-    if more {
+    if event.arg_flags & ARG_MORE != 0 {
         arg.push_str(MORE);
     }
     Some(arg)
@@ -253,15 +248,6 @@ mod tests {
         event.arg_flags = ARG_WITHHELD;
         assert_eq!(view(&event).arg, None);
         assert_eq!(view(&command("NOOP", b"")).arg.as_deref(), Some(""));
-    }
-
-    #[test]
-    fn the_end_of_the_line_is_no_argument() {
-        assert_eq!(view(&command("EHLO", b"x\r")).arg.as_deref(), Some("x"));
-        assert_eq!(view(&command("EHLO", b"x\r\r")).arg.as_deref(), Some("x\\x0d"));
-        let mut event = command("EHLO", b"x\r");
-        event.arg_flags = ARG_MORE;
-        assert_eq!(view(&event).arg.as_deref(), Some("x\\x0d\\..."));
     }
 
     #[test]
