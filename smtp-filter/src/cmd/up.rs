@@ -135,8 +135,8 @@ async fn watch(
 }
 
 async fn show_logs(filter: &mut Filter) -> Result<()> {
-    let logger: EbpfLogger<&'static dyn Log> = EbpfLogger::init(filter.ebpf())
-        .context("this smtp-filter was built without them (SMTP_FILTER_DEBUG_LOG=1 compiles them in)")?;
+    let logger: EbpfLogger<&'static dyn Log> =
+        EbpfLogger::init(filter.ebpf()).context("this smtp-filter was built without them")?;
     let mut logger = readable::watch_logs(logger)?;
     loop {
         let mut ready = logger.readable_mut().await?;
