@@ -87,7 +87,14 @@ impl Policy {
     /// Whether this TCP port (host byte order) is one of the policy's.
     #[inline(always)]
     pub const fn has_port(&self, port: u16) -> bool {
-        self.ports[(port >> 6) as usize] >> (port & 63) & 1 == 1
+        self.port_bit((port >> 6) as u32, port)
+    }
+
+    /// The bit of a port in the word that it lies in. Apart, so that the datapath can hide what the compiler knows of
+    /// the index: verifiers before 6.18 know nothing of a number behind a byte swap, and need the mask.
+    #[inline(always)]
+    pub const fn port_bit(&self, word: u32, port: u16) -> bool {
+        self.ports[word as usize & 1023] >> (port & 63) & 1 == 1
     }
 
     /// Adds a port (host byte order).
@@ -125,17 +132,24 @@ impl Policy {
         false
     }
 
-    /// Looks a verb up: a binary search of fixed depth without branches, for the verifier's sake.
-    #[inline(always)]
+    /// Looks a verb up.
     pub fn verb(&self, verb: Word) -> VerbVerdict {
-        let mut at = 0_usize;
-        let mut width = NAMED_VERBS / 2;
+        self.verb_hiding(verb, |index| index)
+    }
+
+    /// Looks a verb up: a binary search of fixed depth without branches, for the verifier's sake. `hide` gives an index
+    /// back without letting the compiler know its bounds, or it would drop the mask that the verifier needs.
+    #[inline(always)]
+    pub fn verb_hiding(&self, verb: Word, hide: impl Fn(u32) -> u32) -> VerbVerdict {
+        const MASK: usize = NAMED_VERBS - 1;
+        let mut at = 0_u32;
+        let mut width = NAMED_VERBS as u32 / 2;
         while width > 0 {
-            let probe = self.verbs[(at + width) & (NAMED_VERBS - 1)].verb;
-            at += width * probe.at_most(verb) as usize;
+            let probe = self.verbs[hide(at + width) as usize & MASK].verb;
+            at += width * probe.at_most(verb) as u32;
             width /= 2;
         }
-        let rule = &self.verbs[at & (NAMED_VERBS - 1)];
+        let rule = &self.verbs[hide(at) as usize & MASK];
         // Sixteen bytes of 0xff would find an unused place.
         let named = (rule.verb.is(verb) & (1 ^ verb.is(VerbRule::UNUSED.verb))) as u8;
         let other = 1 ^ named;

@@ -82,6 +82,11 @@ impl Frame for Skb {
     }
 
     #[inline(always)]
+    fn opaque(value: u32) -> u32 {
+        Kernel::opaque(value)
+    }
+
+    #[inline(always)]
     fn read<const N: usize>(&self, offset: u32) -> Option<Raw<N>> {
         if let Some(raw) = relative(self.0, offset, BPF_HDR_START_NET) {
             return Some(raw);

@@ -166,7 +166,7 @@ fn command<H: Host>(host: &mut H, policy: &Policy, work: &mut Work) -> bool {
         return work.run.cut == 0;
     }
     let kind = work.unknown::<H>(verb::kind(line.name()));
-    let verdict = policy.verb(line.name());
+    let verdict = policy.verb_hiding(line.name(), H::opaque);
     report::command(host, policy, work, line, kind, verdict);
     if policy.enforces() && Action::number_cuts(verdict.action) {
         work.cut(verdict.reason, verdict.action, line.start);

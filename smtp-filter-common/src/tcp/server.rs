@@ -11,49 +11,62 @@ const SIDE: usize = SERVER as usize;
 /// Judges a segment's payload, with what the client has acknowledged and the edge of its window.
 #[inline(always)]
 pub fn payload<H: Host>(host: &mut H, policy: &Policy, work: &mut Work, acknowledged: u32, edge: u32) -> Taken {
-    let (sequence, length, end) = (work.segment.sequence, work.segment.length, work.segment.end());
     let next = work.state.half[SIDE].next;
     let acknowledged = earlier(acknowledged, next);
-    if ahead(end, edge) > 1 {
+    if ahead(work.segment.end(), edge) > 1 {
         work.hold_back(Reason::BeyondWindow);
         return Taken::Unchanged(Reason::BeyondWindow);
     }
-    let gap = ahead(sequence, next);
-    if gap > 0 {
+    if ahead(work.segment.sequence, next) > 0 {
         work.hold_back(Reason::Early);
         return Taken::Unchanged(Reason::Early);
     }
-    let repeated = gap.wrapping_neg() as u32;
-    if repeated > 0 {
-        let from = later(sequence, acknowledged);
-        let to = earlier(end, next);
-        if ahead(to, from) > 0 {
-            work.run.differs = 0;
-            window::compare::<H, SIDE>(host, work, from.wrapping_sub(sequence), to.wrapping_sub(sequence));
-            if work.run.differs != 0 {
-                let action = policy.guard(Reason::ChangedRepeat.number());
-                work.cut(Reason::ChangedRepeat.number(), action, sequence);
-                return Taken::Unchanged(Reason::ChangedRepeat);
-            }
-        }
-        if repeated >= length {
-            return Taken::Unchanged(Reason::Repeat);
-        }
+    if !repeated(host, policy, work, acknowledged, next) {
+        return Taken::Unchanged(Reason::Repeat);
     }
-    work.run.at = repeated;
-    work.run.end = length;
+    work.run.at = next.wrapping_sub(work.segment.sequence);
+    work.run.end = work.segment.length;
     work.run.piece_length = 0;
-    if !automaton::read(host, policy, work) {
+    if !automaton::read(host, policy, work) || !settle(host, work, acknowledged, next) {
         return Taken::Unchanged(Reason::Replies);
     }
-    work.state.half[SIDE].next = end;
-    work.state.half[SIDE].bytes += (length - repeated) as u64;
+    Taken::Changed(Reason::Replies)
+}
+
+/// Deals with bytes that have passed before. Whether there are new ones to be read.
+#[inline(never)]
+fn repeated<H: Host>(host: &mut H, policy: &Policy, work: &mut Work, acknowledged: u32, next: u32) -> bool {
+    let (sequence, end) = (work.segment.sequence, work.segment.end());
+    let from = later(sequence, acknowledged);
+    let to = earlier(end, next);
+    if ahead(to, from) > 0 {
+        work.run.differs = 0;
+        window::compare::<H, SIDE>(host, work, from.wrapping_sub(sequence), to.wrapping_sub(sequence));
+        if work.run.differs != 0 {
+            let action = policy.guard(Reason::ChangedRepeat.number());
+            work.cut(Reason::ChangedRepeat.number(), action, sequence);
+            return false;
+        }
+    }
+    ahead(end, next) > 0
+}
+
+/// The segment's new bytes, from `next` on, have been read: they are kept for comparison with repeats.
+#[inline(never)]
+fn settle<H: Host>(host: &mut H, work: &mut Work, acknowledged: u32, next: u32) -> bool {
+    let end = work.segment.end();
+    let half = &mut work.state.half[SIDE];
+    half.next = end;
+    half.bytes += end.wrapping_sub(next) as u64;
     if !window::make_room::<H, SIDE>(host, work, acknowledged, next, end) {
         work.hold_back(Reason::Backlog);
-        return Taken::Unchanged(Reason::Backlog);
+        return false;
     }
-    if !window::keep::<H, SIDE>(host, work, repeated, length) {
+    let from = next.wrapping_sub(work.segment.sequence);
+    let length = work.segment.length;
+    if !window::keep::<H, SIDE>(host, work, from, length) {
         work.hold_back(Reason::Unfetched);
+        return false;
     }
-    Taken::Changed(Reason::Replies)
+    true
 }

@@ -1,6 +1,6 @@
 //! IPv4 with options and fragments (RFC 791 section 3.1).
 
-use super::{Frame, Kind, Segment, TCP, tcp};
+use super::{Frame, Kind, Segment, TCP, is_ours, tcp};
 use crate::policy::Policy;
 
 /// The header and, where there are no options, the ports behind it: what most frames are judged by.
@@ -34,7 +34,7 @@ pub(super) fn read<F: Frame>(frame: &F, policy: &Policy, offset: u32, segment: &
             None => return Kind::Unreadable,
         }
     };
-    if !(policy.has_port(source) || policy.has_port(destination)) {
+    if !(is_ours::<F>(policy, source) || is_ours::<F>(policy, destination)) {
         return Kind::Other;
     }
     segment.source = mapped(ip.0[12], ip.0[13], ip.0[14], ip.0[15]);

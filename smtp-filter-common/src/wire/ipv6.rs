@@ -1,6 +1,6 @@
 //! IPv6 with extension headers and fragments (RFC 8200 section 4).
 
-use super::{Frame, Kind, Segment, TCP, tcp};
+use super::{Frame, Kind, Segment, TCP, is_ours, tcp};
 use crate::{host::Step, limits::EXTENSION_HEADERS, policy::Policy};
 
 const HOP_BY_HOP: u8 = 0;
@@ -87,7 +87,7 @@ pub(super) fn read<F: Frame>(frame: &F, policy: &Policy, start: u32, segment: &m
     let (offset, first_fragment) = (chain.offset, chain.first_fragment != 0);
     let Some(ports) = frame.read::<4>(offset) else { return Kind::Unreadable };
     let (source, destination) = (ports.u16::<0>(), ports.u16::<2>());
-    if !(policy.has_port(source) || policy.has_port(destination)) {
+    if !(is_ours::<F>(policy, source) || is_ours::<F>(policy, destination)) {
         return Kind::Other;
     }
     let (mut source_address, mut destination_address) = ([0; 16], [0; 16]);

@@ -39,6 +39,10 @@ pub trait Frame {
     fn merged(&self) -> bool;
     /// Runs steps, as [`crate::host::Host::repeat`] does.
     fn repeat<S: Step>(count: u32, step: &mut S);
+    /// Gives `value` back, as [`crate::host::Host::opaque`] does.
+    fn opaque(value: u32) -> u32 {
+        value
+    }
     /// `N` bytes at an offset; `None` where the frame ends before.
     fn read<const N: usize>(&self, offset: u32) -> Option<Raw<N>>;
 }
@@ -127,6 +131,12 @@ impl Segment {
 const IPV4: u16 = 0x0800;
 const IPV6: u16 = 0x86dd;
 const TCP: u8 = 6;
+
+/// Whether a port is one of the policy's.
+#[inline(always)]
+fn is_ours<F: Frame>(policy: &Policy, port: u16) -> bool {
+    policy.port_bit(F::opaque(port as u32 >> 6), port)
+}
 
 /// Reads a frame's headers into `segment`.
 #[inline(always)]
