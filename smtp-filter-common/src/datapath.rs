@@ -348,12 +348,22 @@ fn live<H: Host, const FROM: usize>(host: &mut H, policy: &Policy, work: &mut Wo
     }
     work.marked = (flags / MARKED & 1) as u8;
     if segment.has(RST) {
-        // Noted by nobody: it counts when its receiver falls silent (I3). Its payload reaches no application.
+        // It moves nothing: its receiver may refuse it, and falls silent if it does not (I3). Its payload reaches no
+        // application. That the connection counts as closed is for the count of live ones alone.
+        if flags & CLOSED == 0 {
+            H::set(&shared.flags, CLOSED);
+            host.closed();
+        }
         return Found::passes(Reason::Closing);
     }
     if segment.length == 0 && !segment.has(FIN) {
         return Found::passes(Reason::Acknowledgement);
     }
+    if flags & CLOSED != 0 && segment.length > 0 {
+        H::retain(&shared.flags, !CLOSED);
+        host.opened();
+    }
+    let Some(shared) = host.shared() else { return Found::settled(Verdict::Drop) };
     let tls_from = H::load(&shared.tls_from);
     let tls_from = if FROM == FROM_CLIENT { first(tls_from) } else { second(tls_from) };
     if flags & TLS != 0 && ahead(segment.sequence, tls_from) >= 0 && !segment.has(FIN) {
