@@ -5,7 +5,7 @@
 #![no_std]
 #![forbid(unsafe_code)]
 
-#[cfg(test)]
+#[cfg(any(test, feature = "userspace"))]
 extern crate std;
 
 pub mod abi;
@@ -22,6 +22,8 @@ pub mod report;
 pub mod reset;
 pub mod smtp;
 pub mod tcp;
+#[cfg(feature = "userspace")]
+pub mod userspace;
 pub mod verdict;
 pub mod wire;
 pub mod word;

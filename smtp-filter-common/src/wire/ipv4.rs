@@ -1,6 +1,6 @@
 //! IPv4 with options and fragments (RFC 791 section 3.1).
 
-use super::{Frame, Kind, Segment, TCP, is_ours, tcp};
+use super::{Frame, Kind, Raw, Segment, TCP, is_ours, tcp};
 use crate::policy::Policy;
 
 /// The header and, where there are no options, the ports behind it: what most frames are judged by.
@@ -11,7 +11,10 @@ pub(super) fn read<F: Frame>(frame: &F, policy: &Policy, offset: u32, segment: &
     let Some(ip) = frame.read::<LOOK>(offset) else {
         // Shorter than header and ports: no TCP segment, but perhaps a first fragment made that short.
         return match frame.read::<20>(offset) {
-            Some(ip) if ip.0[9] == TCP && ip.u16::<6>() & 0x1fff == 0 => Kind::Unreadable,
+            Some(ip) if ip.0[9] == TCP && ip.u16::<6>() & 0x1fff == 0 => {
+                begin(segment, offset, &ip);
+                Kind::Unreadable
+            }
             _ => Kind::Other,
         };
     };
@@ -19,29 +22,27 @@ pub(super) fn read<F: Frame>(frame: &F, policy: &Policy, offset: u32, segment: &
         return Kind::Other;
     }
     let fragment = ip.u16::<6>();
-    if fragment & 0x1fff != 0 {
-        return Kind::LaterFragment;
-    }
     let header = ((ip.0[0] & 0x0f) as u32) * 4;
-    if ip.0[0] >> 4 != 4 || header < 20 {
-        return Kind::Unreadable;
-    }
-    let (source, destination) = if header == 20 {
-        (ip.u16::<20>(), ip.u16::<22>())
+    let ports = if header == 20 {
+        Some((ip.u16::<20>(), ip.u16::<22>()))
     } else {
-        match frame.read::<4>(offset + header) {
-            Some(ports) => (ports.u16::<0>(), ports.u16::<2>()),
-            None => return Kind::Unreadable,
+        frame.read::<4>(offset + header).map(|ports| (ports.u16::<0>(), ports.u16::<2>()))
+    };
+    let later = fragment & 0x1fff != 0;
+    let broken = ip.0[0] >> 4 != 4 || header < 20;
+    let (source, destination) = match ports {
+        Some(ports) if !later && !broken => ports,
+        _ => {
+            begin(segment, offset, &ip);
+            return if later { Kind::LaterFragment } else { Kind::Unreadable };
         }
     };
     if !(is_ours::<F>(policy, source) || is_ours::<F>(policy, destination)) {
         return Kind::Other;
     }
-    segment.source = mapped(ip.0[12], ip.0[13], ip.0[14], ip.0[15]);
-    segment.destination = mapped(ip.0[16], ip.0[17], ip.0[18], ip.0[19]);
-    segment.version = 4;
-    segment.network = offset;
-    tcp::ports(segment, source, destination);
+    begin(segment, offset, &ip);
+    segment.source_port = source;
+    segment.destination_port = destination;
     if fragment & 0x2000 != 0 {
         return Kind::FirstFragment;
     }
@@ -55,6 +56,14 @@ pub(super) fn read<F: Frame>(frame: &F, policy: &Policy, offset: u32, segment: &
         return Kind::Unreadable;
     }
     tcp::read(frame, offset + header, offset + total, segment)
+}
+
+/// What the IP header says of a segment; nothing is known of its ports and payload yet.
+#[inline(always)]
+fn begin<const N: usize>(segment: &mut Segment, offset: u32, ip: &Raw<N>) {
+    segment.blank(offset, 4);
+    segment.source = mapped(ip.0[12], ip.0[13], ip.0[14], ip.0[15]);
+    segment.destination = mapped(ip.0[16], ip.0[17], ip.0[18], ip.0[19]);
 }
 
 /// RFC 4291 section 2.5.5.2.

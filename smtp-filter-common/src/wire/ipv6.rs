@@ -1,6 +1,6 @@
 //! IPv6 with extension headers and fragments (RFC 8200 section 4).
 
-use super::{Frame, Kind, Segment, TCP, is_ours, tcp};
+use super::{Frame, Kind, Raw, Segment, TCP, is_ours, tcp};
 use crate::{host::Step, limits::EXTENSION_HEADERS, policy::Policy};
 
 const HOP_BY_HOP: u8 = 0;
@@ -74,30 +74,25 @@ pub(super) fn read<F: Frame>(frame: &F, policy: &Policy, start: u32, segment: &m
     }
     let mut chain = Chain { next: ip.0[6] as u32, offset: start + 40, end: OPEN, first_fragment: 0 };
     F::repeat(EXTENSION_HEADERS as u32 + 1, &mut Walk { frame, chain: &mut chain });
-    match chain.end {
-        LATER_FRAGMENT if chain.next == TCP as u32 => return Kind::LaterFragment,
-        LATER_FRAGMENT => return Kind::Other,
+    let ports = match chain.end {
+        UPPER if chain.next != TCP as u32 => return Kind::Other,
+        UPPER => frame.read::<4>(chain.offset),
+        LATER_FRAGMENT if chain.next != TCP as u32 => return Kind::Other,
         // Cut off, or longer than is walked: it may hide TCP.
-        OPEN | CUT_OFF => return Kind::Unreadable,
-        _ => {}
-    }
-    if chain.next != TCP as u32 {
-        return Kind::Other;
-    }
+        _ => None,
+    };
+    let Some(ports) = ports else {
+        begin(segment, start, &ip);
+        return if chain.end == LATER_FRAGMENT { Kind::LaterFragment } else { Kind::Unreadable };
+    };
     let (offset, first_fragment) = (chain.offset, chain.first_fragment != 0);
-    let Some(ports) = frame.read::<4>(offset) else { return Kind::Unreadable };
     let (source, destination) = (ports.u16::<0>(), ports.u16::<2>());
     if !(is_ours::<F>(policy, source) || is_ours::<F>(policy, destination)) {
         return Kind::Other;
     }
-    let (mut source_address, mut destination_address) = ([0; 16], [0; 16]);
-    source_address.copy_from_slice(&ip.0[8..24]);
-    destination_address.copy_from_slice(&ip.0[24..40]);
-    segment.source = source_address;
-    segment.destination = destination_address;
-    segment.version = 6;
-    segment.network = start;
-    tcp::ports(segment, source, destination);
+    begin(segment, start, &ip);
+    segment.source_port = source;
+    segment.destination_port = destination;
     if first_fragment {
         return Kind::FirstFragment;
     }
@@ -111,4 +106,15 @@ pub(super) fn read<F: Frame>(frame: &F, policy: &Policy, start: u32, segment: &m
         return Kind::Unreadable;
     }
     tcp::read(frame, offset, start + total, segment)
+}
+
+/// What the IP header says of a segment; nothing is known of its ports and payload yet.
+#[inline(always)]
+fn begin(segment: &mut Segment, offset: u32, ip: &Raw<40>) {
+    segment.blank(offset, 6);
+    let (mut source, mut destination) = ([0; 16], [0; 16]);
+    source.copy_from_slice(&ip.0[8..24]);
+    destination.copy_from_slice(&ip.0[24..40]);
+    segment.source = source;
+    segment.destination = destination;
 }

@@ -115,6 +115,23 @@ impl Segment {
         version: 0,
     };
 
+    /// Forgets the segment before, whose place this is, all but the addresses.
+    #[inline(always)]
+    fn blank(&mut self, network: u32, version: u8) {
+        self.source_port = 0;
+        self.destination_port = 0;
+        self.network = network;
+        self.header = 0;
+        self.payload = 0;
+        self.length = 0;
+        self.sequence = 0;
+        self.acknowledgement = 0;
+        self.window = 0;
+        self.flags = 0;
+        self.scale = NO_SCALE;
+        self.version = version;
+    }
+
     /// Whether any of these flags is set.
     #[inline(always)]
     pub const fn has(&self, flags: u8) -> bool {

@@ -21,14 +21,6 @@ const HEADER: u32 = 20;
 /// Options there may be: each takes a byte at least.
 const OPTIONS: u32 = 40;
 
-/// What is known of a segment of which only the ports were read.
-#[inline(always)]
-pub(super) fn ports(segment: &mut Segment, source: u16, destination: u16) {
-    segment.source_port = source;
-    segment.destination_port = destination;
-    segment.length = 0;
-}
-
 /// Reads the header at `start` of a segment that ends at `end`.
 #[inline(always)]
 pub(super) fn read<F: Frame>(frame: &F, start: u32, end: u32, segment: &mut Segment) -> Kind {

@@ -1,0 +1,87 @@
+//! A frame that lies in a slice.
+
+use crate::{
+    host::Step,
+    wire::{Frame, Raw},
+};
+
+const IPV4: u16 = 0x0800;
+const IPV6: u16 = 0x86dd;
+/// Bytes of an Ethernet header.
+const ETHERNET: usize = 14;
+/// The longest datagram whose length fits its field.
+const LONGEST: usize = 0xffff;
+
+/// A frame of an interface, as a capture holds it.
+#[derive(Clone, Copy, Debug)]
+pub struct SliceFrame<'a> {
+    network: &'a [u8],
+    protocol: u16,
+}
+
+impl<'a> SliceFrame<'a> {
+    /// An Ethernet frame, tags in its data included. One shorter than its header is nobody's.
+    pub fn ethernet(bytes: &'a [u8]) -> Self {
+        let Some((header, network)) = bytes.split_at_checked(ETHERNET) else {
+            return Self { network: &[], protocol: 0 };
+        };
+        let protocol = match header {
+            [.., high, low] => u16::from_be_bytes([*high, *low]),
+            _ => 0,
+        };
+        Self { network, protocol }
+    }
+
+    /// A frame of an interface without a link layer: it begins with the IP header.
+    pub fn raw(bytes: &'a [u8]) -> Self {
+        let protocol = match bytes.first().map(|first| first >> 4) {
+            Some(4) => IPV4,
+            Some(6) => IPV6,
+            _ => 0,
+        };
+        Self { network: bytes, protocol }
+    }
+
+    /// Its bytes from the network header on.
+    pub const fn network(&self) -> &'a [u8] {
+        self.network
+    }
+
+    /// `length` bytes at an offset from the network header.
+    pub(super) fn bytes(&self, offset: u32, length: u32) -> Option<&'a [u8]> {
+        let offset = offset as usize;
+        self.network.get(offset..offset.checked_add(length as usize)?)
+    }
+}
+
+/// Runs steps, as [`crate::host::Host::repeat`] says.
+pub(super) fn repeat<S: Step>(count: u32, step: &mut S) {
+    for index in 0..count {
+        if step.step(index) {
+            return;
+        }
+    }
+}
+
+impl Frame for SliceFrame<'_> {
+    fn protocol(&self) -> u16 {
+        self.protocol
+    }
+
+    fn length(&self) -> u32 {
+        u32::try_from(self.network.len()).unwrap_or(u32::MAX)
+    }
+
+    /// A capture does not tell: more than fits a length field was merged.
+    fn merged(&self) -> bool {
+        self.network.len() > LONGEST
+    }
+
+    fn repeat<S: Step>(count: u32, step: &mut S) {
+        repeat(count, step);
+    }
+
+    fn read<const N: usize>(&self, offset: u32) -> Option<Raw<N>> {
+        self.bytes(offset, N as u32)?.try_into().ok().map(Raw)
+    }
+}

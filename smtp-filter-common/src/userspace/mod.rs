@@ -1,0 +1,8 @@
+//! The datapath's world in user space: bytes from a slice, state in hash tables. Tests and replays run on it what the
+//! kernel runs on its maps.
+
+mod frame;
+mod world;
+
+pub use frame::SliceFrame;
+pub use world::World;

@@ -1,0 +1,280 @@
+//! State, counters and events, and the one way of a frame through the datapath.
+
+use core::sync::atomic::{AtomicU64, Ordering};
+use std::{
+    boxed::Box,
+    collections::{HashMap, hash_map::Entry},
+    vec::Vec,
+};
+
+use super::frame::{SliceFrame, repeat};
+use crate::{
+    action::Action,
+    datapath::{self, Met},
+    entry::{Connection, Shared, State, Windows},
+    event::Event,
+    flow::{HalfOpen, Key},
+    host::{Host, Piece, Step, Wide},
+    limits::{CLIENT_WINDOW, SERVER_WINDOW, WIDE_WINDOW},
+    policy::Policy,
+    reason::{COUNTERS_PER_REASON, Counter, REASONS, counter},
+    verdict::Verdict,
+    wire,
+    work::Work,
+};
+
+/// What the kernel keeps in maps. Nothing is pushed out of it: a replay has an end.
+#[derive(Debug)]
+pub struct World {
+    /// Events that nobody has taken yet, oldest first.
+    pub events: Vec<Event>,
+    /// Connections made live.
+    pub opened: u64,
+    /// Connections seen to end.
+    pub closed: u64,
+    /// Whether the last frame, if it passed, carries the policy's mark.
+    pub marked: bool,
+    live: HashMap<Key, usize>,
+    connections: Vec<Box<Connection>>,
+    half: HashMap<Key, HalfOpen>,
+    wide: HashMap<u64, Box<Wide>>,
+    counters: Vec<Counter>,
+    connection: u64,
+    work: Box<Work>,
+}
+
+impl Default for World {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl World {
+    /// Nothing seen yet.
+    pub fn new() -> Self {
+        Self {
+            events: Vec::new(),
+            opened: 0,
+            closed: 0,
+            marked: false,
+            live: HashMap::new(),
+            connections: Vec::new(),
+            half: HashMap::new(),
+            wide: HashMap::new(),
+            counters: std::vec![Counter::default(); (REASONS * COUNTERS_PER_REASON) as usize],
+            connection: 0,
+            work: Box::new(Work::EMPTY),
+        }
+    }
+
+    /// Judges a frame, as the program at the hook does.
+    pub fn frame(&mut self, policy: &Policy, frame: SliceFrame<'_>, met: Met) -> Verdict {
+        let mut work = core::mem::replace(&mut self.work, Box::new(Work::EMPTY));
+        let kind = wire::read(&frame, policy, &mut work.segment);
+        let payload = work.segment.payload;
+        let verdict =
+            datapath::judge(&mut Hook { world: self, frame, payload, entry: None }, policy, &mut work, kind, met);
+        self.marked = verdict == Verdict::Pass && work.marked != 0;
+        self.work = work;
+        verdict
+    }
+
+    /// What was judged last: the facts of the segment and the state of its connection, for a RST to be made of.
+    pub const fn last(&self) -> &Work {
+        &self.work
+    }
+
+    /// The counter of a reason, an action, and whether it was carried out.
+    pub fn counter(&self, reason: u16, action: Action, enforced: bool) -> Counter {
+        self.counters.get(counter(reason, action as u8, enforced) as usize).copied().unwrap_or_default()
+    }
+
+    /// All that was counted for a reason.
+    pub fn counted(&self, reason: u16) -> Counter {
+        let mut sum = Counter::default();
+        for action in Action::ALL {
+            for enforced in [false, true] {
+                let one = self.counter(reason, action, enforced);
+                sum.segments += one.segments;
+                sum.bytes += one.bytes;
+            }
+        }
+        sum
+    }
+
+    /// A live connection.
+    pub fn connection(&self, key: &Key) -> Option<&Connection> {
+        self.live.get(key).and_then(|at| self.connections.get(*at)).map(Box::as_ref)
+    }
+
+    /// Live connections.
+    pub fn connections(&self) -> impl Iterator<Item = (&Key, &Connection)> {
+        self.live.iter().filter_map(|(key, at)| Some((key, self.connections.get(*at)?.as_ref())))
+    }
+
+    /// A connection before it is live.
+    pub fn half_open(&self, key: &Key) -> Option<&HalfOpen> {
+        self.half.get(key)
+    }
+}
+
+/// One frame at a hook of the world.
+struct Hook<'a> {
+    world: &'a mut World,
+    frame: SliceFrame<'a>,
+    /// Offset of the payload from the network header.
+    payload: u32,
+    /// The connection that was found.
+    entry: Option<usize>,
+}
+
+impl Hook<'_> {
+    fn connection(&mut self) -> Option<&mut Connection> {
+        self.world.connections.get_mut(self.entry?).map(Box::as_mut)
+    }
+}
+
+impl Host for Hook<'_> {
+    fn repeat<S: Step>(count: u32, step: &mut S) {
+        repeat(count, step);
+    }
+
+    fn load(place: &AtomicU64) -> u64 {
+        place.load(Ordering::Acquire)
+    }
+
+    fn store(place: &AtomicU64, value: u64) {
+        place.store(value, Ordering::Release);
+    }
+
+    fn compare_exchange(place: &AtomicU64, old: u64, new: u64) -> bool {
+        place.compare_exchange(old, new, Ordering::AcqRel, Ordering::Acquire).is_ok()
+    }
+
+    fn publish(place: &AtomicU64, value: u64) {
+        place.store(value, Ordering::Release);
+    }
+
+    fn set(place: &AtomicU64, bits: u64) {
+        place.fetch_or(bits, Ordering::AcqRel);
+    }
+
+    fn retain(place: &AtomicU64, bits: u64) {
+        place.fetch_and(bits, Ordering::AcqRel);
+    }
+
+    fn opaque(value: u32) -> u32 {
+        value
+    }
+
+    fn fetch(&mut self, offset: u32, length: u32, piece: &mut Piece) -> bool {
+        let Some(bytes) = self.frame.bytes(self.payload.wrapping_add(offset), length) else { return false };
+        let (_, room) = piece.split_at_mut(1);
+        if bytes.len() > room.len() * 8 {
+            return false;
+        }
+        for (word, bytes) in room.iter_mut().zip(bytes.chunks(8)) {
+            let mut whole = word.to_le_bytes();
+            for (place, byte) in whole.iter_mut().zip(bytes) {
+                *place = *byte;
+            }
+            *word = u64::from_le_bytes(whole);
+        }
+        true
+    }
+
+    /// Numbers the connections: a replay says the same each time.
+    fn random(&mut self) -> u64 {
+        self.world.connection += 1;
+        self.world.connection
+    }
+
+    fn count(&mut self, counter: u32, segments: u32, bytes: u32) {
+        if let Some(counter) = self.world.counters.get_mut(counter as usize) {
+            counter.segments += u64::from(segments);
+            counter.bytes += u64::from(bytes);
+        }
+    }
+
+    fn emit(&mut self, event: &Event) {
+        self.world.events.push(*event);
+    }
+
+    fn opened(&mut self) {
+        self.world.opened += 1;
+    }
+
+    fn closed(&mut self) {
+        self.world.closed += 1;
+    }
+
+    fn half(&mut self, key: &Key, half: &mut HalfOpen) -> bool {
+        let Some(found) = self.world.half.get(key) else { return false };
+        *half = *found;
+        true
+    }
+
+    fn keep_half(&mut self, key: &Key, half: &HalfOpen) -> bool {
+        self.world.half.insert(*key, *half);
+        true
+    }
+
+    fn forget_half(&mut self, key: &Key) {
+        self.world.half.remove(key);
+    }
+
+    fn find(&mut self, key: &Key) -> bool {
+        let found = self.world.live.get(key).copied();
+        if found.is_some() {
+            self.entry = found;
+        }
+        found.is_some()
+    }
+
+    fn create(&mut self, key: &Key) -> Option<bool> {
+        let at = self.world.connections.len();
+        let made = match self.world.live.entry(*key) {
+            Entry::Occupied(entry) => {
+                self.entry = Some(*entry.get());
+                return Some(false);
+            }
+            Entry::Vacant(entry) => *entry.insert(at),
+        };
+        let shared = Shared { lock: AtomicU64::new(1), ..Shared::default() };
+        let windows = Windows { client: [0; CLIENT_WINDOW], server: [0; SERVER_WINDOW] };
+        self.world.connections.push(Box::new(Connection { shared, state: State::EMPTY, windows }));
+        self.entry = Some(made);
+        Some(true)
+    }
+
+    fn shared(&self) -> Option<&Shared> {
+        self.world.connections.get(self.entry?).map(|connection| &connection.shared)
+    }
+
+    fn load_state(&mut self, state: &mut State) -> bool {
+        let Some(connection) = self.connection() else { return false };
+        *state = connection.state;
+        true
+    }
+
+    fn save_state(&mut self, state: &State) {
+        if let Some(connection) = self.connection() {
+            connection.state = *state;
+        }
+    }
+
+    fn windows(&mut self) -> Option<&mut Windows> {
+        self.connection().map(|connection| &mut connection.windows)
+    }
+
+    fn wide(&mut self, window: u64, make: bool) -> Option<&mut Wide> {
+        if make {
+            return Some(self.world.wide.entry(window).or_insert_with(|| Box::new([0; WIDE_WINDOW])).as_mut());
+        }
+        self.world.wide.get_mut(&window).map(Box::as_mut)
+    }
+
+    fn release_wide(&mut self, window: u64) {
+        self.world.wide.remove(&window);
+    }
+}
