@@ -1,0 +1,315 @@
+//! The real programs, loaded into the kernel and run on packets by BPF_PROG_TEST_RUN, attached to nothing.
+//!
+//! Each lives in a network namespace of its own, for the RSTs that a run sends are really sent.
+
+use std::{
+    fs,
+    os::fd::OwnedFd,
+    process::Command,
+    thread,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context as _, Result, bail, ensure};
+use aya::{
+    TestRunOptions,
+    programs::{TestRun as _, loaded_programs},
+};
+use etherparse::{NetHeaders, PacketHeaders, TransportHeader};
+use rustix::{
+    event::{PollFd, PollFlags, Timespec, poll},
+    net::{AddressFamily, Protocol, RecvFlags, SocketFlags, SocketType, recv, socket_with},
+    thread::UnshareFlags,
+};
+use smtp_filter::{
+    clock::{WallClock, since_boot},
+    events::{
+        reader::EventReader,
+        view::{EventView, Lookup},
+    },
+    loader::{Filter, LoadOptions},
+    netns::interface_index,
+    policy::{Document, Names, compile, set},
+};
+use smtp_filter_common::{abi, event::Event};
+
+use super::talk::{Hook, Outcome, Step};
+
+/// Passes, and lets later programs look (`TCX_NEXT`).
+const NEXT: u32 = u32::MAX;
+/// `TCX_DROP`.
+const DROP: u32 = 2;
+/// Size of `struct __sk_buff`.
+const CONTEXT: usize = 192;
+/// Where the mark stands in it.
+const MARK: usize = 8;
+/// The mark that packets come with.
+const MARK_BEFORE: u32 = 0x00ab_cdef;
+/// Where the interface's index stands in it.
+const IFINDEX: usize = 40;
+/// How long a RST may be under way within the machine.
+const SOON: Duration = Duration::from_secs(5);
+/// `ETH_P_ALL`, in network byte order.
+const EVERYTHING: u32 = 0x0300;
+
+/// The loaded programs.
+pub struct Kernel {
+    filter: Filter,
+    document: Document,
+    names: Names,
+    generation: u32,
+    up_at: u64,
+    reader: EventReader,
+    /// Indexes of the interfaces towards the client and towards the server.
+    interfaces: [u32; 2],
+    tap: OwnedFd,
+}
+
+/// Does something in a fresh network namespace, on a thread of its own: it goes away with the thread.
+pub fn in_private_namespace<R: Send>(work: impl FnOnce() -> Result<R> + Send) -> Result<R> {
+    let body = move || {
+        // SAFETY: only the network namespace is left, and only by this thread; file descriptors stay shared.
+        unsafe { rustix::thread::unshare_unsafe(UnshareFlags::NEWNET) }.context("make a network namespace")?;
+        work()
+    };
+    thread::scope(|scope| scope.spawn(body).join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+}
+
+impl Kernel {
+    /// Loads the programs under a policy, as if the filter were put on now.
+    pub fn load(document: &Document) -> Result<Self> {
+        fs::write("/proc/sys/net/ipv6/conf/default/disable_ipv6", "1").context("silence the interfaces")?;
+        for words in ["link add inside type veth peer name outside", "link set inside up", "link set outside up"] {
+            let status = Command::new("ip").args(words.split(' ')).status().context("run `ip`")?;
+            ensure!(status.success(), "`ip {words}` failed");
+        }
+        let mut filter = Filter::load(&LoadOptions { connections: 64, ..LoadOptions::default() })?;
+        let up_at = since_boot();
+        let mut names = Names::default();
+        let policy = compile(document, &mut names, 1, up_at)?;
+        filter.set_policy(&policy)?;
+        let reader = filter.reader()?;
+        let interfaces = [interface_index("inside")?, interface_index("outside")?];
+        let protocol = Protocol::from_raw(rustix::net::RawProtocol::new(EVERYTHING).context("a protocol")?);
+        let tap = socket_with(AddressFamily::PACKET, SocketType::RAW, SocketFlags::NONBLOCK, Some(protocol))
+            .context("open a packet socket")?;
+        let document = document.clone();
+        Ok(Self { filter, document, names, generation: 1, up_at, reader, interfaces, tap })
+    }
+
+    /// Runs a packet through the program at a hook.
+    pub fn run(&mut self, hook: Hook, frame: &[u8], next: u32) -> Result<Outcome> {
+        while self.tapped()?.is_some() {}
+        let mut context_in = [0; CONTEXT];
+        context_in[IFINDEX..IFINDEX + 4].copy_from_slice(&self.interfaces[usize::from(hook.second)].to_ne_bytes());
+        context_in[MARK..MARK + 4].copy_from_slice(&MARK_BEFORE.to_ne_bytes());
+        let mut context_out = [0; CONTEXT];
+        let mut out = vec![0; 4096];
+        let program = if hook.egress { self.filter.egress()? } else { self.filter.ingress()? };
+        let result = program.test_run(TestRunOptions {
+            data_in: Some(frame),
+            data_out: Some(&mut out),
+            ctx_in: Some(&context_in),
+            ctx_out: Some(&mut context_out),
+            ..TestRunOptions::default()
+        })?;
+        out.truncate(result.data_size_out as usize);
+        let mark = u32::from_ne_bytes(context_out[MARK..MARK + 4].try_into()?);
+        match result.return_value {
+            NEXT if out == frame => {
+                ensure!(self.tapped()?.is_none(), "it passed, and something was sent all the same");
+                Ok(if mark == MARK_BEFORE { Outcome::Pass } else { Outcome::Marked(mark) })
+            }
+            NEXT => {
+                let (sent, segment) = (tcp(frame)?, tcp(&out).context("the RST to the receiver")?);
+                ensure!(segment.rst && segment.ack && segment.source == sent.source, "it was changed: {segment:?}");
+                ensure!((segment.sequence, segment.acknowledgement) == (next, sent.acknowledgement), "{segment:?}");
+                self.expect_reset_of_sender(&sent)?;
+                Ok(Outcome::Reset)
+            }
+            // A copy to the sender goes out before the run returns, or, where it comes in, is on its way.
+            DROP => match self.tapped()? {
+                Some(frame_back) => {
+                    let sent = tcp(frame)?;
+                    check_reset_of_sender(&tcp(&frame_back)?, &sent)?;
+                    Ok(Outcome::ResetSender)
+                }
+                None => Ok(Outcome::Drop),
+            },
+            other => bail!("the program returned {other}"),
+        }
+    }
+
+    fn expect_reset_of_sender(&self, sent: &Facts) -> Result<()> {
+        let deadline = Instant::now() + SOON;
+        loop {
+            if let Some(frame) = self.tapped()? {
+                return check_reset_of_sender(&tcp(&frame)?, sent);
+            }
+            ensure!(Instant::now() < deadline, "the sender got no RST");
+            let mut tap = [PollFd::new(&self.tap, PollFlags::IN)];
+            poll(&mut tap, Some(&Timespec { tv_sec: 1, tv_nsec: 0 })).context("wait for the RST")?;
+        }
+    }
+
+    /// The next frame that was sent on either interface, if there is one.
+    fn tapped(&self) -> Result<Option<Vec<u8>>> {
+        let mut frame = vec![0; 4096];
+        match recv(&self.tap, frame.as_mut_slice(), RecvFlags::empty()) {
+            Ok((length, _)) => {
+                frame.truncate(length);
+                Ok(Some(frame))
+            }
+            Err(rustix::io::Errno::AGAIN) => Ok(None),
+            Err(error) => Err(error).context("read the packet socket"),
+        }
+    }
+
+    /// Changes the policy, as `policy set` does.
+    pub fn set(&mut self, settings: &[&str]) -> Result<()> {
+        self.document = set(&self.document, settings).map_err(|error| anyhow::anyhow!("{settings:?}: {error}"))?;
+        self.generation += 1;
+        let policy = compile(&self.document, &mut self.names, self.generation, self.up_at)?;
+        self.filter.set_policy(&policy)
+    }
+
+    /// Runs all steps and compares what becomes of each packet with what is expected.
+    pub fn play(&mut self, steps: &[Step]) -> Result<()> {
+        for (number, step) in steps.iter().enumerate() {
+            match step {
+                Step::Policy(settings) => self.set(settings)?,
+                Step::Packet { hook, frame, expected, next } => {
+                    let at =
+                        || format!("step {number}, {hook:?}: {}", String::from_utf8_lossy(payload(frame)).trim_end());
+                    let outcome = self.run(*hook, frame, *next).with_context(at)?;
+                    ensure!(outcome == *expected, "{}: {outcome:?} instead of {expected:?}", at());
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// All counters that are not zero: `commands.ehlo drop: 1, 21 bytes`.
+    pub fn counters(&self) -> Result<Vec<String>> {
+        let rows = self.filter.counters()?.into_iter().map(|row| {
+            let enforced = if row.enforced || row.action <= smtp_filter_common::action::Action::Log {
+                ""
+            } else {
+                " (not enforced)"
+            };
+            let (reason, action) = (self.names.reason(row.reason), row.action.name());
+            format!("{reason} {action}{enforced}: {}, {} bytes", row.counter.segments, row.counter.bytes)
+        });
+        Ok(rows.collect())
+    }
+
+    /// All events since the last look, each in a line: `command client EHLO [client.example]: drop by commands.ehlo`.
+    pub fn events(&mut self) -> Vec<String> {
+        let events: Vec<_> = self.reader.by_ref().collect();
+        events.iter().map(|event| self.words(&EventView::new(event, &mut Words(&self.names)))).collect()
+    }
+
+    /// The next event, which has been told already.
+    pub fn next_event(&mut self) -> Result<Event> {
+        self.reader.next().context("an event")
+    }
+
+    fn words(&self, event: &EventView) -> String {
+        let EventView { kind, direction, verb, arg, action, reason, enforced, cut, .. } = event;
+        let what = match (verb, arg) {
+            (Some(verb), Some(arg)) => format!(" {verb} [{arg}]"),
+            (Some(verb), None) => format!(" {verb} [withheld]"),
+            _ => String::new(),
+        };
+        let enforced = if *enforced { "" } else { ", not enforced" };
+        let cut = cut.as_ref().map(|cut| format!(", cut {}", unhex(cut))).unwrap_or_default();
+        format!("{kind} {direction}{what}: {action} by {reason}{enforced}{cut}")
+    }
+
+    /// How many events found no room, and how many connections were opened and closed.
+    pub fn lost(&self) -> Result<smtp_filter_common::abi::Lost> {
+        self.filter.tables().lost()
+    }
+
+    /// Instructions that the verifier walked, by program.
+    pub fn verified(&mut self) -> Result<Vec<(String, u32)>> {
+        let ids =
+            [(abi::INGRESS, self.filter.ingress()?.info()?.id()), (abi::EGRESS, self.filter.egress()?.info()?.id())];
+        let of = |id: u32| loaded_programs().flatten().find(|program| program.id() == id);
+        ids.iter()
+            .map(|(name, id)| {
+                let count = of(*id).and_then(|program| program.verified_instruction_count());
+                Ok((name.to_string(), count.context("the kernel tells no count")?))
+            })
+            .collect()
+    }
+}
+
+struct Words<'a>(&'a Names);
+
+impl Lookup for Words<'_> {
+    fn reason(&mut self, number: u16) -> String {
+        self.0.reason(number)
+    }
+
+    fn interface(&mut self, index: u32) -> String {
+        index.to_string()
+    }
+
+    fn clock(&self) -> WallClock {
+        WallClock::booted(0)
+    }
+}
+
+/// What matters of a TCP segment.
+#[derive(Debug)]
+struct Facts {
+    source: u16,
+    sequence: u32,
+    acknowledgement: u32,
+    rst: bool,
+    ack: bool,
+    payload: u32,
+}
+
+/// The facts of a frame whose checksums are right.
+fn tcp(frame: &[u8]) -> Result<Facts> {
+    let packet = PacketHeaders::from_ethernet_slice(frame).context("a frame")?;
+    let Some(TransportHeader::Tcp(tcp)) = &packet.transport else { bail!("no TCP segment: {packet:?}") };
+    let payload = packet.payload.slice();
+    let checksum = match &packet.net {
+        Some(NetHeaders::Ipv4(ip, _)) => {
+            ensure!(ip.header_checksum == ip.calc_header_checksum(), "the IP header's checksum is wrong");
+            tcp.calc_checksum_ipv4(ip, payload)?
+        }
+        Some(NetHeaders::Ipv6(ip, _)) => tcp.calc_checksum_ipv6(ip, payload)?,
+        _ => bail!("no IP datagram: {packet:?}"),
+    };
+    ensure!(tcp.checksum == checksum, "the TCP checksum is {:04x} instead of {checksum:04x}", tcp.checksum);
+    Ok(Facts {
+        source: tcp.source_port,
+        sequence: tcp.sequence_number,
+        acknowledgement: tcp.acknowledgment_number,
+        rst: tcp.rst,
+        ack: tcp.ack,
+        payload: payload.len() as u32,
+    })
+}
+
+fn check_reset_of_sender(reset: &Facts, sent: &Facts) -> Result<()> {
+    let expected = (sent.acknowledgement, sent.sequence.wrapping_add(sent.payload));
+    ensure!(reset.rst && reset.source != sent.source, "no RST in the receiver's name: {reset:?}");
+    ensure!((reset.sequence, reset.acknowledgement) == expected, "{reset:?} for {sent:?}");
+    ensure!(reset.payload == 0, "a RST with payload");
+    Ok(())
+}
+
+fn payload(frame: &[u8]) -> &[u8] {
+    PacketHeaders::from_ethernet_slice(frame).map_or(&[], |packet| packet.payload.slice())
+}
+
+/// Printable again: `52 53 ff` as `RS\xff`.
+fn unhex(text: &str) -> String {
+    let pairs = text.as_bytes().chunks(2).map(|pair| std::str::from_utf8(pair).unwrap_or_default());
+    pairs.map(|pair| u8::from_str_radix(pair, 16).unwrap_or_default().escape_ascii().to_string()).collect()
+}
