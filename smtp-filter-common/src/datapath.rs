@@ -134,6 +134,9 @@ fn look<H: Host>(host: &mut H, policy: &Policy, work: &mut Work, kind: Kind, met
     }
     let segment = &work.segment;
     if segment.has(SYN) {
+        if segment.multipath != 0 {
+            return Found::guarded(Reason::Multipath);
+        }
         return match (segment.has(ACK), to_server, from_server) {
             (false, true, _) => syn(host, work, met),
             (true, _, true) => syn_ack(host, policy, work, met),
@@ -141,7 +144,8 @@ fn look<H: Host>(host: &mut H, policy: &Policy, work: &mut Work, kind: Kind, met
             _ => Found::passes(Reason::Handshake),
         };
     }
-    if segment.has(URG) && segment.length > 0 {
+    // Without payload too: the pointer reaches into segments that come later (RFC 9293 section 3.8.5).
+    if segment.has(URG) {
         return Found::guarded(Reason::Urgent);
     }
     let mut from_client = to_server;
@@ -152,6 +156,10 @@ fn look<H: Host>(host: &mut H, policy: &Policy, work: &mut Work, kind: Kind, met
             from_client = false;
         }
         if from_client || !to_server || !host.find(&work.key) {
+            // A RST that refuses a connection carries nothing, and its client waits for it.
+            if work.segment.has(RST) && host.half(&work.key, &mut work.half) {
+                return Found::passes(Reason::Closing);
+            }
             return unknown(policy, met);
         }
     }
@@ -465,6 +473,11 @@ fn locked<H: Host, const FROM: usize>(host: &mut H, policy: &Policy, work: &mut 
     if work.segment.has(FIN) && facts & IS_CUT == 0 {
         facts |= fin::<FROM>(work);
         facts = work.unknown::<H>(facts);
+    }
+    let Some(shared) = host.shared() else { return Verdict::Drop };
+    if H::load(&shared.id) != work.event.connection {
+        // The table gave the entry to another connection in the midst of it: nothing of it is ours any more.
+        return Verdict::Drop;
     }
     if facts & STATE_CHANGED != 0 {
         host.save_state(&work.state);

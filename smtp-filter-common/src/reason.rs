@@ -55,6 +55,9 @@ reasons! {
     LateEndOfData = 9, "guards.late_end_of_data";
     /// A guard: a segment that says it is the server's and comes from where the client's segments come (I3).
     SpoofedServer = 10, "guards.spoofed_server";
+    /// A guard: a SYN that asks for Multipath TCP (RFC 8684): its data would come in an order, and over connections,
+    /// that nothing on the way can follow. Without an answer a client asks again for plain TCP.
+    Multipath = 11, "guards.multipath";
     /// Held back: a segment in front of a gap, where every byte has to be read in order.
     Early = 20, "stream.early";
     /// Dropped: bytes beyond the window that the receiver advertised; it would not take them.

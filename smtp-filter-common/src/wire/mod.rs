@@ -94,6 +94,8 @@ pub struct Segment {
     pub scale: u8,
     /// 4 or 6.
     pub version: u8,
+    /// 1: a SYN with the Multipath TCP option.
+    pub multipath: u8,
 }
 
 impl Segment {
@@ -113,6 +115,7 @@ impl Segment {
         flags: 0,
         scale: NO_SCALE,
         version: 0,
+        multipath: 0,
     };
 
     /// Forgets the segment before, whose place this is, all but the addresses.
@@ -130,6 +133,7 @@ impl Segment {
         self.flags = 0;
         self.scale = NO_SCALE;
         self.version = version;
+        self.multipath = 0;
     }
 
     /// Whether any of these flags is set.

@@ -46,29 +46,47 @@ pub(super) fn read<F: Frame>(frame: &F, start: u32, end: u32, segment: &mut Segm
         return Kind::Unreadable;
     }
     if flags & SYN != 0 {
-        segment.scale = scale(frame, start + HEADER, header - HEADER);
+        let options = options(frame, start + HEADER, header - HEADER);
+        // RFC 7323 section 2.3: more than 14 counts as 14.
+        let above = options.scale > 14 && options.scale != NO_SCALE as u32;
+        segment.scale = if above { 14 } else { options.scale as u8 };
+        segment.multipath = options.multipath as u8;
     }
     Kind::Segment
 }
 
-struct Options<'a, F> {
-    frame: &'a F,
-    at: &'a mut u32,
-    end: u32,
-    found: &'a mut u32,
+/// What the options of a SYN say.
+struct Options {
+    /// Where the walk stands.
+    at: u32,
+    /// The window scale (RFC 7323 section 2.2), or [`NO_SCALE`].
+    scale: u32,
+    /// 1: Multipath TCP (RFC 8684 section 3).
+    multipath: u32,
 }
 
-impl<F: Frame> Step for Options<'_, F> {
+const NO_OPERATION: u8 = 1;
+const WINDOW_SCALE: u8 = 3;
+const MULTIPATH: u8 = 30;
+
+struct Walk<'a, F> {
+    frame: &'a F,
+    options: &'a mut Options,
+    end: u32,
+}
+
+impl<F: Frame> Step for Walk<'_, F> {
     #[inline(always)]
     fn step(&mut self, _index: u32) -> bool {
-        let at = *self.at;
+        let options = &mut *self.options;
+        let at = options.at;
         if at >= self.end {
             return true;
         }
         let Some(kind) = self.frame.read::<1>(at) else { return true };
         let kind = kind.0[0];
-        if kind == 1 {
-            *self.at = at + 1;
+        if kind == NO_OPERATION {
+            options.at = at + 1;
             return false;
         }
         if kind == 0 || at + 2 > self.end {
@@ -76,23 +94,25 @@ impl<F: Frame> Step for Options<'_, F> {
         }
         let Some(length) = self.frame.read::<1>(at + 1) else { return true };
         let length = length.0[0] as u32;
-        if kind == 3
+        if kind == WINDOW_SCALE
             && length == 3
             && at + 3 <= self.end
             && let Some(shift) = self.frame.read::<1>(at + 2)
         {
-            *self.found = shift.0[0] as u32;
+            options.scale = shift.0[0] as u32;
         }
-        *self.at = at + length;
+        if kind == MULTIPATH {
+            options.multipath = 1;
+        }
+        options.at = at + length;
         length < 2
     }
 }
 
-/// The window scale option (RFC 7323 section 2.2), or [`NO_SCALE`].
+/// The options of a SYN.
 #[inline(always)]
-fn scale<F: Frame>(frame: &F, start: u32, length: u32) -> u8 {
-    let (mut at, mut found) = (start, NO_SCALE as u32);
-    F::repeat(OPTIONS, &mut Options { frame, at: &mut at, end: start + length, found: &mut found });
-    // RFC 7323 section 2.3: more than 14 counts as 14.
-    if found > 14 && found != NO_SCALE as u32 { 14 } else { found as u8 }
+fn options<F: Frame>(frame: &F, start: u32, length: u32) -> Options {
+    let mut options = Options { at: start, scale: NO_SCALE as u32, multipath: 0 };
+    F::repeat(OPTIONS, &mut Walk { frame, options: &mut options, end: start + length });
+    options
 }

@@ -65,7 +65,7 @@ pub const GUARDS: &[Guard] = &[
         default: Action::Drop,
         meaning: "payload in a SYN or SYN-ACK",
     },
-    Guard { reason: Reason::Urgent, legal: CUT, default: Action::Drop, meaning: "the urgent flag" },
+    Guard { reason: Reason::Urgent, legal: &[Action::Drop], default: Action::Drop, meaning: "the urgent flag" },
     Guard {
         reason: Reason::Sync,
         legal: CUT,
@@ -102,6 +102,12 @@ pub const GUARDS: &[Guard] = &[
         legal: &[Action::Drop],
         default: Action::Drop,
         meaning: "a segment in the server's name from where the client's segments come",
+    },
+    Guard {
+        reason: Reason::Multipath,
+        legal: UNREAD,
+        default: Action::Drop,
+        meaning: "a SYN that asks for Multipath TCP; its client asks again for plain TCP",
     },
 ];
 
