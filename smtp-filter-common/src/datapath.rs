@@ -140,13 +140,10 @@ fn look<H: Host>(host: &mut H, policy: &Policy, work: &mut Work, kind: Kind, met
         return match (segment.has(ACK), to_server, from_server) {
             (false, true, _) => syn(host, work, met),
             (true, _, true) => syn_ack(host, policy, work, met),
+            _ if segment.length > 0 => Found::guarded(Reason::SynData),
             // The port is the client's own.
             _ => Found::passes(Reason::Handshake),
         };
-    }
-    // Without payload too: the pointer reaches into segments that come later (RFC 9293 section 3.8.5).
-    if segment.has(URG) {
-        return Found::guarded(Reason::Urgent);
     }
     let mut from_client = to_server;
     if !known(host, work, from_client, met) {
@@ -250,13 +247,28 @@ fn syn_ack<H: Host>(host: &mut H, policy: &Policy, work: &mut Work, met: Met) ->
     if work.segment.length > 0 {
         return Found::guarded(Reason::SynData);
     }
+    let Segment { sequence, acknowledgement, window, scale, .. } = work.segment;
+    let mut live = false;
+    if host.find(&work.key)
+        && let Some(shared) = host.shared()
+    {
+        if first(H::load(&shared.ways)) == met.side() {
+            return Found::guarded(Reason::SpoofedServer);
+        }
+        live = true;
+        let isns = H::load(&shared.isns);
+        if acknowledgement == first(isns).wrapping_add(1) && sequence != second(isns) {
+            // The same SYN has two answers: one of them is forged, and the connection is live by that one.
+            H::set(&shared.flags, CUT);
+            live = false;
+        }
+    }
     if host.half(&work.key, &mut work.half) {
-        let Segment { sequence, acknowledgement, window, scale, .. } = work.segment;
         if work.half.syn_ack(sequence, acknowledgement, window, scale, met.side()) {
             host.keep_half(&work.key, &work.half);
             return Found::passes(Reason::Handshake);
         }
-    } else if host.find(&work.key) {
+    } else if live {
         // A repeat: the acknowledgement of the first one was lost.
         return Found::passes(Reason::Handshake);
     }
@@ -300,6 +312,10 @@ fn promote<H: Host>(host: &mut H, work: &mut Work, met: Met) -> bool {
         if !lock::take::<H>(&shared.lock) {
             return false;
         }
+        if H::load(&shared.flags) & SYN_NOTED == 0 {
+            lock::release::<H>(&shared.lock);
+            return true;
+        }
     }
     let HalfOpen {
         client_isn, server_isn, server_window, client_scale, server_scale, client_side, server_side, ..
@@ -319,6 +335,7 @@ fn promote<H: Host>(host: &mut H, work: &mut Work, met: Met) -> bool {
     let scaled = client_scale != NO_SCALE && server_scale != NO_SCALE;
     let shifts = if scaled { client_scale as u32 | (server_scale as u32) << 8 } else { 0 };
     H::store(&shared.id, id);
+    H::store(&shared.isns, pair(client_isn, server_isn));
     // Both sides on one way in: nothing can be said of forgeries.
     H::store(&shared.ways, pair(if client_side == server_side { 0 } else { client_side }, shifts));
     H::store(&shared.peer[FROM_CLIENT], pair(client_next, client_next.wrapping_add(server_window as u32)));
@@ -334,8 +351,9 @@ fn promote<H: Host>(host: &mut H, work: &mut Work, met: Met) -> bool {
 #[inline(always)]
 fn live<H: Host, const FROM: usize>(host: &mut H, policy: &Policy, work: &mut Work, met: Met) -> Found {
     let Some(shared) = host.shared() else { return Found::settled(Verdict::Drop) };
-    let flags = H::load(&shared.flags);
+    // First: what is read behind it belongs to this connection if it still stands there afterwards.
     let id = H::load(&shared.id);
+    let flags = H::load(&shared.flags);
     work.event.connection = id;
     H::store(&shared.seen, met.now);
     if FROM == FROM_SERVER && first(H::load(&shared.ways)) == met.side() {
@@ -351,6 +369,12 @@ fn live<H: Host, const FROM: usize>(host: &mut H, policy: &Policy, work: &mut Wo
         return Found::guarded(Reason::UnknownConnection);
     }
     let segment = &work.segment;
+    // Without payload too: the pointer reaches into segments that come later (RFC 9293 section 3.8.5).
+    if segment.has(URG) {
+        let resets = (policy.mode as u64 & 1) & (policy.guard(Reason::Urgent.number()) == Action::Reset as u8) as u64;
+        H::set(&shared.flags, CUT * resets);
+        return Found::guarded(Reason::Urgent);
+    }
     if segment.has(ACK) {
         peer::note::<H, FROM>(shared, segment);
     }
@@ -372,9 +396,7 @@ fn live<H: Host, const FROM: usize>(host: &mut H, policy: &Policy, work: &mut Wo
         host.opened();
     }
     let Some(shared) = host.shared() else { return Found::settled(Verdict::Drop) };
-    let tls_from = H::load(&shared.tls_from);
-    let tls_from = if FROM == FROM_CLIENT { first(tls_from) } else { second(tls_from) };
-    if flags & TLS != 0 && ahead(segment.sequence, tls_from) >= 0 && !segment.has(FIN) {
+    if sealed::<H, FROM>(shared, flags, segment) && !segment.has(FIN) && H::load(&shared.id) == id {
         return Found::passes(Reason::Tls);
     }
     if !lock::take::<H>(&shared.lock) {
@@ -386,6 +408,14 @@ fn live<H: Host, const FROM: usize>(host: &mut H, policy: &Policy, work: &mut Wo
         return Found::held_back(Reason::Busy);
     }
     Found::to_read(FROM)
+}
+
+/// Whether a segment lies in TLS, of which nothing is read.
+#[inline(always)]
+fn sealed<H: Host, const FROM: usize>(shared: &Shared, flags: u64, segment: &Segment) -> bool {
+    let from = H::load(&shared.tls_from);
+    let from = if FROM == FROM_CLIENT { first(from) } else { second(from) };
+    flags & TLS != 0 && ahead(segment.sequence, from) >= 0
 }
 
 /// A further segment of a connection that was reset.
@@ -455,7 +485,8 @@ const FRESH: u8 = 16;
 fn locked<H: Host, const FROM: usize>(host: &mut H, policy: &Policy, work: &mut Work) -> Verdict {
     work.run = Run::EMPTY;
     let mut taken = Reason::Closing.number() as u32;
-    if work.segment.length > 0 {
+    let Some(shared) = host.shared() else { return Verdict::Drop };
+    if work.segment.length > 0 && !sealed::<H, FROM>(shared, H::load(&shared.flags), &work.segment) {
         H::repeat(2, &mut Passes::<H, FROM> { host, policy, work, taken: &mut taken });
     } else if !host.load_state(&mut work.state) {
         return Verdict::Drop;
@@ -484,6 +515,7 @@ fn locked<H: Host, const FROM: usize>(host: &mut H, policy: &Policy, work: &mut 
     }
     let Some(shared) = host.shared() else { return Verdict::Drop };
     set_flags::<H, FROM>(shared, work, facts);
+    let marked = (H::load(&shared.flags) / MARKED & 1) as u8;
     if work.run.cut != 0 && note_cut::<H>(shared, policy, work) {
         facts |= FRESH;
     }
@@ -499,7 +531,8 @@ fn locked<H: Host, const FROM: usize>(host: &mut H, policy: &Policy, work: &mut 
         if work.run.commands == 1 && work.run.telling == 0 {
             report::tell(host, work);
         }
-        work.marked |= work.run.mark;
+        // Another CPU may have been asked for the mark in between.
+        work.marked |= work.run.mark | marked;
     }
     if facts & IS_CUT == 0 {
         Verdict::Pass
@@ -515,7 +548,8 @@ fn locked<H: Host, const FROM: usize>(host: &mut H, policy: &Policy, work: &mut 
 fn fin<const FROM: usize>(work: &mut Work) -> u8 {
     let end = work.segment.end();
     let half = &mut work.state.half[FROM];
-    if half.next != end || half.fin != 0 {
+    // Where TLS stands is not followed.
+    if half.next != end && work.state.session.mode != smtp::TLS || half.fin != 0 {
         return 0;
     }
     half.fin = 1;

@@ -27,7 +27,7 @@ pub const UNCERTAIN: u64 = 32;
 /// `Shared::flags`: an event of the place in `cut_at` went out.
 pub const CUT_REPORTED: u64 = 64;
 
-/// What is touched without the lock. 80 bytes.
+/// What is touched without the lock. 88 bytes.
 ///
 /// The eBPF target has atomic operations on 64 bits alone: pairs of 32 bits lie in one word, the first in its lower
 /// half (see [`pair`]).
@@ -56,6 +56,8 @@ pub struct Shared {
     /// server's and comes from there is forged. 0: both sides come the same way, so that nothing can be said. Then the
     /// shifts of the windows that the client (bits 0 to 7) and the server (bits 8 to 15) announce.
     pub ways: AtomicU64,
+    /// Sequence numbers of the SYN and the SYN-ACK.
+    pub isns: AtomicU64,
 }
 
 /// Two 32-bit numbers in one word.
@@ -269,7 +271,7 @@ pub struct Windows {
     pub server: [u8; SERVER_WINDOW],
 }
 
-/// A live connection. 968 bytes.
+/// A live connection. 976 bytes.
 #[repr(C)]
 #[derive(Debug)]
 pub struct Connection {
@@ -282,13 +284,13 @@ pub struct Connection {
 }
 
 const _: () = {
-    assert!(size_of::<Shared>() == 80);
+    assert!(size_of::<Shared>() == 88);
     assert!(size_of::<Half>() == 32);
     assert!(size_of::<Line>() == 32);
     assert!(size_of::<Session>() == 88);
     assert!(size_of::<Memory>() == 220);
     assert!(size_of::<State>() == 504);
     assert!(size_of::<Windows>() == 384);
-    assert!(size_of::<Connection>() == 968);
+    assert!(size_of::<Connection>() == 976);
     assert!(CLIENT == 0);
 };

@@ -50,8 +50,8 @@ pub struct HalfOpen {
     pub client_side: u32,
     /// Where the server's SYN-ACK came from first.
     pub server_side: u32,
-    /// Zero.
-    pub spare: u32,
+    /// Where the other candidate came from.
+    pub candidate_side: u32,
 }
 
 impl HalfOpen {
@@ -70,7 +70,7 @@ impl HalfOpen {
         reserved: 0,
         client_side: 0,
         server_side: 0,
-        spare: 0,
+        candidate_side: 0,
     };
 
     /// Takes note of a client's SYN.
@@ -83,18 +83,24 @@ impl HalfOpen {
         } else if isn != self.client_isn {
             self.candidate_isn = isn;
             self.candidate_scale = scale;
+            self.candidate_side = side;
             self.has_candidate = 1;
         }
         self.since = now;
     }
 
-    /// Takes note of the server's SYN-ACK; `false` where it answers no SYN that was seen.
+    /// Takes note of the server's SYN-ACK; `false` where it answers no SYN that was seen, or is forged.
     #[inline(always)]
     pub fn syn_ack(&mut self, isn: u32, acknowledged: u32, window: u16, scale: u8, side: u32) -> bool {
+        // The server sits elsewhere: this one comes from where the client's segments come.
+        if self.confirmed == 1 && self.server_side != self.client_side && side == self.client_side {
+            return false;
+        }
         if acknowledged == self.client_isn.wrapping_add(1) {
         } else if self.has_candidate == 1 && acknowledged == self.candidate_isn.wrapping_add(1) {
             self.client_isn = self.candidate_isn;
             self.client_scale = self.candidate_scale;
+            self.client_side = self.candidate_side;
         } else {
             return false;
         }
