@@ -378,7 +378,7 @@ fn live<H: Host, const FROM: usize>(host: &mut H, policy: &Policy, work: &mut Wo
     if segment.has(ACK) {
         peer::note::<H, FROM>(shared, segment);
     }
-    work.marked = (flags / MARKED & 1) as u8;
+    work.marked = ((flags / MARKED) & 1) as u8;
     if segment.has(RST) {
         // It moves nothing: its receiver may refuse it, and falls silent if it does not (I3). Its payload reaches no
         // application. That the connection counts as closed is for the count of live ones alone.
@@ -515,7 +515,7 @@ fn locked<H: Host, const FROM: usize>(host: &mut H, policy: &Policy, work: &mut 
     }
     let Some(shared) = host.shared() else { return Verdict::Drop };
     set_flags::<H, FROM>(shared, work, facts);
-    let marked = (H::load(&shared.flags) / MARKED & 1) as u8;
+    let marked = ((H::load(&shared.flags) / MARKED) & 1) as u8;
     if work.run.cut != 0 && note_cut::<H>(shared, policy, work) {
         facts |= FRESH;
     }

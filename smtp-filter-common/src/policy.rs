@@ -155,7 +155,7 @@ impl Policy {
         let other = 1 ^ named;
         VerbVerdict {
             reason: FIRST_NAME + (rule.name * named) as u16,
-            action: rule.action * named | self.other * other,
+            action: (rule.action * named) | (self.other * other),
         }
     }
 }

@@ -132,21 +132,24 @@ impl Work {
     }
 
     /// A fresh one.
-    pub const EMPTY: Self = Self {
-        segment: Segment::EMPTY,
-        key: Key { client: [0; 16], server: [0; 16], client_port: [0; 2], server_port: [0; 2] },
-        half: HalfOpen::EMPTY,
-        state: State::EMPTY,
-        blank: State::EMPTY,
-        run: Run::EMPTY,
-        event: Event::EMPTY,
-        discard: [0; ARG_ROOM],
-        found: Found { reason: 0, how: SETTLED, verdict: 0 },
-        link: 0,
-        marked: 0,
-        hidden: AtomicU64::new(0),
-        piece: [0; 1 + PIECE / 8],
-    };
+    #[expect(clippy::new_without_default, reason = "as large as a page: nobody should make one without thinking")]
+    pub const fn new() -> Self {
+        Self {
+            segment: Segment::EMPTY,
+            key: Key { client: [0; 16], server: [0; 16], client_port: [0; 2], server_port: [0; 2] },
+            half: HalfOpen::EMPTY,
+            state: State::EMPTY,
+            blank: State::EMPTY,
+            run: Run::EMPTY,
+            event: Event::EMPTY,
+            discard: [0; ARG_ROOM],
+            found: Found { reason: 0, how: SETTLED, verdict: 0 },
+            link: 0,
+            marked: 0,
+            hidden: AtomicU64::new(0),
+            piece: [0; 1 + PIECE / 8],
+        }
+    }
 
     /// Ends the reading: what was decided, and at which place of the stream.
     #[inline(always)]

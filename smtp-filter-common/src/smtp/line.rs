@@ -115,8 +115,8 @@ impl Line {
 
         let word = (entry >> 4 & 1) as u64;
         let upper = (facts & 0xff) as u64;
-        self.word.high = self.word.high << (word * 8) | (self.word.low >> 56) * word;
-        self.word.low = self.word.low << (word * 8) | upper * word;
+        self.word.high = (self.word.high << (word * 8)) | ((self.word.low >> 56) * word);
+        self.word.low = (self.word.low << (word * 8)) | (upper * word);
         // Stops at 128: long enough to be no name.
         self.word_length += word as u8 & (1 ^ self.word_length >> 7);
 
@@ -127,7 +127,7 @@ impl Line {
         self.arg_more |= kept & (1 ^ room);
 
         let head = (entry >> 6 & 1) as u32;
-        self.head = self.head << (head * 8) | byte as u32 * head;
+        self.head = (self.head << (head * 8)) | (byte as u32 * head);
         self.length += read & (1 ^ self.length >> 31);
         read
     }

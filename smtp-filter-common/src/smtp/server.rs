@@ -126,7 +126,7 @@ fn reply_line(work: &mut Work, line: &Line) {
 /// A whole reply has been read.
 #[inline(always)]
 fn reply(work: &mut Work, code: u16) {
-    let good = code >= 200 && code < 300;
+    let good = matches!(code, 200..300);
     let session = &mut work.state.session;
     if code == 421 {
         session.end = ENDED_BY_SERVER;
@@ -139,23 +139,15 @@ fn reply(work: &mut Work, code: u16) {
     let kind = session.answered();
     session.answer();
     match kind {
-        0 => {
-            if work.run.gap != 0 && work.state.session.mode == TEXT {
-                // Mode `monitor`: the end of data passed unread; this is its reply.
-                footing(work);
-            }
+        // Mode `monitor`: the end of data passed unread; this is its reply.
+        0 if work.run.gap != 0 && session.mode == TEXT => footing(work),
+        verb::HELO if good => {
+            session.hello = 1;
+            session.chunking = 0;
         }
-        verb::HELO => {
-            if good {
-                session.hello = 1;
-                session.chunking = 0;
-            }
-        }
-        verb::EHLO => {
-            if good {
-                session.hello = 2;
-                session.chunking = session.offers;
-            }
+        verb::EHLO if good => {
+            session.hello = 2;
+            session.chunking = session.offers;
         }
         verb::DATA => {
             session.hold = 0;

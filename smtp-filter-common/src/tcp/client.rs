@@ -45,7 +45,7 @@ pub fn payload<H: Host>(host: &mut H, policy: &Policy, work: &mut Work, acknowle
     if !repeated(host, policy, work, acknowledged, next) {
         return Taken::Unchanged(Reason::Repeat);
     }
-    begin::<H>(work, acknowledged, next);
+    begin(work, acknowledged, next);
     let reason = match work.state.session.mode {
         TEXT | CHUNK => Reason::MailData,
         _ => Reason::Commands,
@@ -78,7 +78,7 @@ fn repeated<H: Host>(host: &mut H, policy: &Policy, work: &mut Work, acknowledge
 
 /// The new bytes begin at `next`. A function of its own, so that its stack frame does not lie below what reads them.
 #[inline(never)]
-fn begin<H: Host>(work: &mut Work, acknowledged: u32, next: u32) -> bool {
+fn begin(work: &mut Work, acknowledged: u32, next: u32) -> bool {
     if work.state.session.mode == TEXT {
         let state = work.state.memory.text;
         work.state.memory.mark(next, state, acknowledged);

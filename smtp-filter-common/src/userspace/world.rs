@@ -63,13 +63,13 @@ impl World {
             wide: HashMap::new(),
             counters: std::vec![Counter::default(); (REASONS * COUNTERS_PER_REASON) as usize],
             connection: 0,
-            work: Box::new(Work::EMPTY),
+            work: Box::new(Work::new()),
         }
     }
 
     /// Judges a frame, as the program at the hook does.
     pub fn frame(&mut self, policy: &Policy, frame: SliceFrame<'_>, met: Met) -> Verdict {
-        let mut work = core::mem::replace(&mut self.work, Box::new(Work::EMPTY));
+        let mut work = core::mem::replace(&mut self.work, Box::new(Work::new()));
         let kind = wire::read(&frame, policy, &mut work.segment);
         let payload = work.segment.payload;
         let verdict =
