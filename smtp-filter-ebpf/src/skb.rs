@@ -1,6 +1,6 @@
 //! A frame's bytes, by skb helpers.
 
-use core::{ffi::c_void, mem::MaybeUninit};
+use core::{cell::Cell, ffi::c_void, mem::MaybeUninit};
 
 use aya_ebpf::{
     bindings::{
@@ -17,12 +17,18 @@ use smtp_filter_common::{
 use crate::host::Kernel;
 
 /// Bytes of an Ethernet header.
-pub const ETHERNET: u32 = 14;
+const ETHERNET: u32 = 14;
 /// Bytes that are pulled into the linear part where a driver left the headers outside.
 const HEADERS: u32 = 256;
 
 /// A frame at a hook.
-pub struct Skb(pub *mut __sk_buff);
+pub struct Skb {
+    skb: *mut __sk_buff,
+    link: Cell<u32>,
+}
+
+/// The link layer's header has not been looked at yet.
+const NOT_YET: u32 = u32::MAX;
 
 /// `N` bytes relative to a header; `None` where the linear part ends before.
 #[inline(always)]
@@ -40,11 +46,17 @@ fn relative<const N: usize>(skb: *mut __sk_buff, offset: u32, start: u32) -> Opt
 }
 
 impl Skb {
+    /// The frame of this run.
+    #[inline(always)]
+    pub const fn new(skb: *mut __sk_buff) -> Self {
+        Self { skb, link: Cell::new(NOT_YET) }
+    }
+
     /// The whole frame, link layer included.
     #[inline(always)]
-    pub fn whole(&self) -> u32 {
+    fn whole(&self) -> u32 {
         // SAFETY: the context is the kernel's and lives as long as the program's run.
-        unsafe { (*self.0).len }
+        unsafe { (*self.skb).len }
     }
 
     /// Bytes of the link layer's header: of Ethernet, or none (ppp, WireGuard, tun), where the MAC header is the network
@@ -52,9 +64,16 @@ impl Skb {
     /// equal the IP header's.
     #[inline(always)]
     pub fn link(&self) -> u32 {
-        let Some(mac) = relative::<12>(self.0, 0, BPF_HDR_START_MAC) else { return 0 };
-        let Some(net) = relative::<12>(self.0, 0, BPF_HDR_START_NET) else { return ETHERNET };
-        if mac.0 == net.0 { 0 } else { ETHERNET }
+        if self.link.get() == NOT_YET {
+            let mac = relative::<12>(self.skb, 0, BPF_HDR_START_MAC);
+            let net = relative::<12>(self.skb, 0, BPF_HDR_START_NET);
+            self.link.set(match (mac, net) {
+                (Some(mac), Some(net)) if mac.0 != net.0 => ETHERNET,
+                (Some(_), None) => ETHERNET,
+                _ => 0,
+            });
+        }
+        self.link.get()
     }
 }
 
@@ -62,7 +81,7 @@ impl Frame for Skb {
     #[inline(always)]
     fn protocol(&self) -> u16 {
         // SAFETY: as in `whole`.
-        u16::from_be(unsafe { (*self.0).protocol } as u16)
+        u16::from_be(unsafe { (*self.skb).protocol } as u16)
     }
 
     #[inline(always)]
@@ -73,7 +92,7 @@ impl Frame for Skb {
     #[inline(always)]
     fn merged(&self) -> bool {
         // SAFETY: as in `whole`.
-        unsafe { (*self.0).gso_size != 0 }
+        unsafe { (*self.skb).gso_size != 0 }
     }
 
     #[inline(always)]
@@ -88,7 +107,7 @@ impl Frame for Skb {
 
     #[inline(always)]
     fn read<const N: usize>(&self, offset: u32) -> Option<Raw<N>> {
-        if let Some(raw) = relative(self.0, offset, BPF_HDR_START_NET) {
+        if let Some(raw) = relative(self.skb, offset, BPF_HDR_START_NET) {
             return Some(raw);
         }
         self.read_after_pull(offset)
@@ -102,9 +121,9 @@ impl Skb {
         let whole = self.whole();
         let length = if whole < HEADERS { whole } else { HEADERS };
         // SAFETY: the context is the kernel's; the length is within the frame.
-        if unsafe { bpf_skb_pull_data(self.0, length) } != 0 {
+        if unsafe { bpf_skb_pull_data(self.skb, length) } != 0 {
             return None;
         }
-        relative(self.0, offset, BPF_HDR_START_NET)
+        relative(self.skb, offset, BPF_HDR_START_NET)
     }
 }
