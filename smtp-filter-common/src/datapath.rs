@@ -585,7 +585,7 @@ fn set_flags<H: Host, const FROM: usize>(shared: &Shared, work: &Work, facts: u8
 /// Notes which cut was reported last; whether this one is another.
 #[inline(always)]
 fn note_cut<H: Host>(shared: &Shared, policy: &Policy, work: &Work) -> bool {
-    let this = pair(work.run.place, policy.generation);
+    let this = pair(work.run.place, (policy.generation << 16) | work.run.reason as u32);
     if H::load(&shared.flags) & CUT_REPORTED != 0 && H::load(&shared.cut) == this {
         return false;
     }
@@ -628,6 +628,10 @@ fn unread<H: Host, const FROM: usize>(host: &mut H, work: &mut Work) -> u8 {
     work.state.half[FROM].next = end;
     work.state.memory.forget_early();
     if FROM == FROM_CLIENT {
+        if work.state.session.runs == 0 {
+            // No reply will come that ends the wait.
+            work.state.session.hold = 0;
+        }
         if work.state.session.mode == smtp::CHUNK {
             work.state.session.mode = smtp::COMMAND;
         }

@@ -49,8 +49,8 @@ pub struct Shared {
     pub seen: AtomicU64,
     /// Last RST made for a segment behind a reset: nanoseconds since boot.
     pub reset_at: AtomicU64,
-    /// The last cut that was reported: its place (sequence number of the line's or segment's start), and the policy's
-    /// generation, for after a change the same place is reported anew.
+    /// The last cut that was reported: its place (sequence number of the line's or segment's start), then the reason in
+    /// the lower 16 bits and the policy's generation above, for after a change the same place is reported anew.
     pub cut: AtomicU64,
     /// Where the client's segments come from (interface index times 2, plus 1 at egress): a segment that says it is the
     /// server's and comes from there is forged. 0: both sides come the same way, so that nothing can be said. Then the

@@ -50,13 +50,13 @@ impl<H: Host> Step for Steps<'_, H> {
             work.cut(reason.number(), self.policy.guard(reason.number()), at);
             return true;
         }
-        reply_bytes(host, work);
+        reply_bytes(host, self.policy, work);
         work.run.cut != 0
     }
 }
 
 #[inline(always)]
-fn reply_bytes<H: Host>(host: &mut H, work: &mut Work) {
+fn reply_bytes<H: Host>(host: &mut H, policy: &Policy, work: &mut Work) {
     let (at, end) = (work.run.at, work.run.end);
     let mut from = at.wrapping_sub(work.run.piece_at);
     if from >= work.run.piece_length {
@@ -80,7 +80,7 @@ fn reply_bytes<H: Host>(host: &mut H, work: &mut Work) {
     work.run.at += work.run.read;
     if work.state.line[SIDE].done() {
         let line = work.state.line[SIDE];
-        reply_line(work, &line);
+        reply_line(policy, work, &line);
         let at = work.segment.sequence.wrapping_add(work.run.at);
         work.state.line[SIDE].begin(true, at);
     }
@@ -106,7 +106,7 @@ const fn code(line: &Line) -> Option<(u16, u8)> {
 
 /// A whole reply line has been read (RFC 5321 section 4.2).
 #[inline(always)]
-fn reply_line(work: &mut Work, line: &Line) {
+fn reply_line(policy: &Policy, work: &mut Work, line: &Line) {
     const CHUNKING: Word = Word::of("CHUNKING");
     let Some((code, separator)) = code(line) else { return };
     let first = work.state.session.reply == 0;
@@ -119,13 +119,13 @@ fn reply_line(work: &mut Work, line: &Line) {
     }
     if separator != b'-' {
         work.state.session.reply = 0;
-        reply(work, code);
+        reply(policy, work, code);
     }
 }
 
 /// A whole reply has been read.
 #[inline(always)]
-fn reply(work: &mut Work, code: u16) {
+fn reply(policy: &Policy, work: &mut Work, code: u16) {
     let good = matches!(code, 200..300);
     let session = &mut work.state.session;
     if code == 421 {
@@ -138,6 +138,10 @@ fn reply(work: &mut Work, code: u16) {
     }
     let kind = session.answered();
     session.answer();
+    if code == 354 && kind != verb::DATA || code == 334 && kind != verb::AUTH {
+        unasked(policy, work, code);
+        return;
+    }
     match kind {
         // Mode `monitor`: the end of data passed unread; this is its reply.
         0 if work.run.gap != 0 && session.mode == TEXT => footing(work),
@@ -189,6 +193,28 @@ fn reply(work: &mut Work, code: u16) {
         verb::QUIT => session.end = ENDED_BY_QUIT,
         _ => {}
     }
+}
+
+/// The server takes what comes for text, or for an answer, and it is not known what asked it to: it counts its commands
+/// otherwise, or knows a verb that nobody here does. What the client sends is held back rather than taken for commands.
+#[inline(always)]
+fn unasked(policy: &Policy, work: &mut Work, code: u16) {
+    let text = code == 354;
+    if !policy.enforces() && text {
+        // DATA passed unread; this is its reply.
+        footing(work);
+        work.state.memory.region_kind[0] = TEXT;
+        work.state.memory.text = text::LINE;
+        work.state.session.mode = TEXT;
+        return;
+    }
+    let unread = work.state.line[CLIENT as usize].length == 0;
+    let session = &mut work.state.session;
+    if !text && unread && session.runs == 0 && session.mode == crate::smtp::COMMAND {
+        session.mode = AUTH_LINE;
+        return;
+    }
+    session.hold = if text { verb::DATA } else { verb::AUTH };
 }
 
 /// Commands begin anew where the client's stream stands.
