@@ -8,6 +8,8 @@ pub const VERSION: u32 = 1;
 pub const INGRESS: &str = "smtp_ingress";
 /// Program at the egress hook.
 pub const EGRESS: &str = "smtp_egress";
+/// Program that does nothing: what others are measured beside. Loaded for that alone.
+pub const NOTHING: &str = "smtp_nothing";
 /// Array of one [`Control`].
 pub const CONTROL: &str = "CONTROL";
 /// Array of [`crate::policy::Policy`], by generation modulo [`crate::limits::POLICY_SLOTS`].

@@ -57,6 +57,12 @@ pub fn smtp_egress(context: TcContext) -> i32 {
     run(context.as_ptr().cast(), true)
 }
 
+/// Does nothing: what the others are measured beside. The loader does not load it.
+#[classifier]
+pub fn smtp_nothing(_context: TcContext) -> i32 {
+    TCX_NEXT
+}
+
 /// The policy in force. Nothing is filtered before there is one.
 #[inline(always)]
 fn policy() -> Option<&'static Policy> {

@@ -1,0 +1,298 @@
+//! Program time by BPF_PROG_TEST_RUN: of the filter and, beside it in the same run, of an empty program.
+//!
+//! Nothing fails by its figures: they are for comparison with one another, in one run on one machine.
+
+mod kernel;
+#[path = "../support/mod.rs"]
+mod support;
+mod talk;
+
+use std::{
+    process::ExitCode,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread::{self, JoinHandle},
+    time::Duration,
+};
+
+use anyhow::{Context as _, Result, ensure};
+use rustix::thread::UnshareFlags;
+use smtp_filter::events::reader::EventReader;
+
+use kernel::{Figures, Kernel, Rounds};
+use support::{Arguments, Bar, Row, Table, cpus, json, require_root, show, stay_on};
+use talk::{Segment, Side, Talk};
+
+const CLIENT: [u8; 4] = [192, 0, 2, 10];
+/// Payloads of a segment: of a usual Ethernet, and the largest that BPF_PROG_TEST_RUN takes.
+const SIZES: [usize; 2] = [1448, 3500];
+/// Live connections in the full table.
+const MANY: u32 = 200_000;
+const COLUMNS: &[(&str, usize)] = &[("bytes", 0), ("filter", 0), ("empty", 0), ("above", 0)];
+
+fn main() -> ExitCode {
+    let arguments = Arguments::read();
+    match run(&arguments) {
+        Ok(tables) => {
+            if arguments.json {
+                println!("{}", json(&tables));
+            }
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            eprintln!("bench: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(arguments: &Arguments) -> Result<Vec<Table>> {
+    require_root()?;
+    // SAFETY: only the network namespace is left, and there is no other thread.
+    unsafe { rustix::thread::unshare_unsafe(UnshareFlags::NEWNET) }.context("make a network namespace")?;
+    let (measured, beside) = cpus()?;
+    // State by CPU stays where it is.
+    stay_on(&[measured])?;
+    let rounds = if arguments.quick {
+        Rounds { rounds: 5, repeat: 2_000, packets: 20 }
+    } else {
+        Rounds { rounds: 201, repeat: 20_000, packets: 50 }
+    };
+    if !arguments.json {
+        println!(
+            "Nanoseconds of program time a segment, medians of {} rounds in which the filter and an empty program take \
+             turns;\n`above`: what the filter takes above the empty program. Other work on the machine shows in them.\n",
+            rounds.rounds
+        );
+    }
+    let mut tables = Vec::new();
+    let mut add = |table: Table| {
+        show(arguments, &table);
+        tables.push(table);
+    };
+    let mut kernel = Kernel::load(1_024, rounds)?;
+    add(sizes(&mut kernel)?);
+    add(others(&mut kernel)?);
+    let texts = texts(&mut kernel)?;
+    let per_byte = per_byte(&texts);
+    add(texts);
+    add(per_byte);
+    add(commands(&mut kernel, &beside)?);
+    drop(kernel);
+    let (many, ratios) = many(rounds)?;
+    add(many);
+    add(ratios);
+    Ok(tables)
+}
+
+fn row(what: impl Into<String>, bytes: usize, figures: Figures, bar: Option<f64>) -> Row {
+    let Figures { filter, nothing, above } = figures;
+    Row::new(what, [bytes as f64, filter, nothing, above], bar.map(Bar::Most))
+}
+
+fn sizes(kernel: &mut Kernel) -> Result<Table> {
+    let rows = kernel.sizes()?.into_iter();
+    let rows = rows.map(|(name, walked, code)| Row::new(name, [f64::from(walked), f64::from(code)], None)).collect();
+    let columns = &[("instructions verified", 0), ("bytes of machine code", 0)];
+    Ok(Table { title: "The programs".to_owned(), columns, rows })
+}
+
+/// Segments that change nothing.
+fn others(kernel: &mut Kernel) -> Result<Table> {
+    let payload = vec![b'a'; SIZES[0]];
+    let mut rows = Vec::new();
+    for (what, frame) in [
+        ("TCP, port 80, IPv4", talk::other_port(false, &payload)),
+        ("TCP, port 80, IPv6", talk::other_port(true, &payload)),
+        ("UDP, IPv4", talk::datagram(&payload)),
+    ] {
+        rows.push(row(what, payload.len(), kernel.repeated(Side::Client, &frame)?, Some(25.0)));
+    }
+    let mut talk = Talk::in_text(CLIENT);
+    kernel.play(&talk.take())?;
+    for side in [Side::Client, Side::Server] {
+        talk.acknowledge(side);
+        for Segment { from, frame } in talk.take() {
+            let what = format!("acknowledgement, {}'s", if from == Side::Client { "client" } else { "server" });
+            rows.push(row(what, 0, kernel.repeated(from, &frame)?, None));
+        }
+    }
+    Ok(Table {
+        title: "Other ports, and what carries no bytes (one packet again and again)".to_owned(),
+        columns: COLUMNS,
+        rows,
+    })
+}
+
+/// Mail text, chunks and TLS.
+fn texts(kernel: &mut Kernel) -> Result<Table> {
+    /// A kind: its name, the session before it, its bytes, and its bar's nanoseconds a byte.
+    type Kind = (&'static str, fn([u8; 4]) -> Talk, &'static [u8], Option<f64>);
+    const KINDS: [Kind; 5] = [
+        (
+            "text",
+            Talk::in_text,
+            b"It was a bright cold day, and the clocks. struck. 13; we all had letters..\r\n",
+            Some(0.3),
+        ),
+        (
+            "text in base64",
+            Talk::in_text,
+            b"SXQgd2FzIGEgYnJpZ2h0IGNvbGQgZGF5IGluIEFwcmlsLCBhbmQgdGhlIGNsb2NrcyB3ZXJlIHN0\r\n",
+            Some(0.2),
+        ),
+        (
+            "text, a dot begins each line",
+            Talk::in_text,
+            b"..is how a line with a dot in front looks like, and this is 80 bytes long......\r\n",
+            Some(0.3),
+        ),
+        (
+            "chunk (BDAT)",
+            Talk::in_chunk,
+            b"It was a bright cold day, and the clocks. struck. 13; we all had letters..\r\n",
+            None,
+        ),
+        ("TLS", Talk::in_tls, b"\x17\x03\x03\x05\xa3 nobody reads this", None),
+    ];
+    let mut rows = Vec::new();
+    for (number, (what, begin, line, per_byte)) in (0..).zip(KINDS) {
+        for (size, place) in SIZES.into_iter().zip(0..) {
+            let bytes: Vec<u8> = line.iter().copied().cycle().take(size).collect();
+            let mut talk = begin([10, 1, number, place]);
+            kernel.play(&talk.take())?;
+            let figures = kernel.streamed(Side::Client, || Ok(acknowledged(&mut talk, &bytes)))?;
+            rows.push(row(what, size, figures, per_byte.map(|rate| 150.0 + rate * size as f64)));
+        }
+    }
+    let title = "What is sent as mail (each segment another; bar: 150 ns and so much a byte)";
+    Ok(Table { title: title.to_owned(), columns: COLUMNS, rows })
+}
+
+/// Two segments and the server's acknowledgement.
+fn acknowledged(talk: &mut Talk, bytes: &[u8]) -> Vec<Segment> {
+    talk.client(bytes);
+    talk.client(bytes);
+    talk.acknowledge(Side::Server);
+    talk.take()
+}
+
+/// What a byte costs, and what is left for a segment without any.
+fn per_byte(texts: &Table) -> Table {
+    let row = |rows: &[Row]| {
+        let [short, long] = rows else { return None };
+        let ([bytes, .., above], [more_bytes, .., more]) = (&*short.figures, &*long.figures) else { return None };
+        let rate = (more - above) / (more_bytes - bytes);
+        // The bars of the two sizes lie on a line too.
+        let (first, second) = (short.bar.map(Bar::number), long.bar.map(Bar::number));
+        let bar = first.zip(second).map(|(first, second)| (second - first) / (more_bytes - bytes));
+        Some(Row::new(short.what.clone(), [above - rate * bytes, rate], bar.map(Bar::Most)))
+    };
+    let rows = texts.rows.chunks(SIZES.len()).filter_map(row).collect();
+    let columns = &[("a segment", 0), ("a byte", 3)];
+    Table {
+        title: "The same, above the empty program: for the segment, and for each of its bytes".to_owned(),
+        columns,
+        rows,
+    }
+}
+
+/// Commands and replies.
+fn commands(kernel: &mut Kernel, beside: &[usize]) -> Result<Table> {
+    let command = |length: usize| {
+        let mut line = b"VRFY ".to_vec();
+        line.extend(b"alice.in.wonderland@client.example ".iter().cycle().take(length - 7));
+        line.extend(b"\r\n");
+        line
+    };
+    let reply = b"252 2.0.0 cannot verify, but will try.\r\n";
+    let measure = |kernel: &mut Kernel, what: &str, place: u8, side: Side, length: usize, bar: Option<f64>| {
+        let line = command(length);
+        let mut talk = Talk::extended([10, 2, 0, place]);
+        kernel.play(&talk.take())?;
+        let figures = kernel.streamed(side, || {
+            talk.exchange(&line, reply);
+            Ok(talk.take())
+        })?;
+        let bytes = if side == Side::Client { line.len() } else { reply.len() };
+        anyhow::Ok(row(what, bytes, figures, bar))
+    };
+    let mut rows = vec![
+        measure(kernel, "command, nobody reads events", 0, Side::Client, 40, None)?,
+        measure(kernel, "long command, nobody reads events", 1, Side::Client, 440, None)?,
+        measure(kernel, "reply", 2, Side::Server, 40, None)?,
+    ];
+    // One that has more to read than it can is not woken by each event, one that waits for the next is.
+    let reader = kernel.reader()?;
+    rows.push(measure(kernel, "command, its event to a busy reader", 3, Side::Client, 40, Some(1_000.0))?);
+    drop(reader);
+    let reading = Reading::begin(kernel.reader()?, beside.to_vec());
+    rows.push(measure(kernel, "command, its event to a waiting reader", 4, Side::Client, 40, Some(1_000.0))?);
+    ensure!(reading.end()? > 0, "the reader got no event");
+    Ok(Table {
+        title: "Commands and replies (each another; every command is logged)".to_owned(),
+        columns: COLUMNS,
+        rows,
+    })
+}
+
+/// A reader at work on a thread of its own, on the other CPUs.
+struct Reading {
+    ends: Arc<AtomicBool>,
+    thread: JoinHandle<Result<u64>>,
+}
+
+impl Reading {
+    fn begin(mut reader: EventReader, cpus: Vec<usize>) -> Self {
+        let ends = Arc::new(AtomicBool::new(false));
+        let ended = Arc::clone(&ends);
+        let thread = thread::spawn(move || {
+            stay_on(&cpus)?;
+            let mut read = 0;
+            while !ended.load(Ordering::Relaxed) {
+                read += u64::from(reader.next_within(Duration::from_millis(50))?.is_some());
+            }
+            Ok(read)
+        });
+        Self { ends, thread }
+    }
+
+    /// How many events it has read.
+    fn end(self) -> Result<u64> {
+        self.ends.store(true, Ordering::Relaxed);
+        self.thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    }
+}
+
+/// Mail text with one live connection, and with a table full of them.
+fn many(rounds: Rounds) -> Result<(Table, Table)> {
+    let bytes: Vec<u8> = b"It was a bright cold day, and the clocks. struck. 13; all had letters..\r\n".repeat(20);
+    let bytes = &bytes[..SIZES[0]];
+    let mut kernel = Kernel::load(1 << 18, rounds)?;
+    let mut one = Talk::in_text(CLIENT);
+    kernel.play(&one.take())?;
+    let alone = kernel.streamed(Side::Client, || Ok(acknowledged(&mut one, bytes)))?;
+    // The copies begin where this one stands.
+    let here = one.clone();
+    let other = |number: u32| here.like((0x0a10_0000 + number).to_be_bytes());
+    kernel.copy(&here, (1..MANY).map(other))?;
+    let mut talks = (1..MANY).map(|number| other(number * 7_919 % MANY)).cycle();
+    let each = kernel.streamed(Side::Client, || {
+        let mut talk = talks.next().context("there are many")?;
+        talk.client(bytes);
+        Ok(talk.take())
+    })?;
+    let same = kernel.streamed(Side::Client, || Ok(acknowledged(&mut one, bytes)))?;
+    let rows = vec![
+        row("1 live connection", bytes.len(), alone, None),
+        row("200,000 live, always the same one", bytes.len(), same, None),
+        row("200,000 live, each segment another one's", bytes.len(), each, None),
+    ];
+    let table = Table { title: "Mail text with many live connections".to_owned(), columns: COLUMNS, rows };
+    let ratio = |what: &str, figures: Figures| Row::new(what, [figures.filter / alone.filter], Some(Bar::Most(1.5)));
+    let rows = vec![ratio("the same one", same), ratio("each segment another one's", each)];
+    let title = "The same, as a ratio to 1 live connection".to_owned();
+    Ok((table, Table { title, columns: &[("ratio", 2)], rows }))
+}
