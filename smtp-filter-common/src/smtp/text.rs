@@ -143,7 +143,7 @@ impl<H: Host> Step for Scan<'_, H> {
         let in_piece = work.run.piece_length - here;
         let block = if in_piece > BLOCK_BYTES { BLOCK_BYTES } else { in_piece };
         // In the midst of what may be an end of data there is no dot to be seen any more.
-        if candidates != 0 || here == 0 && work.run.text >= DOT {
+        if candidates != 0 || work.run.text >= DOT {
             if here > 0 {
                 work.run.text = behind((work.piece[first] >> 32) as u32);
             }
