@@ -106,8 +106,12 @@ impl Stage {
         heading("1. Mode monitor, the default: everything passes, everything is logged");
         self.say("up --iface inside --detach", &self.filter.up(&["--iface", "inside"])?);
         println!("  $ smtp-filter events &");
-        self.shown = Some(Running::spawn_shown(&mut self.filter.command(&["events"]), "  event   ")?);
-        self.events = Some(self.filter.events()?);
+        let shown = Running::spawn_shown(&mut self.filter.command(&["events"]), "  event   ")?;
+        let events = self.filter.events()?;
+        for reader in [&shown, &events] {
+            reader.wait_for(SOON, |line| line.contains("reading the events").then_some(()))?;
+        }
+        (self.shown, self.events) = (Some(shown), Some(events));
         println!("  client  a mail program sends a mail: EHLO, MAIL, RCPT, DATA, QUIT");
         let sent = send_by_esmtp(&self.network.client, SERVER_V4, "through the monitor");
         self.expect_sent(sent, "through the monitor");
