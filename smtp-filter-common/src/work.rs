@@ -38,6 +38,8 @@ pub struct Run {
     pub scan_to: u32,
     /// Bytes from there that are read one by one.
     pub exact: u32,
+    /// Bytes from there that lie in a field with dots.
+    pub dotted: u32,
     /// Place (sequence number) that a cut is reported at.
     pub place: u32,
     /// Commands judged in this segment.
@@ -179,6 +181,7 @@ impl Run {
         scan_at: 0,
         scan_to: 0,
         exact: 0,
+        dotted: 0,
         place: 0,
         commands: 0,
         line: 0,
