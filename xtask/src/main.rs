@@ -1,5 +1,6 @@
 //! `cargo xtask`: everything around the code, one module a verb.
 
+mod bench;
 mod build;
 mod ci;
 mod demo;
@@ -13,7 +14,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 
-/// Everything around the code of smtp-filter: set-up, build, tests, demo.
+/// Everything around the code of smtp-filter: set-up, build, tests, demo, bench.
 ///
 /// A first time: `cargo xtask setup` (installs what is missing; the only step that needs the network), then
 /// `cargo xtask demo` (shows the filter at work) or `cargo xtask build` (leaves it as target/release/smtp-filter).
@@ -30,6 +31,7 @@ enum Verb {
     Build(build::Args),
     Demo(demo::Args),
     Test(test::Args),
+    Bench(bench::Args),
     Ci(ci::Args),
 }
 
@@ -49,6 +51,7 @@ fn run(verb: Verb) -> Result<()> {
         Verb::Build(args) => build::run(&args),
         Verb::Demo(args) => demo::run(&args),
         Verb::Test(args) => test::run(&args),
+        Verb::Bench(args) => bench::run(&args),
         Verb::Ci(args) => ci::run(&args),
     }
 }

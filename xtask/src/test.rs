@@ -45,7 +45,7 @@ pub fn run(args: &Args) -> Result<()> {
 }
 
 /// The variable by which cargo is told how to start a test program on this machine.
-fn runner_variable() -> Result<String> {
+pub fn runner_variable() -> Result<String> {
     let verbose = output(Command::new("rustc").arg("-vV"))?;
     let host = verbose.lines().find_map(|line| line.strip_prefix("host: ")).context("rustc -vV names no host")?;
     Ok(format!("CARGO_TARGET_{}_RUNNER", host.to_uppercase().replace('-', "_")))

@@ -254,7 +254,7 @@ impl Reading {
             while !ended.load(Ordering::Relaxed) {
                 read += u64::from(reader.next_within(Duration::from_millis(50))?.is_some());
             }
-            Ok(read)
+            Ok(read + reader.count() as u64)
         });
         Self { ends, thread }
     }
