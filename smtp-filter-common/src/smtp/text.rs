@@ -106,19 +106,6 @@ const fn dots_behind_controls(before: u64, word: u64) -> u64 {
     zeros((word ^ (ONES * b'.' as u64)) | (previous & (ONES * 0xe0)))
 }
 
-/// Not 0 if the four words from `at` on have a dot.
-#[inline(always)]
-const fn four_dots(words: &[u64; 1 + FIELD as usize], at: usize) -> u64 {
-    dots(words[at]) | dots(words[at + 1]) | dots(words[at + 2]) | dots(words[at + 3])
-}
-
-/// Not 0 if the four words from `at` on have a dot behind a control byte.
-#[inline(always)]
-const fn four_signs(words: &[u64; 1 + BLOCK as usize], at: usize) -> u64 {
-    let [a, b, c, d, e] = [words[at - 1], words[at], words[at + 1], words[at + 2], words[at + 3]];
-    dots_behind_controls(a, b) | dots_behind_controls(b, c) | dots_behind_controls(c, d) | dots_behind_controls(d, e)
-}
-
 /// Words that a step looks through for dots. Most mail text is base64, which has none at all.
 const FIELD: u32 = 64;
 /// Bytes in a field.
@@ -153,7 +140,7 @@ impl<H: Host> Step for Scan<'_, H> {
             here = 0;
         }
         if work.run.exact != 0 {
-            group(work, here);
+            group::<H>(work, here);
             return false;
         }
         // A field begins where the last one ended; behind a block that was looked at alone, blocks lead there.
@@ -170,14 +157,13 @@ impl<H: Host> Step for Scan<'_, H> {
 #[inline(always)]
 fn field(work: &mut Work, here: u32) {
     let first = (here >> 3) as usize & (PIECE / 8 - FIELD as usize);
-    let Some(words) = work.piece[first..].first_chunk() else { return };
-    let (mut found, mut at) = (0, 1);
-    while at < FIELD as usize {
-        found |= four_dots(words, at);
-        at += 4;
+    let (mut found, mut i) = (0, 0);
+    while i < FIELD as usize {
+        found |= dots(work.piece[first + 1 + i]) | dots(work.piece[first + 2 + i]);
+        i += 2;
     }
     let length = shorter(work.run.piece_length - here, FIELD_BYTES);
-    if found & HIGH != 0 {
+    if found & HIGH != 0 || work.run.piece_length < 4 {
         work.run.dotted = length;
     } else {
         done(work, here, length);
@@ -189,15 +175,17 @@ fn field(work: &mut Work, here: u32) {
 #[inline(always)]
 fn block(work: &mut Work, here: u32) {
     let first = (here >> 3) as usize & (PIECE / 8 - BLOCK as usize);
-    let Some(words) = work.piece[first..].first_chunk() else { return };
-    let (mut found, mut at) = (0, 1);
-    while at < BLOCK as usize {
-        found |= four_signs(words, at);
-        at += 4;
+    let (mut found, mut before, mut i) = (0, work.piece[first], 0);
+    while i < BLOCK as usize {
+        let word = work.piece[first + 1 + i];
+        found |= dots_behind_controls(before, word);
+        before = word;
+        i += 1;
     }
     let length = shorter(work.run.piece_length - here, BLOCK_BYTES);
     work.run.dotted -= shorter(work.run.dotted, length);
-    if found & HIGH == 0 && work.run.text < DOT {
+    // Fewer than four bytes tell too little about the state behind them.
+    if found & HIGH == 0 && work.run.text < DOT && work.run.piece_length >= 4 {
         done(work, here, length);
         return;
     }
@@ -212,7 +200,7 @@ fn block(work: &mut Work, here: u32) {
 fn done(work: &mut Work, here: u32, length: u32) {
     work.run.scan_at += length;
     if here + length == work.run.piece_length {
-        work.run.text = after(work);
+        work.run.text = behind(last_four(&work.piece, work.run.piece_length));
     }
 }
 
@@ -238,39 +226,21 @@ fn piece<H: Host>(host: &mut H, work: &mut Work, left: u32) -> bool {
     true
 }
 
-/// The state behind the piece, of which the last block had no sign of an end of data.
-#[inline(always)]
-fn after(work: &Work) -> u8 {
-    let length = work.run.piece_length;
-    if length >= 4 {
-        return behind(last_four(&work.piece, length));
-    }
-    let mut state = work.run.text;
-    let mut i = 0;
-    while i < 3 {
-        if i < length {
-            state = step(state as u32, byte(&work.piece, i)) as u8;
-        }
-        i += 1;
-    }
-    state
-}
-
 /// The rule, from the table.
 #[inline(always)]
-fn step(state: u32, byte: u8) -> u32 {
-    NEXT[(state << 2 | CLASS[byte as usize] as u32) as usize & 31] as u32
+fn step<H: Host>(state: u32, byte: u8) -> u32 {
+    NEXT[H::opaque(state << 2 | CLASS[byte as usize] as u32) as usize & 31] as u32
 }
 
 /// Reads the next bytes of the block one by one.
 #[inline(always)]
-fn group(work: &mut Work, here: u32) {
+fn group<H: Host>(work: &mut Work, here: u32) {
     let length = work.run.exact;
     let (mut state, mut read, mut i) = (work.run.text as u32, 0, 0);
     while i < GROUP {
         // 1 while there is a byte and no end has been found.
         let open = (i.wrapping_sub(length) >> 31) & (state.wrapping_sub(END as u32) >> 31);
-        state = step(state, byte(&work.piece, here + i)) * open + state * (1 - open);
+        state = step::<H>(state, byte(&work.piece, here + i)) * open + state * (1 - open);
         read += open;
         i += 1;
     }
