@@ -172,14 +172,12 @@ pub struct Memory {
     pub early_end: [u32; EARLY],
     /// Scanner state at the end of each; bit 7: in use.
     pub early_state: [u8; EARLY],
-    /// Places in mail text that were a segment's start.
+    /// Places in mail text where it matters what stands before: see [`crate::tcp::marks`].
     pub mark_at: [u32; MARKS],
-    /// Scanner state there.
+    /// Scanner state there; bit 7: in use.
     pub mark_state: [u8; MARKS],
-    /// Marks in use.
-    pub marks: u8,
-    /// Place of the next mark, where none is free.
-    pub mark_next: u8,
+    /// Zero.
+    pub spare: [u8; 2],
     /// Regions in use.
     pub regions: u8,
     /// Scanner state at `Half::next`, in mail text.
@@ -248,8 +246,7 @@ impl State {
             early_state: [0; EARLY],
             mark_at: [0; MARKS],
             mark_state: [0; MARKS],
-            marks: 0,
-            mark_next: 0,
+            spare: [0; 2],
             regions: 0,
             text: 0,
             region_at: [0; REGIONS],

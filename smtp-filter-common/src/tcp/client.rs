@@ -1,6 +1,6 @@
 //! A client's segment with payload: which of its bytes are read, and whether it goes on.
 
-use super::{ahead, early, later, regions, regions_end, repeat, window};
+use super::{ahead, early, later, marks, regions, regions_end, repeat, window};
 use crate::{
     event::CLIENT,
     host::{Host, Step},
@@ -35,6 +35,7 @@ pub fn payload<H: Host>(host: &mut H, policy: &Policy, work: &mut Work, acknowle
         return Taken::Unchanged(Reason::BeyondWindow);
     }
     regions::forget::<H>(&mut work.state.memory, acknowledged);
+    work.state.memory.forget_acknowledged(acknowledged);
     if ahead(work.segment.sequence, next) > 0 {
         if before_gap(host, work) {
             return Taken::Changed(Reason::EarlyText);
@@ -45,12 +46,11 @@ pub fn payload<H: Host>(host: &mut H, policy: &Policy, work: &mut Work, acknowle
     if !repeated(host, policy, work, acknowledged, next) {
         return Taken::Unchanged(Reason::Repeat);
     }
-    begin(work, acknowledged, next);
     let reason = match work.state.session.mode {
         TEXT | CHUNK => Reason::MailData,
         _ => Reason::Commands,
     };
-    if !automaton::read(host, policy, work) || !settle(host, work, acknowledged, next) {
+    if !begin(host, work, next) || !automaton::read(host, policy, work) || !settle(host, work, acknowledged, next) {
         return Taken::Unchanged(reason);
     }
     Taken::Changed(reason)
@@ -76,16 +76,46 @@ fn repeated<H: Host>(host: &mut H, policy: &Policy, work: &mut Work, acknowledge
     true
 }
 
-/// The new bytes begin at `next`. A function of its own, so that its stack frame does not lie below what reads them.
+/// The new bytes begin at `next`; `false` if they have to wait. A function of its own, so that its stack frame does not
+/// lie below what reads them.
 #[inline(never)]
-fn begin(work: &mut Work, acknowledged: u32, next: u32) -> bool {
+fn begin<H: Host>(host: &mut H, work: &mut Work, next: u32) -> bool {
+    let at = next.wrapping_sub(work.segment.sequence);
+    work.run.piece_length = 0;
     if work.state.session.mode == TEXT {
         let state = work.state.memory.text;
-        work.state.memory.mark(next, state, acknowledged);
+        if !mark(host, work, at, state) {
+            return false;
+        }
+        if work.state.memory.has_early() {
+            work.run.differs = 0;
+            repeat::agrees(host, work, at, work.segment.length, state);
+            if work.run.differs != 0 {
+                work.hold_back(Reason::Early);
+                return false;
+            }
+        }
     }
-    work.run.at = next.wrapping_sub(work.segment.sequence);
+    work.run.at = at;
     work.run.end = work.segment.length;
-    work.run.piece_length = 0;
+    true
+}
+
+/// Remembers the place at offset `at` if it matters; `false` if there is no room.
+#[inline(always)]
+fn mark<H: Host>(host: &mut H, work: &mut Work, at: u32, state: u8) -> bool {
+    let left = work.segment.length.wrapping_sub(at);
+    let short = left < 4;
+    work.piece[1] = 0;
+    if !short && !host.fetch(at, 4, &mut work.piece) {
+        work.hold_back(Reason::Unfetched);
+        return false;
+    }
+    let place = work.segment.sequence.wrapping_add(at);
+    if marks::matters(state, work.piece[1] as u32, short) && !work.state.memory.mark(place, state) {
+        work.hold_back(Reason::Backlog);
+        return false;
+    }
     true
 }
 
@@ -109,46 +139,45 @@ fn settle<H: Host>(host: &mut H, work: &mut Work, acknowledged: u32, next: u32) 
 #[inline(never)]
 fn before_gap<H: Host>(host: &mut H, work: &mut Work) -> bool {
     let (sequence, length, end) = (work.segment.sequence, work.segment.length, work.segment.end());
-    let place = work.state.memory.early_place(sequence, end);
-    let behind = match work.state.session.mode {
+    let (place, before) = work.state.memory.early_place(sequence, end);
+    let is_text = match work.state.session.mode {
         // Shorter ones tell too little about the state behind them.
-        TEXT if length >= 4 => match text_before_gap(host, work, place) {
-            Some(state) => state,
-            None => return false,
-        },
-        CHUNK if ahead(end, work.state.half[SIDE].next) as u64 <= work.state.session.chunk => text::MIDDLE,
+        TEXT if length >= 4 => true,
+        CHUNK if ahead(end, work.state.half[SIDE].next) as u64 <= work.state.session.chunk => false,
         _ => return false,
     };
     match place {
-        Place::Apart | Place::Behind(_) => work.state.memory.add_early(sequence, end, behind),
-        // An end inside a range has to leave no part of an end of data open: how it went on is not known any more.
-        Place::Inside(Some(state)) => state == behind,
-        Place::Inside(None) => behind <= text::CR,
-        Place::Across => false,
+        Place::Apart | Place::Behind => {}
+        Place::Inside if is_text => return repeat::early(host, work),
+        Place::Inside => return true,
+        Place::Across => return false,
     }
+    if is_text && !text_before_gap(host, work, before) {
+        return false;
+    }
+    let behind = if is_text { work.run.text } else { text::MIDDLE };
+    work.state.memory.add_early(sequence, end, behind)
 }
 
-/// The state behind early mail text; `None` where an end of data is possible in it.
+/// Scans early mail text, behind which the state is `run.text` then; `false` if an end of data is possible in it. `before`
+/// is the state in front of it, or [`text::END`] where it is not known.
 #[inline(always)]
-fn text_before_gap<H: Host>(host: &mut H, work: &mut Work, place: Place) -> Option<u8> {
+fn text_before_gap<H: Host>(host: &mut H, work: &mut Work, before: u8) -> bool {
     work.run.piece_length = 0;
-    work.run.text = text::MIDDLE;
-    if let Place::Behind(state) = place {
-        work.run.text = state;
+    if before == text::END {
+        if !host.fetch(0, 4, &mut work.piece) || text::may_end(work.piece[1] as u32) {
+            return false;
+        }
+        work.run.text = text::MIDDLE;
     } else {
-        if !host.fetch(0, 4, &mut work.piece) {
-            return None;
+        if !mark(host, work, 0, before) {
+            return false;
         }
-        if text::may_end(work.piece[1] as u32) {
-            return None;
-        }
+        work.run.text = before;
     }
     let length = work.segment.length;
     text::scan(host, work, 0, length);
-    if work.run.cut != 0 || work.run.found != NOWHERE {
-        return None;
-    }
-    Some(work.run.text)
+    work.run.cut == 0 && work.run.found == NOWHERE
 }
 
 /// The gap in front of early bytes may be filled now.

@@ -20,9 +20,9 @@ pub enum Place {
     /// Apart from all.
     Apart,
     /// Right behind one, whose state at its end is known.
-    Behind(u8),
-    /// Inside one; the state at its end, if both end there.
-    Inside(Option<u8>),
+    Behind,
+    /// Inside one.
+    Inside,
     /// Across the border of one.
     Across,
 }
@@ -40,10 +40,12 @@ impl Memory {
         used & USED != 0
     }
 
-    /// Where `start..end` lies.
+    /// Where `start..end` lies, and the state in front of it: [`text::END`] where it is not known.
     #[inline(always)]
-    pub fn early_place(&self, start: u32, end: u32) -> Place {
+    pub fn early_place(&self, start: u32, end: u32) -> (Place, u8) {
+        // Two values that are always filled: part of one that is not is what the verifier refuses to see spilled.
         let mut place = Place::Apart;
+        let mut before = text::END;
         let mut i = 0;
         while i < EARLY {
             let (from, to, state) = (self.early_start[i], self.early_end[i], self.early_state[i]);
@@ -52,14 +54,15 @@ impl Memory {
                 continue;
             }
             if start == to {
-                place = Place::Behind(state & STATE);
+                place = Place::Behind;
+                before = state & STATE;
             } else if ahead(start, from) >= 0 && ahead(end, to) <= 0 {
-                return Place::Inside(if end == to { Some(state & STATE) } else { None });
+                return (Place::Inside, text::END);
             } else {
-                return Place::Across;
+                return (Place::Across, text::END);
             }
         }
-        place
+        (place, before)
     }
 
     /// Remembers `start..end`, which no range covers, with the state at its end. `false` where no more are remembered.
@@ -93,6 +96,14 @@ impl Memory {
         true
     }
 
+    /// The end of a range, and the state there; [`text::END`] where it is not in use.
+    #[inline(always)]
+    pub const fn early(&self, index: u32) -> (u32, u8) {
+        let index = index as usize & (EARLY - 1);
+        let state = self.early_state[index];
+        (self.early_end[index], if state & USED != 0 { state & STATE } else { text::END })
+    }
+
     /// Forgets all ranges.
     #[inline(always)]
     pub fn forget_early(&mut self) {
@@ -107,8 +118,8 @@ pub struct Reached {
     pub next: u32,
     /// State there.
     pub text: u8,
-    /// The bytes up to `next` ended inside a range with part of what may be an end of data: how that goes on is not
-    /// known any more.
+    /// The bytes up to `next` ended inside a range where an end of data may be under way: how that goes on is not known
+    /// any more.
     pub astray: bool,
 }
 
@@ -127,7 +138,7 @@ impl Step for Join<'_> {
             let (start, end, state) = (memory.early_start[i], memory.early_end[i], memory.early_state[i]);
             if state & USED != 0 && ahead(start, reached.next) <= 0 {
                 if ahead(end, reached.next) > 0 {
-                    reached.astray |= start != reached.next && reached.text > text::CR;
+                    reached.astray |= start != reached.next && reached.text != text::MIDDLE;
                     reached.next = end;
                     reached.text = state & STATE;
                     joined = true;

@@ -1,48 +1,135 @@
-//! Places in mail text where a segment began, with the scanner's state there: a repeat has to agree with them, or
-//! bytes of the first copy and bytes of the repeat could be put together to an end of data that nobody read.
+//! Places in unacknowledged mail text where a receiver may go over from one copy to another, with the scanner's state
+//! there. A repeat has to agree with them, or bytes of the first copy and bytes of the repeat could be put together to
+//! an end of data that nobody read, or to none where one was read.
+//!
+//! Only those are remembered where it matters what stands before: where an end of data may be under way, or where what
+//! follows might complete one. Such a place is never forgotten before its bytes are acknowledged; where there is no
+//! room for one more, the segment waits.
 
 use super::ahead;
-use crate::{entry::Memory, limits::MARKS, smtp::text};
+use crate::{
+    entry::Memory,
+    host::{Host, Step},
+    limits::{EARLY, MARKS},
+    smtp::text::{self, CR, DOT, DOT_CR, LINE, MIDDLE},
+};
+
+/// Mark in use.
+const USED: u8 = 0x80;
+
+/// Whether a place is to be remembered: the state there, and the next four bytes (of fewer, `short`).
+#[inline(always)]
+pub const fn matters(state: u8, first: u32, short: bool) -> bool {
+    state != MIDDLE || short || text::may_end(first)
+}
+
+/// The state so many bytes in front of a place with this state; [`text::END`] where that does not tell.
+#[inline(always)]
+const fn under_way(state: u8, bytes: u32) -> u8 {
+    if bytes == 0 {
+        return state;
+    }
+    // Each of these states has only one that leads to it.
+    const _: () = assert!(CR == 1 && LINE == 2 && DOT == 3 && DOT_CR == 4 && text::END == 5);
+    if bytes < state as u32 { state - bytes as u8 } else { text::END }
+}
+
+/// The one that is known.
+#[inline(always)]
+const fn either(one: u8, other: u8) -> u8 {
+    if one == text::END { other } else { one }
+}
+
+struct Look<'a> {
+    memory: &'a Memory,
+    at: u32,
+    state: &'a mut u32,
+}
+
+impl Step for Look<'_> {
+    #[inline(always)]
+    fn step(&mut self, index: u32) -> bool {
+        let (place, state) = self.memory.place(index);
+        let before = place.wrapping_sub(self.at);
+        // A mark tells of its own place alone.
+        let known = if index < MARKS as u32 && before != 0 { text::END } else { under_way(state, before) };
+        if state != text::END && known != text::END {
+            *self.state = known as u32;
+        }
+        *self.state != text::END as u32
+    }
+}
+
+/// The state at a place, `before` bytes in front of where all is read; [`text::END`] where it is not known.
+#[inline(always)]
+pub fn state_at<H: Host>(memory: &Memory, at: u32, before: u32) -> u8 {
+    // What belongs to an end of data, whole or under way, is known without a mark.
+    let [last, other] = memory.end_of_data;
+    let known = either(
+        either(under_way(text::END, last.wrapping_sub(at)), under_way(text::END, other.wrapping_sub(at))),
+        under_way(memory.text, before),
+    );
+    let mut state = known as u32;
+    H::repeat((MARKS + EARLY) as u32, &mut Look { memory, at, state: &mut state });
+    state as u8
+}
 
 impl Memory {
-    /// Remembers a place. Where all are in use one goes whose bytes are acknowledged, else one in the middle of a line:
-    /// behind such a place nothing but a whole end of data is one.
+    /// A place that matters, and the state there: the marks, then the ends of early ranges. [`text::END`] where it is not
+    /// in use.
     #[inline(always)]
-    pub fn mark(&mut self, at: u32, state: u8, acknowledged: u32) {
-        let mut victim = self.mark_next as usize & (MARKS - 1);
-        if (self.marks as usize) < MARKS {
-            victim = self.marks as usize & (MARKS - 1);
-            self.marks += 1;
-        } else {
-            let mut i = 0;
-            while i < MARKS {
-                let dull = (self.mark_state[i] == text::MIDDLE) | (ahead(self.mark_at[i], acknowledged) < 0);
-                victim = if dull { i } else { victim };
-                i += 1;
-            }
-            self.mark_next = self.mark_next.wrapping_add(1);
-        }
-        self.mark_at[victim & (MARKS - 1)] = at;
-        self.mark_state[victim & (MARKS - 1)] = state;
+    pub fn place(&self, index: u32) -> (u32, u8) {
+        if index < MARKS as u32 { self.marked(index as usize) } else { self.early(index) }
     }
 
-    /// The state at a place; [`text::END`] where it is not remembered.
+    /// Remembers a place; `false` where there is no room.
     #[inline(always)]
-    pub fn state_at(&self, at: u32) -> u8 {
-        let mut state = text::END;
+    pub fn mark(&mut self, at: u32, state: u8) -> bool {
+        let mut free = MARKS;
         let mut i = 0;
         while i < MARKS {
-            let hit = (i < self.marks as usize) & (self.mark_at[i] == at);
-            state = if hit { self.mark_state[i] } else { state };
+            let fits = (self.mark_state[i] & USED == 0) | (self.mark_at[i] == at);
+            free = if fits { i } else { free };
             i += 1;
         }
-        state
+        if free >= MARKS {
+            return false;
+        }
+        self.mark_at[free & (MARKS - 1)] = at;
+        self.mark_state[free & (MARKS - 1)] = state | USED;
+        true
+    }
+
+    /// The state at mark `index`, and its place; [`text::END`] where it is not in use.
+    #[inline(always)]
+    pub const fn marked(&self, index: usize) -> (u32, u8) {
+        let index = index & (MARKS - 1);
+        let state = self.mark_state[index];
+        (self.mark_at[index], if state & USED != 0 { state & !USED } else { text::END })
     }
 
     /// Forgets all marks.
     #[inline(always)]
     pub fn forget_marks(&mut self) {
-        self.marks = 0;
+        self.mark_state = [0; MARKS];
+    }
+
+    /// Forgets what lies before `acknowledged`.
+    #[inline(always)]
+    pub fn forget_acknowledged(&mut self, acknowledged: u32) {
+        let mut i = 0;
+        while i < MARKS {
+            let over = ahead(self.mark_at[i], acknowledged) < 0;
+            self.mark_state[i] = if over { 0 } else { self.mark_state[i] };
+            i += 1;
+        }
+        let mut i = 0;
+        while i < 2 {
+            let over = ahead(self.end_of_data[i], acknowledged) <= 0;
+            // No unacknowledged text ends there.
+            self.end_of_data[i] = if over { acknowledged } else { self.end_of_data[i] };
+            i += 1;
+        }
     }
 
     /// Remembers the place behind an end of data.

@@ -5,11 +5,11 @@
 //! remembered places about the scanner's state there. Acknowledged bytes are nobody's concern any more: the receiver
 //! has them.
 
-use super::{ahead, earlier, later, window};
+use super::{ahead, earlier, later, marks, window};
 use crate::{
     event::CLIENT,
     host::{Host, Step},
-    limits::{MARKS, REGIONS},
+    limits::{EARLY, MARKS, REGIONS},
     smtp::{self, text},
     work::{NOWHERE, Work},
 };
@@ -59,103 +59,125 @@ pub fn check<H: Host>(host: &mut H, work: &mut Work, from: u32, to: u32) -> bool
     work.run.differs == 0
 }
 
-/// A segment began there when the bytes came first: a receiver may go over from one copy to the other there.
-struct Marks<'a, H> {
-    host: &'a mut H,
-    work: &'a mut Work,
-    from: u32,
-    to: u32,
-    inside: &'a mut u32,
+/// The state behind the first `count` (less than four) of these bytes; [`text::END`] where it cannot be told without
+/// knowing what stood before, and that is not known.
+#[inline(always)]
+const fn behind_few(before: u8, bytes: u32, count: u32) -> u8 {
+    const fn word(bytes: [u8; 4]) -> u32 {
+        u32::from_le_bytes(bytes)
+    }
+    let last = (bytes >> ((count * 8).wrapping_sub(8) & 31)) as u8;
+    let plain = !matches!(last, b'\r' | b'\n' | b'.');
+    let prefix = match before {
+        text::MIDDLE => word(*b"aaaa"),
+        text::CR => word(*b"aaa\r"),
+        text::LINE => word(*b"aa\r\n"),
+        text::DOT => word(*b"a\r\n."),
+        text::DOT_CR => word(*b"\r\n.\r"),
+        _ => return if plain { text::MIDDLE } else { text::END },
+    };
+    text::behind((prefix >> (count * 8 & 31)) | (bytes << (32_u32.wrapping_sub(count * 8) & 31)))
 }
 
-impl<H: Host> Step for Marks<'_, H> {
+/// Compares what the segment has at the places that matter with what is known of them.
+struct Agree<'a, H> {
+    host: &'a mut H,
+    work: &'a mut Work,
+    /// Offsets in the payload.
+    from: u32,
+    to: u32,
+    /// State at `from`, or [`text::END`].
+    before: u8,
+}
+
+impl<H: Host> Step for Agree<'_, H> {
     #[inline(always)]
     fn step(&mut self, index: u32) -> bool {
         let (host, work) = (&mut *self.host, &mut *self.work);
-        let i = index as usize & (MARKS - 1);
-        if i >= work.state.memory.marks as usize {
-            return true;
-        }
-        let place = work.state.memory.mark_at[i].wrapping_sub(work.segment.sequence);
-        // Offsets in the payload: a mark elsewhere wraps to far beyond.
-        if place <= self.from || place >= self.to {
+        let (at, state) = work.state.memory.place(index);
+        // Offsets in the payload: a place elsewhere wraps to far beyond.
+        let place = at.wrapping_sub(work.segment.sequence);
+        if state == text::END || place <= self.from || place >= self.to {
             return false;
         }
-        *self.inside = 1;
-        if place - self.from < 4 || !host.fetch(place - 4, 4, &mut work.piece) {
+        let count = place - self.from;
+        let few = count < 4;
+        if !host.fetch(if few { self.from } else { place - 4 }, 4, &mut work.piece) {
             work.run.differs = 1;
             return true;
         }
-        if text::behind(work.piece[1] as u32) != work.state.memory.mark_state[i] {
-            work.run.differs = 1;
-        }
+        let bytes = work.piece[1] as u32;
+        let here = if few { behind_few(self.before, bytes, count) } else { text::behind(bytes) };
+        work.run.differs |= (here != state) as u32;
         work.run.differs != 0
     }
 }
 
-/// Scans repeated mail text, payload `from..to`, again.
+/// Whether payload `from..to` agrees with the places in it that matter, and with the ends of early ranges; `run.differs`
+/// is not 0 afterwards if not. `before` is the state at `from`, or [`text::END`] where it is not known.
 #[inline(always)]
-fn text<H: Host>(host: &mut H, work: &mut Work, from: u32, to: u32) {
-    let sequence = work.segment.sequence;
+pub fn agrees<H: Host>(host: &mut H, work: &mut Work, from: u32, to: u32, before: u8) {
     work.run.piece_length = 0;
-    let known = work.state.memory.state_at(sequence.wrapping_add(from));
-    let mut ended = false;
-    if known == text::END {
-        // Nobody remembers what stood before: the worst.
-        work.piece[1] = 0;
-        let short = if to - from > 4 { 4 } else { to - from };
-        if !host.fetch(from, short, &mut work.piece) {
-            work.run.differs = 1;
-            return;
-        }
-        let first = work.piece[1] as u32;
-        if text::may_end(first) {
-            let length = if first & 0xff == b'\n' as u32 {
-                1
-            } else if first & 0xff == b'\r' as u32 {
-                2
-            } else {
-                3
-            };
-            ended = work.state.memory.is_end_of_data(sequence.wrapping_add(from + length));
-            if !ended {
-                work.run.differs = 1;
-                return;
-            }
-        }
+    // Four bytes are fetched where fewer may be left; what stands behind the place does not count.
+    H::repeat((MARKS + EARLY) as u32, &mut Agree { host, work, from, to, before });
+}
+
+/// The state at a place of the text; [`text::END`] where it is not known.
+#[inline(always)]
+fn state_at<H: Host>(work: &Work, at: u32) -> u8 {
+    // Behind mail text nothing is under way.
+    let is_text = work.state.session.mode == smtp::TEXT;
+    let before = if is_text { work.state.half[SIDE].next.wrapping_sub(at) } else { u32::MAX };
+    marks::state_at::<H>(&work.state.memory, at, before)
+}
+
+/// Scans repeated mail text, payload `from..to`, again. `run.differs` is not 0 afterwards if a receiver might put together
+/// other text from it than was read.
+#[inline(always)]
+pub fn text<H: Host>(host: &mut H, work: &mut Work, from: u32, to: u32) {
+    let sequence = work.segment.sequence;
+    let (start, end) = (sequence.wrapping_add(from), sequence.wrapping_add(to));
+    let length = to - from;
+    let before = state_at::<H>(work, start);
+    let known = before != text::END;
+    work.run.piece_length = 0;
+    work.piece[1] = 0;
+    if !host.fetch(from, if length > 4 { 4 } else { length }, &mut work.piece) {
+        work.run.differs = 1;
+        return;
     }
-    work.run.text = if known == text::END { text::MIDDLE } else { known };
+    let first = work.piece[1] as u32;
+    let few = length < 4;
+    let unclear = few && behind_few(before, first, length) == text::END;
+    if !known && (text::may_end(first) || unclear) {
+        // Nobody remembers what stood before: it might end the mail.
+        work.run.differs = 1;
+        return;
+    }
+    work.run.text = if known { before } else { text::MIDDLE };
     text::scan(host, work, from, to);
     if work.run.cut != 0 {
         return;
     }
-    if work.run.found != NOWHERE {
-        let place = sequence.wrapping_add(work.run.found);
-        if !work.state.memory.is_end_of_data(place) {
-            work.run.differs = 1;
-        }
-        return;
+    let state = if work.run.found == NOWHERE { work.run.text } else { text::END };
+    let stops = sequence.wrapping_add(work.run.found);
+    // What has to come out: the end of data where one was read, and elsewhere the state that is known. Where none is, only
+    // one that does not matter passes.
+    let behind = state_at::<H>(work, end);
+    let ends = work.state.memory.is_end_of_data(end);
+    let expected = if behind == text::END && !ends { text::MIDDLE } else { behind };
+    let differs = state != expected || state == text::END && stops != end;
+    work.run.differs |= differs as u32;
+    if work.run.differs == 0 {
+        agrees(host, work, from, to, before);
     }
-    let end = sequence.wrapping_add(to);
-    if work.state.memory.is_end_of_data(end) {
-        // The first copy ended the mail here.
-        work.run.differs |= !ended as u32;
-        return;
-    }
-    let state = work.run.text;
-    let known = if end == work.state.half[SIDE].next && work.state.session.mode == smtp::TEXT {
-        work.state.memory.text
-    } else {
-        work.state.memory.state_at(end)
-    };
-    if known != text::END && known != state {
-        work.run.differs = 1;
-        return;
-    }
-    let mut inside = 0;
-    H::repeat(MARKS as u32, &mut Marks { host, work, from, to, inside: &mut inside });
-    if known == text::END && inside != 0 && state > text::CR {
-        // It ends in the midst of one segment of the first copy and began before it.
-        work.run.differs = 1;
-    }
+}
+
+/// Checks a repeat of bytes that passed in front of a gap; whether it passes.
+#[inline(always)]
+pub fn early<H: Host>(host: &mut H, work: &mut Work) -> bool {
+    work.run.differs = 0;
+    let length = work.segment.length;
+    text(host, work, 0, length);
+    work.run.cut == 0 && work.run.differs == 0
 }
