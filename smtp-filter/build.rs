@@ -62,7 +62,7 @@ fn target_dir(out_dir: &Path) -> PathBuf {
 /// Runs the compiler. Cargo shows what a build script says where it fails, and its warnings where it does not.
 fn compile(root: &Path, target_dir: &Path) -> Result<()> {
     let toolchain = ebpf::Toolchain::read(root)?;
-    let mut cargo = toolchain.command(root, target_dir, ebpf::Verb::Build, is_set(ebpf::DEBUG_LOG));
+    let mut cargo = toolchain.command(root, target_dir, ebpf::Verb::Build);
     let output = cargo.arg("--quiet").stdin(Stdio::null()).output();
     let output = output.with_context(|| format!("run {}", cargo.get_program().display()))?;
     let said = String::from_utf8_lossy(&output.stderr);

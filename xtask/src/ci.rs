@@ -42,7 +42,7 @@ fn lint_ebpf() -> Result<()> {
     let toolchain = Toolchain::read(root())?;
     if toolchain.has_clippy() {
         step(format_args!("lints of the eBPF part, by {}", toolchain.origin));
-        return execute(&mut toolchain.command(root(), &target_dir().join("ebpf"), Verb::Clippy, false));
+        return execute(&mut toolchain.command(root(), &target_dir().join("ebpf"), Verb::Clippy));
     }
     step("lints of the eBPF part, as if it were for this machine: its compiler has no clippy here");
     execute(cargo().args(["clippy", "--locked", "--package", CRATE, "--", "-D", "warnings"]))

@@ -21,9 +21,6 @@ pub const CRATE: &str = "smtp-filter-ebpf";
 /// Where `cargo xtask setup` writes its choice, below the root of the workspace.
 pub const CHOICE: &str = ".tools/toolchain.toml";
 
-/// Set in the environment, it compiles the log statements in: the feature `debug-log` of the eBPF crate.
-pub const DEBUG_LOG: &str = "SMTP_FILTER_DEBUG_LOG";
-
 /// Crates that may use unstable features under a stable compiler (a nightly lets every crate).
 const UNSTABLE_CRATES: &str = "aya_ebpf,smtp_filter_common,smtp_filter_ebpf";
 
@@ -160,7 +157,7 @@ impl Toolchain {
     }
 
     /// The command that does `verb` with the eBPF crate. It prints the compiler's errors on stderr.
-    pub fn command(&self, root: &Path, target_dir: &Path, verb: Verb, debug_log: bool) -> Command {
+    pub fn command(&self, root: &Path, target_dir: &Path, verb: Verb) -> Command {
         let mut cargo = self.cargo(root);
         cargo.args(match verb {
             Verb::Build => &["build", "--bins"][..],
@@ -170,9 +167,6 @@ impl Toolchain {
             .args(["--release", "--locked", "--package", CRATE, "--target", bpf_target()])
             .arg("--target-dir")
             .arg(target_dir);
-        if debug_log {
-            cargo.args(["--features", "debug-log"]);
-        }
         if self.build_std {
             cargo.args(["-Z", "build-std=core"]);
         }

@@ -35,7 +35,7 @@ pub struct World {
     /// Whether the last frame, if it passed, carries the policy's mark.
     pub marked: bool,
     live: HashMap<Key, usize>,
-    connections: Vec<Box<Connection>>,
+    connections: Vec<Connection>,
     half: HashMap<Key, HalfOpen>,
     wide: HashMap<u64, Box<Wide>>,
     counters: Vec<Counter>,
@@ -104,12 +104,12 @@ impl World {
 
     /// A live connection.
     pub fn connection(&self, key: &Key) -> Option<&Connection> {
-        self.live.get(key).and_then(|at| self.connections.get(*at)).map(Box::as_ref)
+        self.live.get(key).and_then(|at| self.connections.get(*at))
     }
 
     /// Live connections.
     pub fn connections(&self) -> impl Iterator<Item = (&Key, &Connection)> {
-        self.live.iter().filter_map(|(key, at)| Some((key, self.connections.get(*at)?.as_ref())))
+        self.live.iter().filter_map(|(key, at)| Some((key, self.connections.get(*at)?)))
     }
 
     /// A connection before it is live.
@@ -130,7 +130,7 @@ struct Hook<'a> {
 
 impl Hook<'_> {
     fn connection(&mut self) -> Option<&mut Connection> {
-        self.world.connections.get_mut(self.entry?).map(Box::as_mut)
+        self.world.connections.get_mut(self.entry?)
     }
 }
 
@@ -242,7 +242,7 @@ impl Host for Hook<'_> {
         };
         let shared = Shared { lock: AtomicU64::new(1), ..Shared::default() };
         let windows = Windows { client: [0; CLIENT_WINDOW], server: [0; SERVER_WINDOW] };
-        self.world.connections.push(Box::new(Connection { shared, state: State::EMPTY, windows }));
+        self.world.connections.push(Connection { shared, state: State::EMPTY, windows });
         self.entry = Some(made);
         Some(true)
     }
