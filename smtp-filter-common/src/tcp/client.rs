@@ -84,7 +84,7 @@ fn begin<H: Host>(host: &mut H, work: &mut Work, next: u32) -> bool {
     work.run.piece_length = 0;
     if work.state.session.mode == TEXT {
         let state = work.state.memory.text;
-        if !mark(host, work, at, state) {
+        if !mark(host, work, at, state, 0) {
             return false;
         }
         if work.state.memory.has_early() {
@@ -103,7 +103,7 @@ fn begin<H: Host>(host: &mut H, work: &mut Work, next: u32) -> bool {
 
 /// Remembers the place at offset `at` if it matters; `false` if there is no room.
 #[inline(always)]
-fn mark<H: Host>(host: &mut H, work: &mut Work, at: u32, state: u8) -> bool {
+fn mark<H: Host>(host: &mut H, work: &mut Work, at: u32, state: u8, spare: usize) -> bool {
     let left = work.segment.length.wrapping_sub(at);
     let short = left < 4;
     work.piece[1] = 0;
@@ -112,7 +112,7 @@ fn mark<H: Host>(host: &mut H, work: &mut Work, at: u32, state: u8) -> bool {
         return false;
     }
     let place = work.segment.sequence.wrapping_add(at);
-    if marks::matters(state, work.piece[1] as u32, short) && !work.state.memory.mark(place, state) {
+    if marks::matters(state, work.piece[1] as u32, short) && !work.state.memory.mark(place, state, spare) {
         work.hold_back(Reason::Backlog);
         return false;
     }
@@ -156,6 +156,10 @@ fn before_gap<H: Host>(host: &mut H, work: &mut Work) -> bool {
         return false;
     }
     let behind = if is_text { work.run.text } else { text::MIDDLE };
+    if behind != text::MIDDLE {
+        // An honest repeat may end there. Nothing is lost but that one if there is no room.
+        work.state.memory.mark(end, behind, marks::SPARE);
+    }
     work.state.memory.add_early(sequence, end, behind)
 }
 
@@ -170,7 +174,7 @@ fn text_before_gap<H: Host>(host: &mut H, work: &mut Work, before: u8) -> bool {
         }
         work.run.text = text::MIDDLE;
     } else {
-        if !mark(host, work, 0, before) {
+        if !mark(host, work, 0, before, marks::SPARE) {
             return false;
         }
         work.run.text = before;
@@ -197,6 +201,11 @@ fn join<H: Host>(work: &mut Work) {
     let joined = reached.next.wrapping_sub(before);
     if joined == 0 {
         return;
+    }
+    if !chunk && work.state.memory.text != text::MIDDLE {
+        // As at the end of an early segment.
+        let state = work.state.memory.text;
+        work.state.memory.mark(before, state, marks::SPARE);
     }
     work.state.half[SIDE].next = reached.next;
     work.state.half[SIDE].bytes += joined as u64;

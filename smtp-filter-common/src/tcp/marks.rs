@@ -17,6 +17,9 @@ use crate::{
 /// Mark in use.
 const USED: u8 = 0x80;
 
+/// Places kept for segments in their order.
+pub const SPARE: usize = 4;
+
 /// Whether a place is to be remembered: the state there, and the next four bytes (of fewer, `short`).
 #[inline(always)]
 pub const fn matters(state: u8, first: u32, short: bool) -> bool {
@@ -82,12 +85,13 @@ impl Memory {
         if index < MARKS as u32 { self.marked(index as usize) } else { self.early(index) }
     }
 
-    /// Remembers a place; `false` where there is no room.
+    /// Remembers a place; `false` where there is no room. What stands in front of a gap leaves some ([`SPARE`]) for what
+    /// fills it, which is acknowledged first.
     #[inline(always)]
-    pub fn mark(&mut self, at: u32, state: u8) -> bool {
+    pub fn mark(&mut self, at: u32, state: u8, spare: usize) -> bool {
         let mut free = MARKS;
         let mut i = 0;
-        while i < MARKS {
+        while i < MARKS - spare {
             let fits = (self.mark_state[i] & USED == 0) | (self.mark_at[i] == at);
             free = if fits { i } else { free };
             i += 1;
