@@ -3,6 +3,7 @@
 //! Each lives in a network namespace of its own, for the RSTs that a run sends are really sent.
 
 use std::{
+    collections::HashMap,
     fs,
     os::fd::OwnedFd,
     process::Command,
@@ -31,7 +32,15 @@ use smtp_filter::{
     netns::interface_index,
     policy::{Document, Names, compile, set},
 };
-use smtp_filter_common::{abi, event::Event};
+use smtp_filter_common::{
+    abi,
+    datapath::Met,
+    event::Event,
+    policy::Policy,
+    reason::REASONS,
+    userspace::{SliceFrame, World},
+    verdict::Verdict,
+};
 
 use super::talk::{Hook, Outcome, Step};
 
@@ -63,6 +72,13 @@ pub struct Kernel {
     /// Indexes of the interfaces towards the client and towards the server.
     interfaces: [u32; 2],
     tap: OwnedFd,
+    policy: Box<Policy>,
+    /// The same datapath in user space, which judges every packet too.
+    world: World,
+    /// Events that have not been compared with those in user space.
+    told: Vec<Event>,
+    /// Connections in the order in which events named them, in the kernel and in user space.
+    connections: [HashMap<u64, u64>; 2],
 }
 
 /// Does something in a fresh network namespace, on a thread of its own: it goes away with the thread.
@@ -78,12 +94,17 @@ pub fn in_private_namespace<R: Send>(work: impl FnOnce() -> Result<R> + Send) ->
 impl Kernel {
     /// Loads the programs under a policy, as if the filter were put on now.
     pub fn load(document: &Document) -> Result<Self> {
+        Self::load_for(document, 64)
+    }
+
+    /// The same with room for so many connections.
+    pub fn load_for(document: &Document, connections: u32) -> Result<Self> {
         fs::write("/proc/sys/net/ipv6/conf/default/disable_ipv6", "1").context("silence the interfaces")?;
         for words in ["link add inside type veth peer name outside", "link set inside up", "link set outside up"] {
             let status = Command::new("ip").args(words.split(' ')).status().context("run `ip`")?;
             ensure!(status.success(), "`ip {words}` failed");
         }
-        let mut filter = Filter::load(&LoadOptions { connections: 64, ..LoadOptions::default() })?;
+        let mut filter = Filter::load(&LoadOptions { connections, ..LoadOptions::default() })?;
         let up_at = since_boot();
         let mut names = Names::default();
         let policy = compile(document, &mut names, 1, up_at)?;
@@ -94,11 +115,42 @@ impl Kernel {
         let tap = socket_with(AddressFamily::PACKET, SocketType::RAW, SocketFlags::NONBLOCK, Some(protocol))
             .context("open a packet socket")?;
         let document = document.clone();
-        Ok(Self { filter, document, names, generation: 1, up_at, reader, interfaces, tap })
+        let (world, told, connections) = (World::new(), Vec::new(), Default::default());
+        Ok(Self {
+            filter,
+            document,
+            names,
+            generation: 1,
+            up_at,
+            reader,
+            interfaces,
+            tap,
+            policy,
+            world,
+            told,
+            connections,
+        })
     }
 
-    /// Runs a packet through the program at a hook.
-    pub fn run(&mut self, hook: Hook, frame: &[u8], next: u32) -> Result<Outcome> {
+    /// Runs a packet through the program at a hook, and through the datapath in user space: they must agree. A RST to the
+    /// receiver has to stand at `next`, where that is known.
+    pub fn run(&mut self, hook: Hook, frame: &[u8], next: Option<u32>) -> Result<Outcome> {
+        let outcome = self.run_in_kernel(hook, frame, next)?;
+        let met = Met { now: since_boot(), ifindex: self.interfaces[usize::from(hook.second)], egress: hook.egress };
+        let verdict = self.world.frame(&self.policy, SliceFrame::ethernet(frame), met);
+        let mark = MARK_BEFORE & !self.policy.mark_mask | self.policy.mark_value & self.policy.mark_mask;
+        let expected = match verdict {
+            Verdict::Pass if self.world.marked => Outcome::Marked(mark),
+            Verdict::Pass => Outcome::Pass,
+            Verdict::Drop => Outcome::Drop,
+            Verdict::Reset => Outcome::Reset,
+            Verdict::ResetSender => Outcome::ResetSender,
+        };
+        ensure!(outcome == expected, "{outcome:?} in the kernel, {expected:?} in user space");
+        Ok(outcome)
+    }
+
+    fn run_in_kernel(&mut self, hook: Hook, frame: &[u8], next: Option<u32>) -> Result<Outcome> {
         while self.tapped()?.is_some() {}
         let mut context_in = [0; CONTEXT];
         context_in[IFINDEX..IFINDEX + 4].copy_from_slice(&self.interfaces[usize::from(hook.second)].to_ne_bytes());
@@ -121,16 +173,17 @@ impl Kernel {
                 Ok(if mark == MARK_BEFORE { Outcome::Pass } else { Outcome::Marked(mark) })
             }
             NEXT => {
-                let (sent, segment) = (tcp(frame)?, tcp(&out).context("the RST to the receiver")?);
+                let (sent, segment) = (facts(frame)?.0, tcp(&out).context("the RST to the receiver")?);
                 ensure!(segment.rst && segment.ack && segment.source == sent.source, "it was changed: {segment:?}");
-                ensure!((segment.sequence, segment.acknowledgement) == (next, sent.acknowledgement), "{segment:?}");
+                ensure!(next.is_none_or(|next| segment.sequence == next), "{segment:?}");
+                ensure!(segment.acknowledgement == sent.acknowledgement && segment.payload == 0, "{segment:?}");
                 self.expect_reset_of_sender(&sent)?;
                 Ok(Outcome::Reset)
             }
             // A copy to the sender goes out before the run returns, or, where it comes in, is on its way.
             DROP => match self.tapped()? {
                 Some(frame_back) => {
-                    let sent = tcp(frame)?;
+                    let sent = facts(frame)?.0;
                     check_reset_of_sender(&tcp(&frame_back)?, &sent)?;
                     Ok(Outcome::ResetSender)
                 }
@@ -170,7 +223,9 @@ impl Kernel {
         self.document = set(&self.document, settings).map_err(|error| anyhow::anyhow!("{settings:?}: {error}"))?;
         self.generation += 1;
         let policy = compile(&self.document, &mut self.names, self.generation, self.up_at)?;
-        self.filter.set_policy(&policy)
+        self.filter.set_policy(&policy)?;
+        self.policy = policy;
+        Ok(())
     }
 
     /// Runs all steps and compares what becomes of each packet with what is expected.
@@ -181,7 +236,7 @@ impl Kernel {
                 Step::Packet { hook, frame, expected, next } => {
                     let at =
                         || format!("step {number}, {hook:?}: {}", String::from_utf8_lossy(payload(frame)).trim_end());
-                    let outcome = self.run(*hook, frame, *next).with_context(at)?;
+                    let outcome = self.run(*hook, frame, Some(*next)).with_context(at)?;
                     ensure!(outcome == *expected, "{}: {outcome:?} instead of {expected:?}", at());
                 }
             }
@@ -206,12 +261,48 @@ impl Kernel {
     /// All events since the last look, each in a line: `command client EHLO [client.example]: drop by commands.ehlo`.
     pub fn events(&mut self) -> Vec<String> {
         let events: Vec<_> = self.reader.by_ref().collect();
+        self.told.extend(&events);
         events.iter().map(|event| self.words(&EventView::new(event, &mut Words(&self.names)))).collect()
     }
 
     /// The next event, which has been told already.
     pub fn next_event(&mut self) -> Result<Event> {
         self.reader.next().context("an event")
+    }
+
+    /// Counters and events of the datapath in user space are the same. Times and the connections' numbers are not, but
+    /// the same events are of the same connection.
+    pub fn agrees_with_user_space(&mut self) -> Result<()> {
+        let told: Vec<_> = self.reader.by_ref().collect();
+        self.told.extend(told);
+        let user = std::mem::take(&mut self.world.events);
+        let (kernel, user) =
+            (comparable(&self.told, &mut self.connections[0]), comparable(&user, &mut self.connections[1]));
+        self.told.clear();
+        for (number, (kernel, user)) in kernel.iter().zip(&user).enumerate() {
+            ensure!(kernel == user, "event {number}: {kernel:?} in the kernel, {user:?} in user space");
+        }
+        ensure!(kernel.len() == user.len(), "{} events in the kernel, {} in user space", kernel.len(), user.len());
+        let counters = self.filter.counters()?;
+        for reason in 0..REASONS as u16 {
+            let rows = counters.iter().filter(|row| row.reason == reason);
+            let kernel = rows
+                .fold((0, 0), |(segments, bytes), row| (segments + row.counter.segments, bytes + row.counter.bytes));
+            let user = self.world.counted(reason);
+            ensure!(
+                kernel == (user.segments, user.bytes),
+                "{}: {kernel:?} in the kernel, {user:?} in user space",
+                self.names.reason(reason)
+            );
+        }
+        let lost = self.lost()?;
+        ensure!(
+            (lost.opened, lost.closed) == (self.world.opened, self.world.closed),
+            "{lost:?}, {} and {}",
+            self.world.opened,
+            self.world.closed
+        );
+        Ok(())
     }
 
     fn words(&self, event: &EventView) -> String {
@@ -261,6 +352,23 @@ impl Lookup for Words<'_> {
     }
 }
 
+/// Events without their times, with the connections numbered as they come.
+fn comparable(events: &[Event], connections: &mut HashMap<u64, u64>) -> Vec<Event> {
+    let mut number = |id: u64| {
+        let next = connections.len() as u64;
+        *connections.entry(id).or_insert(next)
+    };
+    let clean = |event: &Event| {
+        let mut event = Event { time: 0, connection: number(event.connection), ..*event };
+        // What stands behind the lengths is nobody's.
+        let (arg, cut) = (usize::from(event.arg_length), event.cut_bytes());
+        event.arg[arg..].fill(0);
+        event.cut[cut..].fill(0);
+        event
+    };
+    events.iter().map(clean).collect()
+}
+
 /// What matters of a TCP segment.
 #[derive(Debug)]
 struct Facts {
@@ -274,6 +382,13 @@ struct Facts {
 
 /// The facts of a frame whose checksums are right.
 fn tcp(frame: &[u8]) -> Result<Facts> {
+    let (facts, found, right) = facts(frame)?;
+    ensure!(found == right, "the TCP checksum is {found:04x} instead of {right:04x}");
+    Ok(facts)
+}
+
+/// The facts of a frame, its TCP checksum and what that should be.
+fn facts(frame: &[u8]) -> Result<(Facts, u16, u16)> {
     let packet = PacketHeaders::from_ethernet_slice(frame).context("a frame")?;
     let Some(TransportHeader::Tcp(tcp)) = &packet.transport else { bail!("no TCP segment: {packet:?}") };
     let payload = packet.payload.slice();
@@ -285,15 +400,15 @@ fn tcp(frame: &[u8]) -> Result<Facts> {
         Some(NetHeaders::Ipv6(ip, _)) => tcp.calc_checksum_ipv6(ip, payload)?,
         _ => bail!("no IP datagram: {packet:?}"),
     };
-    ensure!(tcp.checksum == checksum, "the TCP checksum is {:04x} instead of {checksum:04x}", tcp.checksum);
-    Ok(Facts {
+    let facts = Facts {
         source: tcp.source_port,
         sequence: tcp.sequence_number,
         acknowledgement: tcp.acknowledgment_number,
         rst: tcp.rst,
         ack: tcp.ack,
         payload: payload.len() as u32,
-    })
+    };
+    Ok((facts, tcp.checksum, checksum))
 }
 
 fn check_reset_of_sender(reset: &Facts, sent: &Facts) -> Result<()> {
