@@ -1114,9 +1114,7 @@ fixture!(
         "commands.helo pass: 1, 21 bytes",
         "commands.noop pass: 1, 6 bytes",
     ],
-    [
-        "command client EHLO [a]: drop by commands.ehlo, cut EHLO a\\r\\n",
-    ]
+    ["command client EHLO [a]: drop by commands.ehlo, cut EHLO a\\r\\n",]
 );
 
 fixture!(
