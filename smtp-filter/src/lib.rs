@@ -19,6 +19,7 @@ mod pod;
 pub mod policy;
 mod readable;
 pub mod record;
+pub mod replay;
 mod signals;
 mod system;
 pub mod tables;

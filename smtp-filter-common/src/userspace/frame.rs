@@ -42,6 +42,11 @@ impl<'a> SliceFrame<'a> {
         Self { network: bytes, protocol }
     }
 
+    /// What stands behind the header of another link layer: EtherType and bytes from the network header on.
+    pub const fn of(protocol: u16, network: &'a [u8]) -> Self {
+        Self { network, protocol }
+    }
+
     /// Its bytes from the network header on.
     pub const fn network(&self) -> &'a [u8] {
         self.network

@@ -3,17 +3,22 @@
 mod down;
 mod events;
 mod policy;
+mod replay;
 mod stats;
 mod status;
 mod up;
+
+use std::path::Path;
 
 use anyhow::{Context as _, Result};
 use tokio::runtime::{Builder, Runtime};
 
 use crate::{
-    cli::{Cli, Global, Verb},
+    cli::{Cli, Global, Usage, Verb},
     instance::Running,
-    netns, system,
+    netns,
+    policy::{self as policies, Document, Profile},
+    system,
 };
 
 /// Does what the command line says.
@@ -26,6 +31,7 @@ pub fn run(cli: &Cli) -> Result<()> {
         Verb::Policy(args) => policy::run(global, args),
         Verb::Events(args) => events::run(global, args),
         Verb::Stats(args) => stats::run(global, args),
+        Verb::Replay(args) => replay::run(global, args),
     }
 }
 
@@ -37,6 +43,24 @@ fn begin(global: &Global, what: &str) -> Result<()> {
         Some(name) => netns::enter(name),
         None => Ok(()),
     }
+}
+
+/// The policy that the arguments of `what` ask for.
+fn asked(what: &str, file: Option<&Path>, profile: Option<&str>, ports: &[u16]) -> Result<Document> {
+    let document = match (file, profile) {
+        (Some(file), _) => policies::load(file)?,
+        (None, Some(name)) => {
+            let base = Profile::default().document();
+            policies::set(&base, &[format!("profile={name}")]).map_err(|message| Usage(format!("{what}: {message}")))?
+        }
+        (None, None) => Profile::default().document(),
+    };
+    if ports.is_empty() {
+        return Ok(document);
+    }
+    let ports: Vec<String> = ports.iter().map(ToString::to_string).collect();
+    Ok(policies::set(&document, &[format!("ports={}", ports.join(","))])
+        .map_err(|message| Usage(format!("{what}: {message}")))?)
 }
 
 /// The filter that is on.

@@ -25,7 +25,7 @@ const CLEAR: &str = "\x1b[H\x1b[J";
 
 /// One row.
 #[derive(Debug, PartialEq, Eq, Serialize)]
-struct Row {
+pub(super) struct Row {
     reason: String,
     action: &'static str,
     segments: u64,
@@ -63,7 +63,7 @@ fn rows(running: &Running) -> Result<Vec<Row>> {
 }
 
 /// Rows in words. `pass` and `log` are carried out in every mode: their counters are one.
-fn merge(counters: &[CounterRow], names: &Names) -> Vec<Row> {
+pub(super) fn merge(counters: &[CounterRow], names: &Names) -> Vec<Row> {
     let mut sums: BTreeMap<(u16, Action, bool), Counter> = BTreeMap::new();
     for CounterRow { reason, action, enforced, counter } in counters {
         let sum = sums.entry((*reason, *action, *enforced || *action <= Action::Log)).or_default();
@@ -80,7 +80,7 @@ fn merge(counters: &[CounterRow], names: &Names) -> Vec<Row> {
     sums.into_iter().map(row).collect()
 }
 
-fn table(rows: &[Row]) -> Table {
+pub(super) fn table(rows: &[Row]) -> Table {
     let mut table = Table::new(&["REASON", "ACTION", "SEGMENTS", "BYTES"]).right(&[2, 3]);
     for Row { reason, action, segments, bytes, enforced } in rows {
         let action = if *enforced { (*action).to_owned() } else { format!("would {action}") };

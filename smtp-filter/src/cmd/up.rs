@@ -7,9 +7,9 @@ use aya_log::EbpfLogger;
 use log::Log;
 use tokio::time::timeout;
 
-use super::{begin, runtime, status};
+use super::{asked, begin, runtime, status};
 use crate::{
-    cli::{Global, Up, Usage},
+    cli::{Global, Up},
     events::{
         lookup::LiveLookup,
         reader::EventReader,
@@ -19,7 +19,7 @@ use crate::{
     loader::{DEBUG, Filter, LoadOptions, SILENT},
     output::print,
     pins::PinDir,
-    policy::{self, Document, Mode, Profile},
+    policy::Mode,
     readable,
     signals::{Signal, Signals},
     system,
@@ -30,7 +30,7 @@ const LAST_LOOK: Duration = Duration::from_millis(1);
 
 /// Puts the filter on, and unless it is to be left alone, shows its events until it is ended.
 pub fn run(global: &Global, args: &Up) -> Result<()> {
-    let document = document(args)?;
+    let document = asked("up", args.policy.as_deref(), args.profile.as_deref(), &args.port)?;
     begin(global, "up")?;
     system::require_kernel()?;
     let debug = global.verbose > 1 && !args.detach;
@@ -50,24 +50,6 @@ pub fn run(global: &Global, args: &Up) -> Result<()> {
             foreground(&pins, &what, global, &mut signals).await
         }
     })
-}
-
-/// The policy that the arguments ask for.
-fn document(args: &Up) -> Result<Document> {
-    let document = match (&args.policy, args.profile.as_deref()) {
-        (Some(file), _) => policy::load(file)?,
-        (None, Some(name)) => {
-            let base = Profile::default().document();
-            policy::set(&base, &[format!("profile={name}")]).map_err(|message| Usage(format!("up: {message}")))?
-        }
-        (None, None) => Profile::default().document(),
-    };
-    if args.port.is_empty() {
-        return Ok(document);
-    }
-    let ports: Vec<String> = args.port.iter().map(ToString::to_string).collect();
-    Ok(policy::set(&document, &[format!("ports={}", ports.join(","))])
-        .map_err(|message| Usage(format!("up: {message}")))?)
 }
 
 async fn detached(pins: &PinDir, what: &PutOn, global: &Global, signals: &mut Signals) -> Result<()> {

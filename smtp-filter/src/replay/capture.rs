@@ -1,0 +1,318 @@
+//! Capture files: pcap with microseconds or nanoseconds, in either byte order, and pcapng.
+
+use std::io::{self, Cursor, Read as _};
+
+use anyhow::{Context as _, Result, anyhow, bail};
+use pcap_parser::{
+    Block, LegacyPcapReader, OptionCode, PcapBlockOwned, PcapError, PcapNGReader, traits::PcapNGPacketBlock as _,
+    traits::PcapReaderIterator,
+};
+
+use super::{
+    link::{Link, Way},
+    source::{Source, Track},
+};
+use crate::events::escape::escape;
+
+/// Bytes that are read at once.
+const PIECE: usize = 1 << 20;
+/// What the readers want to see at once: the longest header.
+const HEAD: usize = 32;
+/// Longest block of a file. The longest frames, of BIG TCP, have half a megabyte.
+const LONGEST: usize = 1 << 24;
+/// Longest name of an interface that is shown.
+const NAME: usize = 64;
+/// Interfaces of a file.
+const INTERFACES: usize = 1 << 16;
+/// What is shown for an interface without a name.
+const NAMELESS: &str = "capture";
+/// `epb_flags`.
+const FLAGS: u16 = 2;
+/// Nanoseconds of a second.
+const SECOND: u64 = 1_000_000_000;
+
+/// A frame of a capture.
+#[derive(Clone, Copy, Debug)]
+pub struct Packet<'a> {
+    /// When it was captured: nanoseconds after 1970.
+    pub time: u64,
+    /// Its link layer; `None` where that is none that is read.
+    pub link: Option<Link>,
+    /// Where it was captured.
+    pub interface: &'a Interface,
+    /// Which way it went, where the file says so.
+    pub way: Option<Way>,
+    /// Its bytes.
+    pub bytes: &'a [u8],
+    /// Whether that is all of it.
+    pub whole: bool,
+}
+
+/// An interface of a capture.
+#[derive(Clone, Debug)]
+pub struct Interface {
+    /// Its place among those of the file.
+    pub index: u32,
+    /// Its name, escaped.
+    pub name: String,
+    link: u32,
+    /// Units of a second that times are counted in.
+    resolution: u64,
+    /// Seconds that are added to times.
+    offset: i64,
+    /// Bytes of a frame that are captured at most; 0: all.
+    longest: u32,
+}
+
+/// Who takes the frames.
+pub trait Sink {
+    /// The next frame.
+    fn frame(&mut self, packet: &Packet<'_>) -> Result<()>;
+    /// The file is read on, and that may take its time; so many bytes have been read.
+    fn waits(&mut self, read: u64) -> Result<()>;
+}
+
+/// Reads a capture from beginning to end. An error says what is wrong with it, and where; the frames before have been
+/// handed on.
+pub fn read(mut source: Source, sink: &mut impl Sink) -> Result<()> {
+    let track = source.track();
+    let head = look(&mut source).map_err(|error| track.error().unwrap_or(error))?;
+    let format = format(&head)?;
+    let whole = Cursor::new(head).chain(source);
+    let mut file = File { track, sink, interfaces: Vec::new(), big_endian: false, frames: 0, time: 0 };
+    match format {
+        Format::Pcap => {
+            let reader = LegacyPcapReader::new(PIECE, whole).map_err(|_| anyhow!("the file ends within its header"))?;
+            file.all(reader)
+        }
+        Format::Pcapng => {
+            let reader = PcapNGReader::new(PIECE, whole)
+                .map_err(|_| anyhow!("the file's first block is damaged, or the file ends within it"))?;
+            file.all(reader)
+        }
+    }
+}
+
+/// The first bytes: as many as the readers want to see at once, or as there are.
+fn look(source: &mut Source) -> io::Result<Vec<u8>> {
+    let mut head = Vec::new();
+    fill(source, &mut head, HEAD)?;
+    let length = match head.as_slice() {
+        [0x0a, 0x0d, 0x0d, 0x0a, a, b, c, d, 0x4d, 0x3c, 0x2b, 0x1a, ..] => u32::from_le_bytes([*a, *b, *c, *d]),
+        [0x0a, 0x0d, 0x0d, 0x0a, a, b, c, d, 0x1a, 0x2b, 0x3c, 0x4d, ..] => u32::from_be_bytes([*a, *b, *c, *d]),
+        _ => 0,
+    };
+    fill(source, &mut head, PIECE.min(length as usize))?;
+    Ok(head)
+}
+
+/// Reads on until there are so many bytes.
+fn fill(source: &mut Source, bytes: &mut Vec<u8>, length: usize) -> io::Result<()> {
+    let missing = length.saturating_sub(bytes.len());
+    source.take(missing as u64).read_to_end(bytes)?;
+    Ok(())
+}
+
+enum Format {
+    Pcap,
+    Pcapng,
+}
+
+/// What a file is by its first bytes.
+fn format(head: &[u8]) -> Result<Format> {
+    let packed = match head {
+        [] => bail!("the file is empty; expected a capture in the format pcap or pcapng"),
+        [0xa1, 0xb2, 0xc3, 0xd4, ..]
+        | [0xd4, 0xc3, 0xb2, 0xa1, ..]
+        | [0xa1, 0xb2, 0x3c, 0x4d, ..]
+        | [0x4d, 0x3c, 0xb2, 0xa1, ..]
+        | [0x34, 0xcd, 0xb2, 0xa1, ..] => return Ok(Format::Pcap),
+        [0x0a, 0x0d, 0x0d, 0x0a, ..] => return Ok(Format::Pcapng),
+        [0x1f, 0x8b, ..] => "zcat",
+        [0x28, 0xb5, 0x2f, 0xfd, ..] => "zstdcat",
+        [0xfd, b'7', b'z', b'X', b'Z', ..] => "xzcat",
+        [b'B', b'Z', b'h', ..] => "bzcat",
+        [0x04, 0x22, 0x4d, 0x18, ..] => "lz4cat",
+        _ => {
+            let bytes: Vec<String> = head.iter().take(4).map(|byte| format!("{byte:02x}")).collect();
+            bail!("the file begins with {}: no capture in the format pcap or pcapng", bytes.join(" "))
+        }
+    };
+    bail!("the file is compressed: unpack it with `{packed} FILE | smtp-filter replay -`")
+}
+
+/// A file while it is read.
+struct File<'a, S> {
+    track: Track,
+    sink: &'a mut S,
+    interfaces: Vec<Interface>,
+    big_endian: bool,
+    frames: u64,
+    time: u64,
+}
+
+/// What is to be done before the next block.
+enum Next {
+    /// So many bytes are done with.
+    Consume(usize),
+    Refill,
+    Grow,
+    End,
+}
+
+impl<S: Sink> File<'_, S> {
+    fn all(&mut self, mut reader: impl PcapReaderIterator) -> Result<()> {
+        let mut capacity = PIECE;
+        loop {
+            let mut next = match reader.next() {
+                Ok((length, block)) => {
+                    self.block(&block)?;
+                    Next::Consume(length)
+                }
+                Err(PcapError::Eof) => Next::End,
+                Err(PcapError::Incomplete(_)) => Next::Refill,
+                Err(PcapError::BufferTooSmall) => Next::Grow,
+                Err(PcapError::UnexpectedEof) => {
+                    bail!("the file ends in the midst of something behind frame {}: it was cut off", self.frames)
+                }
+                Err(_) => bail!("the file is damaged behind frame {}", self.frames),
+            };
+            if let Next::Refill = next {
+                self.sink.waits(self.track.read())?;
+                let before = reader.data().len();
+                let read = reader.refill().is_ok();
+                if !read {
+                    let error = self.track.error().unwrap_or_else(|| io::ErrorKind::Other.into());
+                    return Err(error).with_context(|| format!("read on behind frame {}", self.frames));
+                }
+                if reader.data().len() == before && !reader.reader_exhausted() {
+                    next = Next::Grow;
+                }
+            }
+            match next {
+                Next::Consume(length) => reader.consume(length),
+                Next::Refill => {}
+                Next::Grow => {
+                    capacity *= 2;
+                    if capacity > LONGEST || !reader.grow(capacity) {
+                        bail!(
+                            "the file is damaged behind frame {}: what follows is said to be longer than {} MiB",
+                            self.frames,
+                            LONGEST >> 20
+                        );
+                    }
+                }
+                Next::End => return Ok(()),
+            }
+        }
+    }
+
+    fn block(&mut self, block: &PcapBlockOwned<'_>) -> Result<()> {
+        match block {
+            PcapBlockOwned::LegacyHeader(header) => {
+                // What stands above the link type says whether frames have a checksum at their end.
+                let link = header.network.0 as u32 & 0xffff;
+                if Link::of(link).is_none() {
+                    return Err(foreign(link));
+                }
+                let resolution = if header.is_nanosecond_precision() { SECOND } else { 1_000_000 };
+                let name = NAMELESS.to_owned();
+                self.interfaces.push(Interface { index: 0, name, link, resolution, offset: 0, longest: 0 });
+                Ok(())
+            }
+            PcapBlockOwned::Legacy(frame) => {
+                let fraction = match self.interfaces.first() {
+                    Some(interface) if interface.resolution == SECOND => u64::from(frame.ts_usec),
+                    _ => u64::from(frame.ts_usec) * 1000,
+                };
+                self.time = u64::from(frame.ts_sec) * SECOND + fraction;
+                self.frame(0, None, frame.data, frame.origlen)
+            }
+            PcapBlockOwned::NG(block) => self.block_ng(block),
+        }
+    }
+
+    fn block_ng(&mut self, block: &Block<'_>) -> Result<()> {
+        match block {
+            Block::SectionHeader(section) => {
+                self.interfaces.clear();
+                self.big_endian = section.big_endian();
+                Ok(())
+            }
+            Block::InterfaceDescription(about) => {
+                if self.interfaces.len() >= INTERFACES {
+                    bail!("the file is damaged behind frame {}: it has more than {INTERFACES} interfaces", self.frames);
+                }
+                // The parser takes the offset for little-endian, whatever the section says.
+                let offset = if self.big_endian { about.if_tsoffset.swap_bytes() } else { about.if_tsoffset };
+                self.interfaces.push(Interface {
+                    index: self.interfaces.len() as u32,
+                    name: about.if_name().and_then(Result::ok).map_or_else(|| NAMELESS.to_owned(), name),
+                    link: about.linktype.0 as u32,
+                    resolution: about.ts_resolution().unwrap_or(1_000_000).max(1),
+                    offset,
+                    longest: about.snaplen,
+                });
+                Ok(())
+            }
+            Block::EnhancedPacket(frame) => {
+                let units = u64::from(frame.ts_high) << 32 | u64::from(frame.ts_low);
+                let interface = frame.if_id as usize;
+                if let Some(interface) = self.interfaces.get(interface) {
+                    self.time = interface.time(units);
+                }
+                let flags = frame.options.iter().find(|option| option.code == OptionCode(FLAGS));
+                let flags = flags.and_then(|option| option.value().first_chunk().copied()).map_or(0, |bytes| {
+                    if self.big_endian { u32::from_be_bytes(bytes) } else { u32::from_le_bytes(bytes) }
+                });
+                let way = match flags & 3 {
+                    1 => Some(Way::In),
+                    2 => Some(Way::Out),
+                    _ => None,
+                };
+                self.frame(interface, way, frame.packet_data(), frame.origlen)
+            }
+            // It has no time of its own.
+            Block::SimplePacket(frame) => {
+                let longest = self.interfaces.first().map_or(0, |interface| interface.longest);
+                let bytes = frame.packet_data();
+                let bytes = match longest {
+                    0 => bytes,
+                    longest => bytes.get(..longest as usize).unwrap_or(bytes),
+                };
+                self.frame(0, None, bytes, frame.origlen)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn frame(&mut self, interface: usize, way: Option<Way>, bytes: &[u8], length: u32) -> Result<()> {
+        let Some(interface) = self.interfaces.get(interface) else {
+            bail!("the file is damaged behind frame {}: what follows is of an interface that it has not", self.frames);
+        };
+        self.frames += 1;
+        let link = Link::of(interface.link);
+        let whole = bytes.len() as u64 >= u64::from(length);
+        self.sink.frame(&Packet { time: self.time, link, interface, way, bytes, whole })
+    }
+}
+
+impl Interface {
+    fn time(&self, units: u64) -> u64 {
+        let nanoseconds = u128::from(units) * u128::from(SECOND) / u128::from(self.resolution);
+        let offset = i128::from(self.offset) * i128::from(SECOND);
+        let time = i128::try_from(nanoseconds).unwrap_or(i128::MAX).saturating_add(offset).max(0);
+        u64::try_from(time).unwrap_or(u64::MAX)
+    }
+}
+
+/// A name for one word of a line.
+fn name(name: &str) -> String {
+    let cut: Vec<u8> = name.bytes().take(NAME).collect();
+    escape(&cut).replace(' ', "\\x20")
+}
+
+/// The error about a link type.
+pub(crate) fn foreign(link: u32) -> anyhow::Error {
+    anyhow!("its link type {link} is not read; expected Ethernet, raw IP, null or loopback, or Linux cooked")
+}
