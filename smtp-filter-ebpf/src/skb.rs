@@ -96,6 +96,12 @@ impl Frame for Skb {
     }
 
     #[inline(always)]
+    fn piece(&self) -> u16 {
+        // SAFETY: as in `whole`. The kernel keeps it in 16 bits.
+        unsafe { (*self.skb).gso_size as u16 }
+    }
+
+    #[inline(always)]
     fn repeat<S: Step>(count: u32, step: &mut S) {
         <Kernel as Host>::repeat(count, step);
     }

@@ -87,6 +87,9 @@ fn begin<H: Host>(host: &mut H, work: &mut Work, next: u32) -> bool {
         if !mark(host, work, at, state, 0) {
             return false;
         }
+        if work.segment.piece != 0 {
+            H::repeat(marks::PIECES, &mut Merged { host, work, from: at });
+        }
         if work.state.memory.has_early() {
             work.run.differs = 0;
             repeat::agrees(host, work, at, work.segment.length, state);
@@ -99,6 +102,40 @@ fn begin<H: Host>(host: &mut H, work: &mut Work, next: u32) -> bool {
     work.run.at = at;
     work.run.end = work.segment.length;
     true
+}
+
+/// Behind the filter a merged segment goes on as the segments it was merged of, and those may be lost and repeated one by
+/// one. Where they meet an honest repeat begins or ends; nothing is lost but that one where there is no room.
+struct Merged<'a, H> {
+    host: &'a mut H,
+    work: &'a mut Work,
+    /// Offset of the first new byte.
+    from: u32,
+}
+
+impl<H: Host> Step for Merged<'_, H> {
+    #[inline(always)]
+    fn step(&mut self, index: u32) -> bool {
+        let (host, work) = (&mut *self.host, &mut *self.work);
+        let at = (index + 1) * work.segment.piece as u32;
+        if at >= work.segment.length {
+            return true;
+        }
+        let left = work.segment.length - at;
+        // What stands before is new, too, or nobody knows whose it is.
+        if at < self.from.wrapping_add(4) {
+            return false;
+        }
+        work.piece[1] = 0;
+        if host.fetch(at - 4, if left < 4 { 4 + left } else { 8 }, &mut work.piece) {
+            let state = text::behind(work.piece[1] as u32);
+            if marks::matters(state, (work.piece[1] >> 32) as u32, left < 4) {
+                let place = work.segment.sequence.wrapping_add(at);
+                work.state.memory.mark(place, state, marks::SPARE);
+            }
+        }
+        false
+    }
 }
 
 /// Remembers the place at offset `at` if it matters; `false` if there is no room.

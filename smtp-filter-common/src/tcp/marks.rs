@@ -19,6 +19,8 @@ const USED: u8 = 0x80;
 
 /// Places kept for segments in their order.
 pub const SPARE: usize = 4;
+/// Segments that a merged one is looked through for: 64 KiB of 512 bytes.
+pub const PIECES: u32 = 128;
 
 /// Whether a place is to be remembered: the state there, and the next four bytes (of fewer, `short`).
 #[inline(always)]

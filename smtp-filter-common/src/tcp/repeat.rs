@@ -76,7 +76,7 @@ const fn behind_few(before: u8, bytes: u32, count: u32) -> u8 {
         text::DOT_CR => word(*b"\r\n.\r"),
         _ => return if plain { text::MIDDLE } else { text::END },
     };
-    text::behind((prefix >> (count * 8 & 31)) | (bytes << (32_u32.wrapping_sub(count * 8) & 31)))
+    text::behind((prefix >> ((count * 8) & 31)) | (bytes << (32_u32.wrapping_sub(count * 8) & 31)))
 }
 
 /// Compares what the segment has at the places that matter with what is known of them.
@@ -165,7 +165,13 @@ pub fn text<H: Host>(host: &mut H, work: &mut Work, from: u32, to: u32) {
     // one that does not matter passes.
     let behind = state_at::<H>(work, end);
     let ends = work.state.memory.is_end_of_data(end);
-    let expected = if behind == text::END && !ends { text::MIDDLE } else { behind };
+    let expected = if ends {
+        text::END
+    } else if behind == text::END {
+        text::MIDDLE
+    } else {
+        behind
+    };
     let differs = state != expected || state == text::END && stops != end;
     work.run.differs |= differs as u32;
     if work.run.differs == 0 {

@@ -103,11 +103,16 @@ pub fn make_room<H: Host, const FROM: usize>(host: &mut H, work: &mut Work, olde
     let span = ahead(to, oldest);
     let narrow = if FROM == CLIENT as usize { CLIENT_WINDOW } else { SERVER_WINDOW } as i32;
     if work.state.half[FROM].wide != 0 {
-        if ahead(from, oldest) <= 0 && span <= narrow {
-            let window = number::<H, FROM>(host);
+        let window = number::<H, FROM>(host);
+        let empty = ahead(from, oldest) <= 0;
+        if empty && span <= narrow {
             host.release_wide(window);
             work.state.half[FROM].wide = 0;
             return true;
+        }
+        // The pool may have needed it for another: while nothing is kept a new one serves as well.
+        if empty && host.wide(window, true).is_none() {
+            return false;
         }
         return span <= WIDE_WINDOW as i32;
     }

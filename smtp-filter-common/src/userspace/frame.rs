@@ -17,19 +17,20 @@ const LONGEST: usize = 0xffff;
 pub struct SliceFrame<'a> {
     network: &'a [u8],
     protocol: u16,
+    piece: u16,
 }
 
 impl<'a> SliceFrame<'a> {
     /// An Ethernet frame, tags in its data included. One shorter than its header is nobody's.
     pub fn ethernet(bytes: &'a [u8]) -> Self {
         let Some((header, network)) = bytes.split_at_checked(ETHERNET) else {
-            return Self { network: &[], protocol: 0 };
+            return Self { network: &[], protocol: 0, piece: 0 };
         };
         let protocol = match header {
             [.., high, low] => u16::from_be_bytes([*high, *low]),
             _ => 0,
         };
-        Self { network, protocol }
+        Self { network, protocol, piece: 0 }
     }
 
     /// A frame of an interface without a link layer: it begins with the IP header.
@@ -39,12 +40,18 @@ impl<'a> SliceFrame<'a> {
             Some(6) => IPV6,
             _ => 0,
         };
-        Self { network: bytes, protocol }
+        Self { network: bytes, protocol, piece: 0 }
     }
 
     /// What stands behind the header of another link layer: EtherType and bytes from the network header on.
     pub const fn of(protocol: u16, network: &'a [u8]) -> Self {
-        Self { network, protocol }
+        Self { network, protocol, piece: 0 }
+    }
+
+    /// The same, merged of segments with so many bytes of payload each.
+    #[must_use]
+    pub const fn merged_of(self, piece: u16) -> Self {
+        Self { piece, ..self }
     }
 
     /// Its bytes from the network header on.
@@ -80,6 +87,10 @@ impl Frame for SliceFrame<'_> {
     /// A capture does not tell: more than fits a length field was merged.
     fn merged(&self) -> bool {
         self.network.len() > LONGEST
+    }
+
+    fn piece(&self) -> u16 {
+        self.piece
     }
 
     fn repeat<S: Step>(count: u32, step: &mut S) {

