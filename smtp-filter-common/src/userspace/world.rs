@@ -41,6 +41,8 @@ pub struct World {
     counters: Vec<Counter>,
     connection: u64,
     work: Box<Work>,
+    /// Lies in the place of `work` while that is in use.
+    spare: Option<Box<Work>>,
 }
 
 impl Default for World {
@@ -64,18 +66,20 @@ impl World {
             counters: std::vec![Counter::default(); (REASONS * COUNTERS_PER_REASON) as usize],
             connection: 0,
             work: Box::new(Work::new()),
+            spare: None,
         }
     }
 
     /// Judges a frame, as the program at the hook does.
     pub fn frame(&mut self, policy: &Policy, frame: SliceFrame<'_>, met: Met) -> Verdict {
-        let mut work = core::mem::replace(&mut self.work, Box::new(Work::new()));
+        let spare = self.spare.take().unwrap_or_else(|| Box::new(Work::new()));
+        let mut work = core::mem::replace(&mut self.work, spare);
         let kind = wire::read(&frame, policy, &mut work.segment);
         let payload = work.segment.payload;
         let verdict =
             datapath::judge(&mut Hook { world: self, frame, payload, entry: None }, policy, &mut work, kind, met);
         self.marked = verdict == Verdict::Pass && work.marked != 0;
-        self.work = work;
+        self.spare = Some(core::mem::replace(&mut self.work, work));
         verdict
     }
 
