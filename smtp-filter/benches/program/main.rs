@@ -28,6 +28,10 @@ use talk::{Segment, Side, Talk};
 const CLIENT: [u8; 4] = [192, 0, 2, 10];
 /// Payloads of a segment: of a usual Ethernet, and the largest that BPF_PROG_TEST_RUN takes.
 const SIZES: [usize; 2] = [1448, 3500];
+/// Lines of prose that fill the longest payload of all.
+const LINES: usize = 48;
+/// Usual mail text: dots, but none at a line's start.
+const PROSE: &[u8] = b"It was a bright cold day, and the clocks. struck. 13; we all had letters..\r\n";
 /// Live connections in the full table.
 const MANY: u32 = 200_000;
 const COLUMNS: &[(&str, usize)] = &[("bytes", 0), ("filter", 0), ("empty", 0), ("above", 0)];
@@ -131,12 +135,7 @@ fn texts(kernel: &mut Kernel) -> Result<Table> {
     /// A kind: its name, the session before it, its bytes, and its bar's nanoseconds a byte.
     type Kind = (&'static str, fn([u8; 4]) -> Talk, &'static [u8], Option<f64>);
     const KINDS: [Kind; 5] = [
-        (
-            "text",
-            Talk::in_text,
-            b"It was a bright cold day, and the clocks. struck. 13; we all had letters..\r\n",
-            Some(0.3),
-        ),
+        ("text", Talk::in_text, PROSE, Some(0.3)),
         (
             "text in base64",
             Talk::in_text,
@@ -149,12 +148,7 @@ fn texts(kernel: &mut Kernel) -> Result<Table> {
             b"..is how a line with a dot in front looks like, and this is 80 bytes long......\r\n",
             Some(0.3),
         ),
-        (
-            "chunk (BDAT)",
-            Talk::in_chunk,
-            b"It was a bright cold day, and the clocks. struck. 13; we all had letters..\r\n",
-            None,
-        ),
+        ("chunk (BDAT)", Talk::in_chunk, PROSE, None),
         ("TLS", Talk::in_tls, b"\x17\x03\x03\x05\xa3 nobody reads this", None),
     ];
     let mut rows = Vec::new();
@@ -162,6 +156,8 @@ fn texts(kernel: &mut Kernel) -> Result<Table> {
         for (size, place) in SIZES.into_iter().zip(0..) {
             let bytes: Vec<u8> = line.iter().copied().cycle().take(size).collect();
             let mut talk = begin([10, 1, number, place]);
+            // Behind every segment lies what is left of a longer one, as it does in a mixture of mails.
+            talk.client(&PROSE.repeat(LINES));
             kernel.play(&talk.take())?;
             let figures = kernel.streamed(Side::Client, || Ok(acknowledged(&mut talk, &bytes)))?;
             rows.push(row(what, size, figures, per_byte.map(|rate| 150.0 + rate * size as f64)));
@@ -268,7 +264,7 @@ impl Reading {
 
 /// Mail text with one live connection, and with a table full of them.
 fn many(rounds: Rounds) -> Result<(Table, Table)> {
-    let bytes: Vec<u8> = b"It was a bright cold day, and the clocks. struck. 13; all had letters..\r\n".repeat(20);
+    let bytes = PROSE.repeat(20);
     let bytes = &bytes[..SIZES[0]];
     let mut kernel = Kernel::load(1 << 18, rounds)?;
     let mut one = Talk::in_text(CLIENT);
