@@ -173,11 +173,18 @@ impl<S: Sink> File<'_, S> {
                 Err(PcapError::Incomplete(_)) => Next::Refill,
                 Err(PcapError::BufferTooSmall) => Next::Grow,
                 Err(PcapError::UnexpectedEof) => {
-                    bail!("the file ends in the midst of something behind frame {}: it was cut off", self.frames)
+                    bail!(
+                        "the file ends in the midst of something behind frame {}: it was cut off, or is damaged",
+                        self.frames
+                    )
                 }
                 Err(_) => bail!("the file is damaged behind frame {}", self.frames),
             };
-            if let Next::Refill = next {
+            // A length may lie: room is made only for what is there.
+            if matches!(next, Next::Grow) && reader.data().len() < capacity {
+                next = Next::Refill;
+            }
+            if matches!(next, Next::Refill) {
                 self.sink.waits(self.track.read())?;
                 let before = reader.data().len();
                 let read = reader.refill().is_ok();
@@ -249,7 +256,7 @@ impl<S: Sink> File<'_, S> {
                     index: self.interfaces.len() as u32,
                     name: about.if_name().and_then(Result::ok).map_or_else(|| NAMELESS.to_owned(), name),
                     link: about.linktype.0 as u32,
-                    resolution: about.ts_resolution().unwrap_or(1_000_000).max(1),
+                    resolution: resolution(about.if_tsresol),
                     offset,
                     longest: about.snaplen,
                 });
@@ -304,6 +311,18 @@ impl Interface {
         let time = i128::try_from(nanoseconds).unwrap_or(i128::MAX).saturating_add(offset).max(0);
         u64::try_from(time).unwrap_or(u64::MAX)
     }
+}
+
+/// Units of a second: a power of ten, or with the highest bit set of two. What is finer than can be counted is taken for
+/// nonsense, and for the microseconds that are meant where nothing is said. (The parser's own function knows no powers
+/// of two.)
+fn resolution(exponent: u8) -> u64 {
+    let units = if exponent & 0x80 == 0 {
+        10_u64.checked_pow(u32::from(exponent))
+    } else {
+        1_u64.checked_shl(u32::from(exponent & 0x7f))
+    };
+    units.unwrap_or(1_000_000)
 }
 
 /// A name for one word of a line.

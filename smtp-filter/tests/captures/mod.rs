@@ -1,7 +1,0 @@
-//! Dialogues as captures: frames, and the files that they are kept in.
-
-mod files;
-mod talk;
-
-pub use files::{Endian, LinkType, Ng, Pcap, link_header};
-pub use talk::{Frame, Talk, dialogue, reassembled};
