@@ -16,6 +16,8 @@ use crate::events::escape::escape;
 
 /// Bytes that are read at once.
 const PIECE: usize = 1 << 20;
+/// Room that small files get.
+const PAGE: usize = 4096;
 /// What the readers want to see at once: the longest header.
 const HEAD: usize = 32;
 /// Longest block of a file. The longest frames, of BIG TCP, have half a megabyte.
@@ -78,17 +80,19 @@ pub fn read(mut source: Source, sink: &mut impl Sink) -> Result<()> {
     let track = source.track();
     let head = look(&mut source).map_err(|error| track.error().unwrap_or(error))?;
     let format = format(&head)?;
+    let capacity = source.length().map_or(PIECE, |length| usize::try_from(length).unwrap_or(PIECE).clamp(PAGE, PIECE));
     let whole = Cursor::new(head).chain(source);
     let mut file = File { track, sink, interfaces: Vec::new(), big_endian: false, frames: 0, time: 0 };
     match format {
         Format::Pcap => {
-            let reader = LegacyPcapReader::new(PIECE, whole).map_err(|_| anyhow!("the file ends within its header"))?;
-            file.all(reader)
+            let reader =
+                LegacyPcapReader::new(capacity, whole).map_err(|_| anyhow!("the file ends within its header"))?;
+            file.all(reader, capacity)
         }
         Format::Pcapng => {
-            let reader = PcapNGReader::new(PIECE, whole)
+            let reader = PcapNGReader::new(capacity, whole)
                 .map_err(|_| anyhow!("the file's first block is damaged, or the file ends within it"))?;
-            file.all(reader)
+            file.all(reader, capacity)
         }
     }
 }
@@ -161,8 +165,7 @@ enum Next {
 }
 
 impl<S: Sink> File<'_, S> {
-    fn all(&mut self, mut reader: impl PcapReaderIterator) -> Result<()> {
-        let mut capacity = PIECE;
+    fn all(&mut self, mut reader: impl PcapReaderIterator, mut capacity: usize) -> Result<()> {
         loop {
             let mut next = match reader.next() {
                 Ok((length, block)) => {

@@ -1,0 +1,172 @@
+//! Capture files of both formats, written as their specifications say.
+
+use super::Frame;
+
+/// Byte order of a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Endian {
+    Little,
+    Big,
+}
+
+impl Endian {
+    pub fn u16(self, number: u16) -> [u8; 2] {
+        if self == Self::Big { number.to_be_bytes() } else { number.to_le_bytes() }
+    }
+
+    pub fn u32(self, number: u32) -> [u8; 4] {
+        if self == Self::Big { number.to_be_bytes() } else { number.to_le_bytes() }
+    }
+
+    pub fn u64(self, number: u64) -> [u8; 8] {
+        if self == Self::Big { number.to_be_bytes() } else { number.to_le_bytes() }
+    }
+}
+
+/// Link types by their numbers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LinkType {
+    Ethernet = 1,
+    Raw = 101,
+    RawBsd = 12,
+    Ipv4 = 228,
+    Null = 0,
+    Loop = 108,
+    Cooked = 113,
+    Cooked2 = 276,
+}
+
+impl LinkType {
+    pub const ALL: [Self; 8] =
+        [Self::Ethernet, Self::Raw, Self::RawBsd, Self::Ipv4, Self::Null, Self::Loop, Self::Cooked, Self::Cooked2];
+}
+
+/// A link layer's header in front of an IPv4 datagram. Cooked ones say that the client's segments come in.
+fn link_header(link: LinkType, from_client: bool) -> Vec<u8> {
+    let kind = if from_client { 0 } else { 4 };
+    match link {
+        LinkType::Ethernet => vec![2, 2, 2, 2, 2, 2, 4, 4, 4, 4, 4, 4, 8, 0],
+        LinkType::Raw | LinkType::RawBsd | LinkType::Ipv4 => vec![],
+        LinkType::Null => vec![2, 0, 0, 0],
+        LinkType::Loop => vec![0, 0, 0, 2],
+        LinkType::Cooked => vec![0, kind, 0, 1, 0, 6, 2, 2, 2, 2, 2, 2, 0, 0, 8, 0],
+        LinkType::Cooked2 => vec![8, 0, 0, 0, 0, 0, 0, 7, 0, 1, kind, 6, 2, 2, 2, 2, 2, 2, 0, 0],
+    }
+}
+
+/// A pcap file.
+pub struct Pcap {
+    pub bytes: Vec<u8>,
+    endian: Endian,
+    link: LinkType,
+    nanoseconds: bool,
+}
+
+impl Pcap {
+    pub fn new(link: LinkType, endian: Endian, nanoseconds: bool) -> Self {
+        let magic = if nanoseconds { 0xa1b2_3c4d } else { 0xa1b2_c3d4 };
+        let mut bytes = endian.u32(magic).to_vec();
+        bytes.extend(endian.u16(2));
+        bytes.extend(endian.u16(4));
+        for number in [0, 0, 262_144, link as u32] {
+            bytes.extend(endian.u32(number));
+        }
+        Self { bytes, endian, link, nanoseconds }
+    }
+
+    /// The usual one.
+    pub fn of(frames: &[Frame]) -> Vec<u8> {
+        let mut file = Self::new(LinkType::Ethernet, Endian::Little, false);
+        for frame in frames {
+            file.frame(frame, usize::MAX);
+        }
+        file.bytes
+    }
+
+    /// Adds a frame, of which at most so many bytes are captured.
+    pub fn frame(&mut self, frame: &Frame, longest: usize) {
+        let whole = [link_header(self.link, frame.from_client), frame.bytes.clone()].concat();
+        let kept = whole.len().min(longest);
+        let fraction = frame.time % 1_000_000_000 / if self.nanoseconds { 1 } else { 1000 };
+        let seconds = frame.time / 1_000_000_000;
+        for number in [seconds as u32, fraction as u32, kept as u32, whole.len() as u32] {
+            self.bytes.extend(self.endian.u32(number));
+        }
+        self.bytes.extend(&whole[..kept]);
+    }
+}
+
+/// A pcapng file.
+pub struct Ng {
+    pub bytes: Vec<u8>,
+    endian: Endian,
+}
+
+impl Ng {
+    pub fn new(endian: Endian) -> Self {
+        let mut file = Self { bytes: Vec::new(), endian };
+        file.section();
+        file
+    }
+
+    pub fn section(&mut self) {
+        let endian = self.endian;
+        let body = [endian.u32(0x1a2b_3c4d).as_slice(), &endian.u16(1), &endian.u16(0), &endian.u64(u64::MAX)].concat();
+        self.block(0x0a0d_0d0a, &body);
+    }
+
+    /// An interface; options are numbers and values.
+    pub fn interface(&mut self, link: LinkType, options: &[(u16, &[u8])]) {
+        let endian = self.endian;
+        let mut body = [endian.u16(link as u16).as_slice(), &endian.u16(0), &endian.u32(0)].concat();
+        body.extend(self.options(options));
+        self.block(1, &body);
+    }
+
+    /// A frame of an interface, its time in the interface's units.
+    pub fn frame(&mut self, interface: u32, link: LinkType, units: u64, frame: &Frame, options: &[(u16, &[u8])]) {
+        let endian = self.endian;
+        let bytes = [link_header(link, frame.from_client), frame.bytes.clone()].concat();
+        let length = bytes.len() as u32;
+        let mut body = Vec::new();
+        for number in [interface, (units >> 32) as u32, units as u32, length, length] {
+            body.extend(endian.u32(number));
+        }
+        body.extend(padded(bytes));
+        body.extend(self.options(options));
+        self.block(6, &body);
+    }
+
+    /// A frame without a time.
+    pub fn simple(&mut self, link: LinkType, frame: &Frame) {
+        let bytes = [link_header(link, frame.from_client), frame.bytes.clone()].concat();
+        let body = [self.endian.u32(bytes.len() as u32).to_vec(), padded(bytes)].concat();
+        self.block(3, &body);
+    }
+
+    pub fn block(&mut self, kind: u32, body: &[u8]) {
+        let length = self.endian.u32(body.len() as u32 + 12);
+        self.bytes.extend(self.endian.u32(kind));
+        self.bytes.extend(length);
+        self.bytes.extend(body);
+        self.bytes.extend(length);
+    }
+
+    fn options(&self, options: &[(u16, &[u8])]) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        for (code, value) in options {
+            bytes.extend(self.endian.u16(*code));
+            bytes.extend(self.endian.u16(value.len() as u16));
+            bytes.extend(padded(value.to_vec()));
+        }
+        if !bytes.is_empty() {
+            bytes.extend([0; 4]);
+        }
+        bytes
+    }
+}
+
+fn padded(mut bytes: Vec<u8>) -> Vec<u8> {
+    bytes.resize(bytes.len().next_multiple_of(4), 0);
+    bytes
+}

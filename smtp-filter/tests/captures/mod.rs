@@ -1,0 +1,7 @@
+//! Dialogues as captures: frames, and the files that they are kept in.
+
+mod files;
+mod talk;
+
+pub use files::{Endian, LinkType, Ng, Pcap};
+pub use talk::{Frame, Talk, dialogue, reassembled};
