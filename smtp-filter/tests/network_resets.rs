@@ -67,8 +67,9 @@ fn serve(listener: &TcpListener, asked: &Receiver<()>) -> std::io::Result<Vec<u8
             // What becomes of that is seen in reading on.
             continue;
         }
-        is_text = (is_text || line.starts_with(b"DATA")) && line != b".\r\n";
-        if line.starts_with(b"DATA") {
+        let begins_text = line.starts_with(b"DATA") && !is_text;
+        is_text = (is_text || begins_text) && line != b".\r\n";
+        if begins_text {
             (&speaker).write_all(b"354 go\r\n")?;
         } else if !is_text {
             (&speaker).write_all(b"250 Ok\r\n")?;
