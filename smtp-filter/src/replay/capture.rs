@@ -226,8 +226,7 @@ impl<S: Sink> File<'_, S> {
                     return Err(foreign(link));
                 }
                 let resolution = if header.is_nanosecond_precision() { SECOND } else { 1_000_000 };
-                let name = NAMELESS.to_owned();
-                self.interfaces.push(Interface { index: 0, name, link, resolution, offset: 0, longest: 0 });
+                self.interfaces.push(Interface { resolution, ..Interface::unnamed(link) });
                 Ok(())
             }
             PcapBlockOwned::Legacy(frame) => {
@@ -308,6 +307,11 @@ impl<S: Sink> File<'_, S> {
 }
 
 impl Interface {
+    /// One without a name, of a link type.
+    pub fn unnamed(link: u32) -> Self {
+        Self { index: 0, name: NAMELESS.to_owned(), link, resolution: 1_000_000, offset: 0, longest: 0 }
+    }
+
     fn time(&self, units: u64) -> u64 {
         let nanoseconds = u128::from(units) * u128::from(SECOND) / u128::from(self.resolution);
         let offset = i128::from(self.offset) * i128::from(SECOND);

@@ -59,6 +59,17 @@ impl Talk {
         self.at(from_client, offset, bytes)
     }
 
+    /// So many bytes have been said by a side, and the other has acknowledged so many of them.
+    pub fn stand(&mut self, from_client: bool, said: u32, acknowledged: u32) {
+        let side = usize::from(!from_client);
+        (self.said[side], self.acknowledged[side]) = (said, acknowledged);
+    }
+
+    /// An acknowledgement of what has come so far.
+    pub fn bare(&mut self, from_client: bool) -> Frame {
+        self.segment(from_client, self.said[usize::from(!from_client)], b"", |_| {})
+    }
+
     /// Says that everything has come.
     pub fn acknowledges(&mut self, from_client: bool) -> Frame {
         let side = usize::from(!from_client);
