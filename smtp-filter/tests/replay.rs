@@ -281,7 +281,6 @@ mod real {
 
     /// What was said in them, over a line that is not good.
     #[test]
-    #[ignore = "early text in front of an end of data resets, and a repeat of three bytes sticks: see the tests of these two"]
     fn the_same_dialogues_with_loss_are_the_same() {
         let Some((folder, files)) = captures() else { return };
         for file in files {
@@ -618,7 +617,6 @@ mod made {
     /// The first segment is lost in front of the filter, the second one passes, and then all comes again in one with
     /// the end of data, behind which nothing has passed.
     #[test]
-    #[ignore = "guards.late_end_of_data counts early text that lies in front of the end of data"]
     fn text_that_came_early_and_comes_again_with_its_end_is_honest() {
         let mut lossy = Lossy::new(41_234, 0);
         let begin = in_text(&mut lossy);
@@ -648,7 +646,6 @@ mod made {
 
     /// Two segments of mail text, and both again in one of three bytes.
     #[test]
-    #[ignore = "four bytes are fetched from a repeat that has three"]
     fn a_repeat_of_three_bytes_is_honest() {
         let mut lossy = Lossy::new(41_234, 0);
         let begin = in_text(&mut lossy);

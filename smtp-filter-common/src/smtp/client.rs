@@ -82,8 +82,8 @@ fn mail_text<H: Host>(host: &mut H, work: &mut Work) {
     work.run.at = work.run.found;
     work.state.memory.text = text::MIDDLE;
     let at = place(work);
-    if work.state.memory.has_early() {
-        // What stands behind has passed as mail text already.
+    if work.state.memory.has_early_behind(at) {
+        // What stands there has passed as mail text already.
         work.cut(Reason::LateEndOfData.number(), Action::Reset as u8, at);
         return;
     }

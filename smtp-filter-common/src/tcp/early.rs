@@ -28,6 +28,19 @@ pub enum Place {
 }
 
 impl Memory {
+    /// Whether any bytes behind `at` have passed early.
+    #[inline(always)]
+    pub fn has_early_behind(&self, at: u32) -> bool {
+        let mut used = 0;
+        let mut i = 0;
+        while i < EARLY {
+            let behind = ahead(self.early_end[i], at) > 0;
+            used |= if behind { self.early_state[i] } else { 0 };
+            i += 1;
+        }
+        used & USED != 0
+    }
+
     /// Whether any bytes have passed early.
     #[inline(always)]
     pub fn has_early(&self) -> bool {

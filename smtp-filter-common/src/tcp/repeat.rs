@@ -102,7 +102,10 @@ impl<H: Host> Step for Agree<'_, H> {
         }
         let count = place - self.from;
         let few = count < 4;
-        if !host.fetch(if few { self.from } else { place - 4 }, 4, &mut work.piece) {
+        let at = if few { self.from } else { place - 4 };
+        // The segment may end before four bytes; what stands behind the place does not count.
+        let left = work.segment.length - at;
+        if !host.fetch(at, if left > 4 { 4 } else { left }, &mut work.piece) {
             work.run.differs = 1;
             return true;
         }
@@ -118,7 +121,6 @@ impl<H: Host> Step for Agree<'_, H> {
 #[inline(always)]
 pub fn agrees<H: Host>(host: &mut H, work: &mut Work, from: u32, to: u32, before: u8) {
     work.run.piece_length = 0;
-    // Four bytes are fetched where fewer may be left; what stands behind the place does not count.
     H::repeat((MARKS + EARLY) as u32, &mut Agree { host, work, from, to, before });
 }
 
