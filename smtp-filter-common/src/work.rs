@@ -40,6 +40,8 @@ pub struct Run {
     pub exact: u32,
     /// Bytes from there that lie in a field with dots.
     pub dotted: u32,
+    /// What the receiver has acknowledged.
+    pub acknowledged: u32,
     /// Place (sequence number) that a cut is reported at.
     pub place: u32,
     /// Commands judged in this segment.
@@ -182,6 +184,7 @@ impl Run {
         scan_to: 0,
         exact: 0,
         dotted: 0,
+        acknowledged: 0,
         place: 0,
         commands: 0,
         line: 0,

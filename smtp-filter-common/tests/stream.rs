@@ -87,8 +87,10 @@ fn bytes_beyond_the_window_are_dropped() {
     net.handshake();
     net.reply("220 x\r\n");
     assert_eq!(net.client_at(0, &[b'x'; 102]), DROP);
-    assert_eq!(net.segments(Reason::BeyondWindow), 1);
-    assert_eq!(net.client_at(0, &[b'x'; 101]), PASS, "a probe of the window");
+    assert_eq!(net.client_at(0, &[b'x'; 101]), DROP, "a receiver might cut it off in its midst");
+    assert_eq!(net.segments(Reason::BeyondWindow), 2);
+    assert_eq!(net.client_at(0, &[b'x'; 100]), PASS);
+    assert_eq!(net.client_at(100, b"x"), PASS, "a probe of the window");
     net.client.next = 101;
     assert_eq!(net.client_at(101, b"y"), DROP);
     net.server_acks();
@@ -105,15 +107,15 @@ fn windows_are_scaled() {
     net.handshake();
     // In the SYN-ACK it is not scaled, so two bytes; then 32.
     net.reply("220 x\r\n");
-    assert_eq!(net.client_at(0, &[b'x'; 34]), DROP);
-    assert_eq!(net.client_at(0, &[b'x'; 33]), PASS);
+    assert_eq!(net.client_at(0, &[b'x'; 33]), DROP);
+    assert_eq!(net.client_at(0, &[b'x'; 32]), PASS);
     // Without the option of both sides nothing is.
     let mut net = Net::new(policy());
     net.server = End { window: 20, ..net.server };
     net.client.scale = None;
     net.handshake();
-    assert_eq!(net.client_at(0, &[b'x'; 22]), DROP);
-    assert_eq!(net.client_at(0, &[b'x'; 21]), PASS);
+    assert_eq!(net.client_at(0, &[b'x'; 21]), DROP);
+    assert_eq!(net.client_at(0, &[b'x'; 20]), PASS);
 }
 
 #[test]

@@ -629,7 +629,6 @@ mod made {
     /// A segment passes and is lost behind the filter; it comes again in two, of which the first arrives. What the
     /// receiver asks for then begins with CRLF in the midst of the first one.
     #[test]
-    #[ignore = "the end of a repeat is no place whose state is remembered"]
     fn a_repeat_in_smaller_segments_is_honest() {
         let mut lossy = Lossy::new(41_234, 0);
         let begin = in_text(&mut lossy);

@@ -1,6 +1,6 @@
 //! A client's segment with payload: which of its bytes are read, and whether it goes on.
 
-use super::{ahead, early, later, marks, regions, regions_end, repeat, window};
+use super::{ahead, beyond, early, later, marks, regions, regions_end, repeat, window};
 use crate::{
     event::CLIENT,
     host::{Host, Step},
@@ -29,8 +29,8 @@ pub fn payload<H: Host>(host: &mut H, policy: &Policy, work: &mut Work, acknowle
     let next = work.state.half[SIDE].next;
     // An acknowledgement of what has not passed says nothing.
     let acknowledged = super::earlier(acknowledged, next);
-    if ahead(work.segment.end(), edge) > 1 {
-        // One byte beyond is a probe of a closed window (RFC 9293 section 3.8.6.1).
+    work.run.acknowledged = acknowledged;
+    if beyond(work, edge) {
         work.hold_back(Reason::BeyondWindow);
         return Taken::Unchanged(Reason::BeyondWindow);
     }

@@ -1,7 +1,7 @@
 //! Early segments of mail text. Dropping them would cost nearly all throughput under loss or reordering, so they pass
 //! where no end of data is possible in them, whatever stands before; their ranges are remembered until the gap fills.
 
-use super::ahead;
+use super::{ahead, marks};
 use crate::{
     entry::Memory,
     host::{Host, Step},
@@ -151,9 +151,13 @@ impl Step for Join<'_> {
             let (start, end, state) = (memory.early_start[i], memory.early_end[i], memory.early_state[i]);
             if state & USED != 0 && ahead(start, reached.next) <= 0 {
                 if ahead(end, reached.next) > 0 {
-                    reached.astray |= start != reached.next && reached.text != text::MIDDLE;
+                    let state = state & STATE;
+                    // Close in front of a range's end the state at it tells that of the first copy.
+                    let known = marks::under_way(state, end.wrapping_sub(reached.next));
+                    let other = known != text::END && known != reached.text;
+                    reached.astray |= start != reached.next && (other || reached.text != text::MIDDLE);
                     reached.next = end;
-                    reached.text = state & STATE;
+                    reached.text = state;
                     joined = true;
                 }
                 memory.early_state[i] = 0;

@@ -30,7 +30,7 @@ pub const fn matters(state: u8, first: u32, short: bool) -> bool {
 
 /// The state so many bytes in front of a place with this state; [`text::END`] where that does not tell.
 #[inline(always)]
-const fn under_way(state: u8, bytes: u32) -> u8 {
+pub const fn under_way(state: u8, bytes: u32) -> u8 {
     if bytes == 0 {
         return state;
     }

@@ -38,3 +38,11 @@ fn regions_end(work: &crate::work::Work, index: usize) -> u32 {
         work.state.half[crate::event::CLIENT as usize].next
     }
 }
+
+/// Whether a segment reaches beyond the receiver's window. One byte that begins where the window ends is a probe of a
+/// closed one (RFC 9293 section 3.8.6.1); the last byte of a longer one would let a receiver cut it off in its midst.
+#[inline(always)]
+fn beyond(work: &crate::work::Work, edge: u32) -> bool {
+    let segment = &work.segment;
+    ahead(segment.end(), edge) > 0 && !(segment.length == 1 && segment.sequence == edge)
+}

@@ -140,7 +140,12 @@ pub fn text<H: Host>(host: &mut H, work: &mut Work, from: u32, to: u32) {
     let sequence = work.segment.sequence;
     let (start, end) = (sequence.wrapping_add(from), sequence.wrapping_add(to));
     let length = to - from;
-    let before = state_at::<H>(work, start);
+    let before = match state_at::<H>(work, start) {
+        // A receiver acknowledges where a copy ends. One that ends where nothing is remembered ends in the middle of a
+        // line: places where a segment ended otherwise are remembered, and a repeat passes no other way (below).
+        text::END if start == work.run.acknowledged => text::MIDDLE,
+        before => before,
+    };
     let known = before != text::END;
     work.run.piece_length = 0;
     work.piece[1] = 0;

@@ -1,6 +1,6 @@
 //! A server's segment with payload.
 
-use super::{ahead, earlier, later, window};
+use super::{ahead, beyond, earlier, later, window};
 use crate::{
     event::SERVER, host::Host, policy::Policy, reason::Reason, smtp::server as automaton, tcp::client::Taken,
     work::Work,
@@ -13,7 +13,7 @@ const SIDE: usize = SERVER as usize;
 pub fn payload<H: Host>(host: &mut H, policy: &Policy, work: &mut Work, acknowledged: u32, edge: u32) -> Taken {
     let next = work.state.half[SIDE].next;
     let acknowledged = earlier(acknowledged, next);
-    if ahead(work.segment.end(), edge) > 1 {
+    if beyond(work, edge) {
         work.hold_back(Reason::BeyondWindow);
         return Taken::Unchanged(Reason::BeyondWindow);
     }
