@@ -202,7 +202,7 @@ fn attack(seed: u64, style: Style) {
 
 /// Seeds from 0 on: more of them by `ATTACKS`.
 fn attacks(style: Style) {
-    let seeds = std::env::var("ATTACKS").ok().and_then(|seeds| seeds.parse().ok()).unwrap_or(500);
+    let seeds = std::env::var("ATTACKS").ok().and_then(|seeds| seeds.parse().ok()).unwrap_or(3000);
     for seed in 0..seeds {
         let tastes: &[Taste] =
             if style.piece.is_some() { &[Taste::Last] } else { &[Taste::First, Taste::Last, Taste::Either] };

@@ -28,13 +28,14 @@ pub enum Place {
 }
 
 impl Memory {
-    /// Whether any bytes behind `at` have passed early.
+    /// Whether any bytes behind an end of data at `at` have passed early, or others in its place: no range that ends there
+    /// would have passed with it.
     #[inline(always)]
     pub fn has_early_behind(&self, at: u32) -> bool {
         let mut used = 0;
         let mut i = 0;
         while i < EARLY {
-            let behind = ahead(self.early_end[i], at) > 0;
+            let behind = ahead(self.early_end[i], at) >= 0;
             used |= if behind { self.early_state[i] } else { 0 };
             i += 1;
         }
@@ -151,13 +152,8 @@ impl Step for Join<'_> {
             let (start, end, state) = (memory.early_start[i], memory.early_end[i], memory.early_state[i]);
             if state & USED != 0 && ahead(start, reached.next) <= 0 {
                 if ahead(end, reached.next) > 0 {
-                    let state = state & STATE;
-                    // Close in front of a range's end the state at it tells that of the first copy.
-                    let known = marks::under_way(state, end.wrapping_sub(reached.next));
-                    let other = known != text::END && known != reached.text;
-                    reached.astray |= start != reached.next && (other || reached.text != text::MIDDLE);
                     reached.next = end;
-                    reached.text = state;
+                    reached.text = state & STATE;
                     joined = true;
                 }
                 memory.early_state[i] = 0;
@@ -168,8 +164,33 @@ impl Step for Join<'_> {
     }
 }
 
+/// A range in which, or at whose end, what was read ends.
+struct Border<'a> {
+    memory: &'a Memory,
+    reached: &'a mut Reached,
+}
+
+impl Step for Border<'_> {
+    #[inline(always)]
+    fn step(&mut self, index: u32) -> bool {
+        let Self { memory, reached } = self;
+        let i = index as usize & (EARLY - 1);
+        let (start, end, state) = (memory.early_start[i], memory.early_end[i], memory.early_state[i]);
+        if state & USED == 0 || ahead(start, reached.next) >= 0 || ahead(end, reached.next) < 0 {
+            return false;
+        }
+        // At a range's end, and close in front of it, the state there tells that of the first copy; elsewhere nothing
+        // may be under way.
+        let known = marks::under_way(state & STATE, end.wrapping_sub(reached.next));
+        let expected = if known == text::END { text::MIDDLE } else { known };
+        reached.astray |= reached.text != expected;
+        reached.astray
+    }
+}
+
 /// Joins the ranges that have been reached.
 #[inline(always)]
 pub fn join<H: Host>(memory: &mut Memory, reached: &mut Reached) {
+    H::repeat(EARLY as u32, &mut Border { memory, reached });
     H::repeat(EARLY as u32, &mut Join { memory, reached });
 }
