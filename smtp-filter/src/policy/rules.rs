@@ -65,7 +65,7 @@ pub const GUARDS: &[Guard] = &[
         default: Action::Drop,
         meaning: "payload in a SYN or SYN-ACK",
     },
-    Guard { reason: Reason::Urgent, legal: &[Action::Drop], default: Action::Drop, meaning: "the urgent flag" },
+    Guard { reason: Reason::Urgent, legal: CUT, default: Action::Drop, meaning: "the urgent flag" },
     Guard {
         reason: Reason::Sync,
         legal: CUT,
