@@ -124,3 +124,8 @@ impl HalfOpen {
             && acknowledged == self.server_isn.wrapping_add(1)
     }
 }
+
+const _: () = {
+    assert!(size_of::<Key>() == 36);
+    assert!(size_of::<HalfOpen>() == 40);
+};
