@@ -4,7 +4,6 @@ use crate::{
     action::Action,
     event::CLIENT,
     host::{Host, Step},
-    limits::PIECE,
     policy::Policy,
     reason::Reason,
     report,
@@ -121,23 +120,10 @@ fn command_bytes<H: Host>(host: &mut H, policy: &Policy, work: &mut Work) {
         work.cut(reason.number(), policy.guard(reason.number()), at);
         return;
     }
-    let (at, end) = (work.run.at, work.run.end);
-    let mut from = at.wrapping_sub(work.run.piece_at);
-    if from >= work.run.piece_length {
-        let left = end - at;
-        let length = if left > PIECE as u32 { PIECE as u32 } else { left };
-        work.run.piece_length = 0;
-        if !host.fetch(at, length, &mut work.piece) {
-            work.hold_back(Reason::Unfetched);
-            return;
-        }
-        work.run.piece_at = at;
-        work.run.piece_length = length;
-        from = 0;
+    let (from, length) = line::at_hand(host, work);
+    if length == 0 {
+        return;
     }
-    let here = work.run.piece_length - from;
-    let left = end - at;
-    let length = if here > left { left } else { here };
     work.run.read = 0;
     let Work { state, piece, run, .. } = &mut *work;
     line::read::<H>(&mut state.line[SIDE], &mut state.arg, piece, from, length, &mut run.read);

@@ -7,8 +7,10 @@
 use crate::{
     entry::Line,
     host::{Host, Piece, Step, byte},
-    limits::{ARG, ARG_ROOM},
+    limits::{ARG, ARG_ROOM, PIECE},
+    reason::Reason,
     word::Word,
+    work::Work,
 };
 
 /// `Line::state`: in front of the word.
@@ -168,4 +170,26 @@ impl Step for Read<'_> {
 #[inline(always)]
 pub fn read<H: Host>(line: &mut Line, arg: &mut [u8; ARG_ROOM], piece: &Piece, from: u32, length: u32, read: &mut u32) {
     H::repeat(length / GROUP + 1, &mut Read { line, arg, piece, read, from, length });
+}
+
+/// Sees to it that the segment's next bytes are in the piece: where there they begin, and how many are at hand. 0 where
+/// they could not be fetched, which is decided against the segment then.
+#[inline(always)]
+pub fn at_hand<H: Host>(host: &mut H, work: &mut Work) -> (u32, u32) {
+    let at = work.run.at;
+    let left = work.run.end - at;
+    let from = at.wrapping_sub(work.run.piece_at);
+    if from < work.run.piece_length {
+        let here = work.run.piece_length - from;
+        return (from, if here > left { left } else { here });
+    }
+    let length = if left > PIECE as u32 { PIECE as u32 } else { left };
+    work.run.piece_length = 0;
+    if !host.fetch(at, length, &mut work.piece) {
+        work.hold_back(Reason::Unfetched);
+        return (0, 0);
+    }
+    work.run.piece_at = at;
+    work.run.piece_length = length;
+    (0, length)
 }
