@@ -2,7 +2,7 @@
 
 use crate::{
     action::Action,
-    entry::{CLOSED, CUT, CUT_REPORTED, MARKED, SYN_NOTED, Shared, TLS, UNCERTAIN, first, pair, second},
+    entry::{CLOSED, CUT, CUT_REPORTED, MARKED, REPLACED, SYN_NOTED, Shared, TLS, UNCERTAIN, first, pair, second},
     event::{CLIENT, SERVER},
     flow::{HalfOpen, Key, NO_SCALE},
     host::{Host, Step},
@@ -152,7 +152,10 @@ fn look<H: Host>(host: &mut H, policy: &Policy, work: &mut Work, kind: Kind, met
             begin_event(policy, work, met, true);
             from_client = false;
         }
-        if from_client || !to_server || !host.find(&work.key) {
+        // Between two of the ports only a handshake whose sides came different ways says who the server is: else a client
+        // could answer a SYN that it sent in the server's name, and be the server of what it says.
+        let mirrored = |host: &H| host.shared().is_none_or(|shared| first(H::load(&shared.ways)) == 0);
+        if from_client || !to_server || !host.find(&work.key) || mirrored(host) {
             // A RST that refuses a connection carries nothing, and its client waits for it.
             if work.segment.has(RST) && host.half(&work.key, &mut work.half) {
                 return Found::passes(Reason::Closing);
@@ -248,7 +251,7 @@ fn syn_ack<H: Host>(host: &mut H, policy: &Policy, work: &mut Work, met: Met) ->
         return Found::guarded(Reason::SynData);
     }
     let Segment { sequence, acknowledgement, window, scale, .. } = work.segment;
-    let mut live = false;
+    let (mut live, mut another) = (false, false);
     if host.find(&work.key)
         && let Some(shared) = host.shared()
     {
@@ -257,6 +260,7 @@ fn syn_ack<H: Host>(host: &mut H, policy: &Policy, work: &mut Work, met: Met) ->
         }
         live = true;
         let isns = H::load(&shared.isns);
+        another = acknowledgement != first(isns).wrapping_add(1);
         if acknowledgement == first(isns).wrapping_add(1) && sequence != second(isns) {
             // The same SYN has two answers: one of them is forged, and the connection is live by that one.
             H::set(&shared.flags, CUT);
@@ -266,9 +270,14 @@ fn syn_ack<H: Host>(host: &mut H, policy: &Policy, work: &mut Work, met: Met) ->
     if host.half(&work.key, &mut work.half) {
         if work.half.syn_ack(sequence, acknowledgement, window, scale, met.side()) {
             host.keep_half(&work.key, &work.half);
+            if another && let Some(shared) = host.shared() {
+                // The server's word that the old connection is over (I3). Its entry judges nothing of the new one, which
+                // a client may leave without the acknowledgement that makes it live.
+                H::set(&shared.flags, REPLACED);
+            }
             return Found::passes(Reason::Handshake);
         }
-    } else if live {
+    } else if live && !another {
         // A repeat: the acknowledgement of the first one was lost.
         return Found::passes(Reason::Handshake);
     }
@@ -363,6 +372,9 @@ fn live<H: Host, const FROM: usize>(host: &mut H, policy: &Policy, work: &mut Wo
     let barred = flags & 0_u64.wrapping_sub(policy.mode as u64 & 1);
     if barred & CUT != 0 {
         return after_reset::<H>(shared, work, met);
+    }
+    if barred & REPLACED != 0 && !work.segment.has(RST) {
+        return Found::guarded(Reason::UnknownConnection);
     }
     if barred & UNCERTAIN != 0 {
         // Bytes passed unread in mode `monitor`: what stands in the state may be wrong.

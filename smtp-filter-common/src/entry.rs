@@ -26,6 +26,8 @@ pub const CLOSED: u64 = 16;
 pub const UNCERTAIN: u64 = 32;
 /// `Shared::flags`: an event of the place in `cut_at` went out.
 pub const CUT_REPORTED: u64 = 64;
+/// `Shared::flags`: the server has answered a new SYN: this connection is over, whatever becomes of that one.
+pub const REPLACED: u64 = 128;
 
 /// What is touched without the lock. 88 bytes.
 ///
@@ -110,7 +112,7 @@ pub struct Line {
     pub word: Word,
     /// The first four bytes of a reply line: code and separator.
     pub head: u32,
-    /// Bytes of the line so far, its end not counted. Saturates.
+    /// Bytes of the line so far, its LF counted. Saturates.
     pub length: u32,
     /// Sequence number of its first byte.
     pub start: u32,
@@ -120,7 +122,8 @@ pub struct Line {
     pub word_length: u8,
     /// Characters of the argument kept.
     pub arg_length: u8,
-    /// 1: the argument is longer than what is kept.
+    /// Bit 0: the argument is longer than what is kept. Bit 1: something else than one space stands before the word, or
+    /// between it and the argument (see [`Line::is_plain`]).
     pub arg_more: u8,
 }
 

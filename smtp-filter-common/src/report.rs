@@ -32,7 +32,7 @@ pub fn command<H: Host>(host: &mut H, policy: &Policy, work: &mut Work, line: &L
         event.arg_flags = ARG_WITHHELD;
     } else {
         event.arg_length = line.arg_length - ends_with_cr(&work.state.arg, line.arg_length);
-        event.arg_flags = if line.arg_more != 0 { ARG_MORE } else { 0 };
+        event.arg_flags = if line.has_more() { ARG_MORE } else { 0 };
         event.arg = work.state.arg;
     }
     work.run.commands += 1;

@@ -146,7 +146,12 @@ proptest! {
         prop_assert_eq!(line.word_length as usize, word.len().min(128));
         let kept = argument.len().min(ARG);
         prop_assert_eq!(&arg[..line.arg_length as usize], &argument[..kept]);
-        prop_assert_eq!(line.arg_more != 0, argument.len() > ARG);
+        prop_assert_eq!(line.has_more(), argument.len() > ARG);
+        let between = &rest[..rest.len() - argument.len()];
+        let plain = !argument.is_empty() && argument.len() <= ARG && start == 0 && between == b" ".as_slice();
+        if end.is_some() {
+            prop_assert_eq!(line.is_plain(), plain);
+        }
         prop_assert_eq!(line.start, 7);
     }
 

@@ -1,7 +1,8 @@
 //! The argument of BDAT (RFC 3030 section 2): the chunk's octets, then nothing or LAST.
 //!
-//! What is not written that way has no size, for servers would differ about it: a sign, other bases, a number of more
-//! than 18 digits, words behind. [`next`] is the readable rule that the table is made of.
+//! What is not written plainly has no size, for servers would differ about it: other blanks than one space, a sign,
+//! leading zeros, a number of more than nine digits (some keep 32 bits), words behind, a line that ends with a bare LF.
+//! [`next`] is the readable rule that the table is made of.
 
 use crate::{
     entry::Line,
@@ -9,10 +10,10 @@ use crate::{
     limits::ARG_ROOM,
 };
 
-/// Longest argument that is read: 18 digits, ` LAST`, CR.
-const ROOM: u32 = 24;
-/// A size of so many digits fits 64 bits.
-const DIGITS: u32 = 18;
+/// Longest argument that is read: nine digits, ` LAST`, CR.
+const ROOM: u32 = 15;
+/// A size of so many digits fits 32 bits.
+const DIGITS: u32 = 9;
 
 const NONE: u8 = 0;
 const NUMBER: u8 = 1;
@@ -21,7 +22,7 @@ const L: u8 = 3;
 const LA: u8 = 4;
 const LAS: u8 = 5;
 const LAST: u8 = 6;
-const AFTER_LAST: u8 = 7;
+const ZERO: u8 = 7;
 const END: u8 = 8;
 const END_LAST: u8 = 9;
 const BAD: u8 = 10;
@@ -29,44 +30,47 @@ const BAD: u8 = 10;
 /// The rule: the state behind a byte.
 const fn next(state: u8, byte: u8) -> u8 {
     match (state, byte.to_ascii_uppercase()) {
-        (NONE | NUMBER, b'0'..=b'9') => NUMBER,
-        (NUMBER | GAP, b' ') => GAP,
-        (NUMBER | GAP, b'\r') => END,
+        (NONE, b'0') => ZERO,
+        (NONE, b'1'..=b'9') | (NUMBER, b'0'..=b'9') => NUMBER,
+        (ZERO | NUMBER, b' ') => GAP,
+        (ZERO | NUMBER, b'\r') => END,
         (GAP, b'L') => L,
         (L, b'A') => LA,
         (LA, b'S') => LAS,
         (LAS, b'T') => LAST,
-        (LAST | AFTER_LAST, b' ') => AFTER_LAST,
-        (LAST | AFTER_LAST, b'\r') => END_LAST,
+        (LAST, b'\r') => END_LAST,
         _ => BAD,
     }
 }
 
+/// One byte of each class.
+const BYTES: [u8; 16] = *b"01 \rLASTxxxxxxxx";
+
 static CLASS: [u8; 256] = {
-    let mut table = [7; 256];
+    let mut table = [8; 256];
     let mut i = 0;
     while i < 256 {
         table[i] = match (i as u8).to_ascii_uppercase() {
-            b'0'..=b'9' => 0,
-            b' ' => 1,
-            b'\r' => 2,
-            b'L' => 3,
-            b'A' => 4,
-            b'S' => 5,
-            b'T' => 6,
-            _ => 7,
+            b'0' => 0,
+            b'1'..=b'9' => 1,
+            b' ' => 2,
+            b'\r' => 3,
+            b'L' => 4,
+            b'A' => 5,
+            b'S' => 6,
+            b'T' => 7,
+            _ => 8,
         };
         i += 1;
     }
     table
 };
 
-static NEXT: [u8; 128] = {
-    const BYTES: [u8; 8] = *b"0 \rLASTx";
-    let mut table = [BAD; 128];
+static NEXT: [u8; 256] = {
+    let mut table = [BAD; 256];
     let mut i = 0;
-    while i < 128 {
-        table[i] = next((i / 8) as u8, BYTES[i % 8]);
+    while i < 256 {
+        table[i] = next((i / 16) as u8, BYTES[i % 16]);
         i += 1;
     }
     table
@@ -88,8 +92,8 @@ impl Step for Read<'_> {
         }
         let byte = self.arg[index as usize & (ARG_ROOM - 1)];
         let class = CLASS[byte as usize];
-        *self.state = NEXT[(*self.state as usize * 8 + class as usize) & 127];
-        if class == 0 {
+        *self.state = NEXT[(*self.state as usize * 16 + class as usize) & 255];
+        if class < 2 {
             *self.size = self.size.wrapping_mul(10).wrapping_add((byte & 15) as u64);
             *self.digits += 1;
         }
@@ -102,7 +106,7 @@ impl Step for Read<'_> {
 pub fn size<H: Host>(arg: &[u8; ARG_ROOM], line: &Line) -> Option<(u64, bool)> {
     let (mut size, mut digits, mut state) = (0, 0, NONE);
     let length = line.arg_length as u32;
-    if length > ROOM || line.arg_more != 0 {
+    if length > ROOM || !line.is_plain() {
         return None;
     }
     H::repeat(ROOM, &mut Read { arg, length, size: &mut size, digits: &mut digits, state: &mut state });
@@ -110,8 +114,8 @@ pub fn size<H: Host>(arg: &[u8; ARG_ROOM], line: &Line) -> Option<(u64, bool)> {
         return None;
     }
     match state {
-        NUMBER | GAP | END => Some((size, false)),
-        LAST | AFTER_LAST | END_LAST => Some((size, true)),
+        END => Some((size, false)),
+        END_LAST => Some((size, true)),
         _ => None,
     }
 }

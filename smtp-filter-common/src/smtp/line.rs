@@ -67,12 +67,14 @@ static NEXT: [u8; 64] = {
     table
 };
 
-/// Class in the upper byte, the byte in upper case in the lower.
+/// Class in the upper byte, the byte in upper case in the lower; the highest bit is set for what stands between words and is
+/// no space.
 static BYTES: [u16; 256] = {
     let mut table = [0; 256];
     let mut i = 0;
     while i < 256 {
-        table[i] = (class(i as u8) as u16) << 8 | (i as u8).to_ascii_uppercase() as u16;
+        let odd = class(i as u8) == SPACE && i as u8 != b' ';
+        table[i] = (odd as u16) << 15 | (class(i as u8) as u16) << 8 | (i as u8).to_ascii_uppercase() as u16;
         i += 1;
     }
     table
@@ -106,12 +108,28 @@ impl Line {
         if self.word_length as usize <= crate::limits::WORD { self.word } else { Word { high: 0, low: 0 } }
     }
 
+    /// Whether the line begins with its word, and one space alone stands between it and the argument that it has: written
+    /// so, no two readers differ about it.
+    #[inline(always)]
+    pub const fn is_plain(&self) -> bool {
+        self.arg_more == 0
+            && self.arg_length != 0
+            && self.length == self.word_length as u32 + 1 + self.arg_length as u32 + 1
+    }
+
+    /// Whether the argument is longer than what is kept.
+    #[inline(always)]
+    pub const fn has_more(&self) -> bool {
+        self.arg_more & 1 != 0
+    }
+
     /// Reads a byte, unless the line is done or `present` is 0; returns 1 if it was read.
     #[inline(always)]
     fn step(&mut self, arg: &mut [u8; ARG_ROOM], byte: u8, present: u32) -> u32 {
         let facts = BYTES[byte as usize];
-        let class = (facts >> 8) as u32 | (3 * (1 - present));
+        let class = (facts >> 8 & 3) as u32 | (3 * (1 - present));
         let read = present & (1 - (self.state as u32 >> 3));
+        let between = (self.state as u32).wrapping_sub(IN_ARG as u32) >> 31;
         let entry = NEXT[((self.state as u32) << 2 | class) as usize & 63];
         self.state = entry & 0x0f;
 
@@ -126,7 +144,8 @@ impl Line {
         let room = ((self.arg_length as u32).wrapping_sub(ARG as u32) >> 31) as u8;
         arg[self.arg_length as usize & (ARG_ROOM - 1)] = byte;
         self.arg_length += kept & room;
-        self.arg_more |= kept & (1 ^ room);
+        let odd = (facts >> 15) as u32 & between & read;
+        self.arg_more |= kept & (1 ^ room) | (odd as u8) << 1;
 
         let head = (entry >> 6 & 1) as u32;
         self.head = (self.head << (head * 8)) | (byte as u32 * head);

@@ -75,10 +75,10 @@ fn reply_bytes<H: Host>(host: &mut H, policy: &Policy, work: &mut Work) {
 /// The code and the separator of a reply line; `None` where it does not begin with three digits.
 #[inline(always)]
 const fn code(line: &Line) -> Option<(u16, u8)> {
-    // A line of the code alone has no separator: three bytes, or four with the CR.
+    // A line of the code alone has no separator, but perhaps a CR in its place. The LF is counted.
     let (head, separator) = match line.length {
-        0..3 => return None,
-        3 => (line.head, b' '),
+        0..4 => return None,
+        4 => (line.head, b' '),
         _ => (line.head >> 8, line.head as u8),
     };
     let hundreds = (head >> 16 & 0xff).wrapping_sub(b'0' as u32);
