@@ -4,6 +4,8 @@
 //! NUL ends the word for those written in C, so `EHLO<NUL>x` is EHLO. The step is a table's and free of branches, for
 //! the verifier's sake; [`next`] is the readable rule that the table is made of.
 
+use core::marker::PhantomData;
+
 use crate::{
     entry::Line,
     host::{Host, Piece, Step, byte},
@@ -125,12 +127,12 @@ impl Line {
 
     /// Reads a byte, unless the line is done or `present` is 0; returns 1 if it was read.
     #[inline(always)]
-    fn step(&mut self, arg: &mut [u8; ARG_ROOM], byte: u8, present: u32) -> u32 {
+    fn step<H: Host>(&mut self, arg: &mut [u8; ARG_ROOM], byte: u8, present: u32) -> u32 {
         let facts = BYTES[byte as usize];
         let class = (facts >> 8 & 3) as u32 | (3 * (1 - present));
         let read = present & (1 - (self.state as u32 >> 3));
         let between = (self.state as u32).wrapping_sub(IN_ARG as u32) >> 31;
-        let entry = NEXT[((self.state as u32) << 2 | class) as usize & 63];
+        let entry = NEXT[H::opaque((self.state as u32) << 2 | class) as usize & 63];
         self.state = entry & 0x0f;
 
         let word = (entry >> 4 & 1) as u64;
@@ -157,16 +159,17 @@ impl Line {
 /// Bytes that one step of the loop reads.
 const GROUP: u32 = 8;
 
-struct Read<'a> {
+struct Read<'a, H> {
     line: &'a mut Line,
     arg: &'a mut [u8; ARG_ROOM],
     piece: &'a Piece,
     read: &'a mut u32,
     from: u32,
     length: u32,
+    host: PhantomData<H>,
 }
 
-impl Step for Read<'_> {
+impl<H: Host> Step for Read<'_, H> {
     #[inline(always)]
     fn step(&mut self, index: u32) -> bool {
         let first = index * GROUP;
@@ -176,7 +179,7 @@ impl Step for Read<'_> {
         while i < GROUP {
             let at = first + i;
             let present = at.wrapping_sub(self.length) >> 31;
-            read += line.step(self.arg, byte(self.piece, self.from + at), present);
+            read += line.step::<H>(self.arg, byte(self.piece, self.from + at), present);
             i += 1;
         }
         *self.read += read;
@@ -188,7 +191,7 @@ impl Step for Read<'_> {
 /// Reads a line on, from byte `from` of a piece, at most `length` bytes; adds to `read` how many there were.
 #[inline(always)]
 pub fn read<H: Host>(line: &mut Line, arg: &mut [u8; ARG_ROOM], piece: &Piece, from: u32, length: u32, read: &mut u32) {
-    H::repeat(length / GROUP + 1, &mut Read { line, arg, piece, read, from, length });
+    H::repeat(length / GROUP + 1, &mut Read::<H> { line, arg, piece, read, from, length, host: PhantomData });
 }
 
 /// Sees to it that the segment's next bytes are in the piece: where there they begin, and how many are at hand. 0 where
