@@ -35,17 +35,49 @@ const USAGE: u8 = 2;
 
 /// The command line: reads the arguments, does what they say, returns the exit code.
 pub fn main() -> ExitCode {
-    let cli = cli::Cli::parse();
+    let cli = match cli::Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return wrong_words(&error),
+    };
     logging::init(cli.global.verbose);
     match cmd::run(&cli) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
-            let line = format!("{error:#}").lines().map(str::trim).collect::<Vec<_>>().join(" ");
-            anstream::eprintln!("smtp-filter: {line}");
+            anstream::eprintln!("smtp-filter: {}", one_line(&format!("{error:#}")));
             if error.is::<cli::Usage>() { ExitCode::from(USAGE) } else { ExitCode::FAILURE }
         }
     }
+}
+
+/// Says what is wrong with the arguments, in one line like every error; or prints the help that they ask for.
+fn wrong_words(error: &clap::Error) -> ExitCode {
+    if !error.use_stderr() {
+        let _ = error.print();
+        return ExitCode::SUCCESS;
+    }
+    if error.kind() == clap::error::ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
+        let _ = error.print();
+        return ExitCode::from(USAGE);
+    }
+    let text = error.to_string();
+    // The usage and the hint behind an empty line are said shorter here.
+    let said = text.split("\n\nUsage:").next().unwrap_or(&text);
+    let said = said.split("\n\nFor more information").next().unwrap_or(said);
+    let said = said.strip_prefix("error: ").unwrap_or(said);
+    anstream::eprintln!("smtp-filter: {}; `smtp-filter --help` says what there is", one_line(said));
+    ExitCode::from(USAGE)
+}
+
+/// A text on one line, without what could harm a terminal or make text look like other text.
+fn one_line(text: &str) -> String {
+    let joined = text.lines().map(str::trim).filter(|line| !line.is_empty()).collect::<Vec<_>>().join(" ");
+    let harmful = |c: char| {
+        c.is_control()
+            || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
+    };
+    let shown = |c: char| if harmful(c) { c.escape_unicode().to_string() } else { c.to_string() };
+    joined.chars().map(shown).collect()
 }
 
 /// Whoever read the output has gone: `smtp-filter events | head`.

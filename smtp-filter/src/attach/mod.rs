@@ -7,7 +7,7 @@ mod clsact;
 mod netlink;
 mod tcx;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 
 use crate::{
     clock,
@@ -26,10 +26,30 @@ pub fn best_hook() -> Hook {
     }
 }
 
+// linux/if_arp.h
+const ARPHRD_ETHER: u16 = 1;
+const ARPHRD_PPP: u16 = 512;
+const ARPHRD_RAWIP: u16 = 519;
+const ARPHRD_LOOPBACK: u16 = 772;
+const ARPHRD_NONE: u16 = 0xfffe;
+
+/// The datapath knows where the IP header begins behind an Ethernet header or behind none; behind another one it would
+/// read the wrong bytes.
+fn require_link_layer(name: &str, ifindex: u32) -> Result<()> {
+    match netlink::link_layer(ifindex)? {
+        None | Some(ARPHRD_ETHER | ARPHRD_PPP | ARPHRD_RAWIP | ARPHRD_LOOPBACK | ARPHRD_NONE) => Ok(()),
+        Some(other) => bail!(
+            "interface {name:?} has a link layer of kind {other}, neither Ethernet nor bare IP: put the filter on the \
+             interfaces that its packets come from and go to"
+        ),
+    }
+}
+
 /// Says how the programs will be attached to an interface. This is written down before anything is done, so that
 /// whatever happens next can be undone.
 pub fn plan(name: &str, hook: Hook) -> Result<Attached> {
     let ifindex = netns::interface_index(name)?;
+    require_link_layer(name, ifindex)?;
     let made_qdisc = match hook {
         Hook::Tcx => false,
         Hook::Clsact => clsact::lacks_qdisc(ifindex)?,

@@ -1,4 +1,5 @@
-//! The netlink requests that aya does not make: look for a clsact qdisc, list its filters, delete either.
+//! The netlink requests that aya does not make: what an interface's link layer is, look for a clsact qdisc, list its
+//! filters, delete either.
 
 use anyhow::{Context as _, Result, bail};
 use rustix::{
@@ -10,6 +11,8 @@ use rustix::{
 use crate::pins::Side;
 
 // linux/rtnetlink.h, linux/netlink.h, linux/pkt_sched.h, linux/if_ether.h
+const RTM_NEWLINK: u16 = 16;
+const RTM_GETLINK: u16 = 18;
 const RTM_NEWQDISC: u16 = 36;
 const RTM_DELQDISC: u16 = 37;
 const RTM_GETQDISC: u16 = 38;
@@ -43,6 +46,19 @@ const fn parent(side: Side) -> u32 {
         Side::Ingress => TC_H_MIN_INGRESS,
         Side::Egress => TC_H_MIN_EGRESS,
     }
+}
+
+/// The kind of an interface's link layer (ARPHRD_*, linux/if_arp.h); `None` where there is no such interface.
+pub(super) fn link_layer(ifindex: u32) -> Result<Option<u16>> {
+    let mut found = None;
+    let done = talk(&message(RTM_GETLINK, NLM_F_DUMP, 0, 0, 0, 0), |kind, body| {
+        // `struct ifinfomsg`: family, padding, type, index.
+        if kind == RTM_NEWLINK && body.len() >= 16 && word(body, 4) == ifindex {
+            found = Some(u16::from_ne_bytes([body[2], body[3]]));
+        }
+    });
+    done.context("list the interfaces")?;
+    Ok(found)
 }
 
 /// Whether an interface has a clsact qdisc, or the ingress qdisc that stands in the same place.
@@ -139,4 +155,16 @@ fn talk(request: &[u8], mut each: impl FnMut(u16, &[u8])) -> Result<(), Errno> {
 
 fn word(bytes: &[u8], at: usize) -> u32 {
     bytes.get(at..at + 4).and_then(|bytes| bytes.try_into().ok()).map_or(0, u32::from_ne_bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_link_layer_of_loopback_is_told() {
+        const ARPHRD_LOOPBACK: u16 = 772;
+        assert_eq!(link_layer(1).unwrap(), Some(ARPHRD_LOOPBACK));
+        assert_eq!(link_layer(u32::MAX).unwrap(), None);
+    }
 }
