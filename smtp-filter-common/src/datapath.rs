@@ -118,6 +118,9 @@ pub fn finish<H: Host>(host: &mut H, policy: &Policy, work: &mut Work) -> Verdic
 
 #[inline(always)]
 fn look<H: Host>(host: &mut H, policy: &Policy, work: &mut Work, kind: Kind, met: Met) -> Found {
+    if policy.is_off(met.now) {
+        return Found::settled(Verdict::Pass);
+    }
     match kind {
         Kind::Other => return Found::settled(Verdict::Pass),
         Kind::LaterFragment => return Found::passes(Reason::LaterFragment),

@@ -49,6 +49,8 @@ pub struct Policy {
     pub mark_mask: u32,
     /// End of the grace for connections older than the filter: nanoseconds since boot (CLOCK_BOOTTIME).
     pub grace_until: u64,
+    /// From when on the filter does nothing any more, because nobody has confirmed it: nanoseconds since boot; 0: never.
+    pub off_at: u64,
     /// [`Action`] of each guard, by reason number.
     pub guards: [u8; GUARDS],
     /// Named verbs in ascending order, unused places behind.
@@ -78,6 +80,7 @@ impl Policy {
             mark_value: 0,
             mark_mask: 0,
             grace_until: 0,
+            off_at: 0,
             guards: [Action::Drop as u8; GUARDS],
             verbs: [VerbRule::UNUSED; NAMED_VERBS],
             ports: [0; 1024],
@@ -106,6 +109,13 @@ impl Policy {
     #[inline(always)]
     pub const fn enforces(&self) -> bool {
         self.mode == ENFORCE
+    }
+
+    /// Whether the filter has gone off by itself at this time (nanoseconds since boot). One comparison, for every segment
+    /// pays it.
+    #[inline(always)]
+    pub const fn is_off(&self, now: u64) -> bool {
+        self.off_at.wrapping_sub(1) < now
     }
 
     /// The number of a guard's action, by reason number; what is no guard is dropped.

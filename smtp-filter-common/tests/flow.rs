@@ -208,6 +208,22 @@ fn unknown_connection_and_its_grace() {
 }
 
 #[test]
+fn a_filter_that_nobody_confirmed_does_nothing_any_more() {
+    let mut net = Net::greeted(policy());
+    net.set("EHLO", Action::Drop);
+    net.policy.off_at = net.now + 1_000_000;
+    assert_eq!(net.say("EHLO x\r\n"), DROP);
+    net.now += 1_000_000;
+    let counted = net.world.counted(Reason::Commands.number());
+    assert_eq!(net.say("EHLO x\r\n"), PASS);
+    assert_eq!(net.client_at(1_000_000, b"beyond everything"), PASS);
+    assert_eq!(net.server_at(0, b"no reply\r\n"), PASS);
+    assert_eq!(net.world.counted(Reason::Commands.number()), counted, "it does not even count");
+    net.policy.off_at = 0;
+    assert_eq!(net.say("EHLO x\r\n"), DROP);
+}
+
+#[test]
 fn urgent_bytes_are_dropped() {
     let mut net = Net::greeted(policy());
     let flags = support::Flags { urg: true, ..ACK };

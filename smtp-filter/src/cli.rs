@@ -1,6 +1,6 @@
 //! The command line's grammar and its help.
 
-use std::path::PathBuf;
+use std::{path::PathBuf, time::Duration};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use ipnet::IpNet;
@@ -81,6 +81,11 @@ impl Global {
 #[derive(Debug, Subcommand)]
 pub enum Verb {
     Up(Up),
+    /// Say that a filter put on with --confirm is to stay on
+    ///
+    /// Until then it goes off by itself when its time is over, even if nothing of smtp-filter runs any more. Where
+    /// nothing waits for a confirmation, it says so and is content; where it is too late, it fails.
+    Confirm,
     Down(Down),
     /// Show how the filter stands
     ///
@@ -91,24 +96,39 @@ pub enum Verb {
     Events(Events),
     Stats(Stats),
     Replay(Replay),
+    /// Take off a filter that is not confirmed in time; `up --detach --confirm` starts it
+    #[command(hide = true)]
+    Expire {
+        /// Number of the filter's owner
+        owner: u64,
+    },
 }
 
 /// Put the filter on
 ///
 /// Loads the programs, attaches them to both directions of each interface, and shows the events until it is ended.
-/// Ctrl-C and SIGTERM take the filter off; SIGHUP (the terminal is closed) leaves it on.
+/// Ctrl-C and SIGTERM take the filter off; SIGHUP (the terminal is closed) leaves it on. While it runs, an interface that
+/// goes and comes back under its name gets the filter again.
+///
+/// Where a filter is on already, this one takes it over without a gap: connections, counters and readers of events stay,
+/// and so does the policy unless another one is given. It stays on the interfaces where it was, and comes to those that
+/// are named. The `up` that was taken over takes nothing off any more. A filter that another version of smtp-filter put
+/// on is taken over too; its connections pass unread for the policy's guards.unknown_connection.grace where the two do
+/// not know each other's tables.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
   smtp-filter up --iface eth0                          reports every command, touches nothing
   smtp-filter up --iface eth0 --profile drop-esmtp --detach
+  smtp-filter up --iface eth0 --policy mail.toml --detach --confirm 5m
+                                                       a trial that ends by itself; `smtp-filter confirm` keeps it
   smtp-filter up --iface eth0 --iface eth1 --port 25 --port 587 --policy mail.toml")]
 pub struct Up {
-    /// Interface to put it on; may be given several times
+    /// Interface to put it on, towards the clients or towards the servers; may be given several times
     #[arg(long, value_name = "IF", required = true)]
     pub iface: Vec<String>,
 
-    /// Built-in policy; `smtp-filter policy profiles` lists them
+    /// Built-in policy, `monitor` where nothing is said; `smtp-filter policy profiles` lists them
     #[arg(long, value_name = "NAME", conflicts_with = "policy")]
     pub profile: Option<String>,
 
@@ -120,14 +140,18 @@ pub struct Up {
     #[arg(long, value_name = "N")]
     pub port: Vec<u16>,
 
-    /// Live connections that are kept track of; the memory for all of them is taken at once, about 1 KiB each
-    #[arg(long, value_name = "N", default_value_t = smtp_filter_common::limits::CONNECTIONS,
-          value_parser = clap::value_parser!(u32).range(16..=16_777_216))]
-    pub connections: u32,
+    /// Live connections that are kept track of, 65536 where nothing is said; the memory for all of them is taken at once,
+    /// about 1 KiB each
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(16..=16_777_216))]
+    pub connections: Option<u32>,
 
     /// Return at once and leave the filter on
     #[arg(long)]
     pub detach: bool,
+
+    /// Take it off again after this time (5m, 90s, 1h) unless `smtp-filter confirm` comes first
+    #[arg(long, value_name = "TIME", value_parser = confirm_time)]
+    pub confirm: Option<Duration>,
 
     /// How to attach
     #[arg(long, value_enum, default_value_t = HookChoice::Auto)]
@@ -146,14 +170,21 @@ pub enum HookChoice {
 }
 
 impl HookChoice {
-    /// The hook to take on this kernel.
-    pub fn hook(self) -> Hook {
+    /// The hook that is named.
+    pub fn hook(self) -> Option<Hook> {
         match self {
-            Self::Auto => crate::attach::best_hook(),
-            Self::Tcx => Hook::Tcx,
-            Self::Clsact => Hook::Clsact,
+            Self::Auto => None,
+            Self::Tcx => Some(Hook::Tcx),
+            Self::Clsact => Some(Hook::Clsact),
         }
     }
+}
+
+/// A time for `--confirm`: what is shorter leaves nobody the time to confirm, what is longer is no trial.
+fn confirm_time(text: &str) -> Result<Duration, String> {
+    const WITHIN: std::ops::RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(7 * 24 * 3600);
+    let time = humantime::parse_duration(text).map_err(|_| "expected a time such as 5m, 90s or 1h".to_owned())?;
+    if WITHIN.contains(&time) { Ok(time) } else { Err("expected 1s to 7days".to_owned()) }
 }
 
 /// Take the filter off
@@ -325,13 +356,6 @@ mod tests {
             let global = Cli::try_parse_from(line).unwrap().global;
             assert!(global.json);
             assert_eq!(global.pin_dir, PathBuf::from("/x"));
-        }
-    }
-
-    #[test]
-    fn what_another_version_has_is_no_verb_here() {
-        for verb in ["connections", "doctor", "confirm"] {
-            assert!(Cli::try_parse_from(["smtp-filter", verb]).is_err(), "{verb}");
         }
     }
 }

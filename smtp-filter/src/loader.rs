@@ -1,6 +1,6 @@
 //! The eBPF object: loaded, not yet attached, not yet pinned.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, anyhow, bail};
 use aya::{
@@ -10,8 +10,10 @@ use aya::{
 use smtp_filter_common::{abi, limits::CONNECTIONS, policy::Policy};
 
 use crate::{
+    attach::Programs,
     events::reader::EventReader,
-    tables::{CounterRow, Tables},
+    pins::Side,
+    tables::{CounterRow, PINNED_MAPS, Tables},
 };
 
 /// The object that build.rs compiled.
@@ -32,11 +34,14 @@ pub struct LoadOptions {
     pub connections: u32,
     /// [`SILENT`] or [`DEBUG`].
     pub log_level: u8,
+    /// Folder of pinned maps to go on with, instead of new ones. They must be of this program's layout: see
+    /// [`Tables::open`].
+    pub adopt: Option<PathBuf>,
 }
 
 impl Default for LoadOptions {
     fn default() -> Self {
-        Self { connections: CONNECTIONS, log_level: SILENT }
+        Self { connections: CONNECTIONS, log_level: SILENT, adopt: None }
     }
 }
 
@@ -49,15 +54,18 @@ pub struct Filter {
 impl Filter {
     /// Loads maps and programs into the kernel, and has both programs verified.
     pub fn load(options: &LoadOptions) -> Result<Self> {
-        let LoadOptions { connections, log_level } = options;
+        let LoadOptions { connections, log_level, adopt } = options;
         if OBJECT.is_empty() {
             bail!("this smtp-filter was built without its eBPF object and cannot filter: build it again with it");
         }
-        let mut ebpf = EbpfLoader::new()
-            .map_max_entries(abi::LIVE, *connections)
-            .override_global(aya_log::LEVEL, log_level, false)
-            .load(OBJECT)
-            .map_err(|error| load_error(error, *connections))?;
+        let mut loader = EbpfLoader::new();
+        loader.map_max_entries(abi::LIVE, *connections).override_global(aya_log::LEVEL, log_level, false);
+        if let Some(folder) = adopt {
+            for name in PINNED_MAPS {
+                loader.map_pin_path(name, folder.join(name));
+            }
+        }
+        let mut ebpf = loader.load(OBJECT).map_err(|error| load_error(error, *connections))?;
         for name in [abi::INGRESS, abi::EGRESS] {
             program(&mut ebpf, name)?.load().map_err(|error| verifier_error(name, error))?;
         }
@@ -100,19 +108,32 @@ impl Filter {
         &mut self.ebpf
     }
 
-    /// Pins every map of the object by its name in one folder, the programs in another.
-    pub(crate) fn pin(&mut self, maps: &Path, programs: &Path) -> Result<()> {
-        for (name, map) in self.ebpf.maps() {
-            // Sections of constants have a dot in their names, which the BPF file system refuses; programs hold them.
-            if !name.starts_with('.') {
-                map.pin(maps.join(name)).with_context(|| format!("pin the map {name} in {}", maps.display()))?;
-            }
-        }
-        for name in [abi::INGRESS, abi::EGRESS] {
-            let path = programs.join(name);
-            program(&mut self.ebpf, name)?.pin(&path).with_context(|| format!("pin {}", path.display()))?;
+    /// Pins the maps that outlast this process, by their names. What the programs need for themselves alone they hold
+    /// themselves.
+    pub(crate) fn pin_maps(&self, folder: &Path) -> Result<()> {
+        for name in PINNED_MAPS {
+            let map = self.ebpf.map(name).with_context(|| format!("the eBPF object has no map {name}"))?;
+            map.pin(folder.join(name)).with_context(|| format!("pin the map {name} in {}", folder.display()))?;
         }
         Ok(())
+    }
+
+    /// Pins both programs, each where `place` says.
+    pub(crate) fn pin_programs(&mut self, place: impl Fn(Side) -> PathBuf) -> Result<()> {
+        for side in Side::BOTH {
+            let path = place(side);
+            self.program(side)?.pin(&path).with_context(|| format!("pin {}", path.display()))?;
+        }
+        Ok(())
+    }
+}
+
+impl Programs for Filter {
+    fn program(&mut self, side: Side) -> Result<&mut SchedClassifier> {
+        match side {
+            Side::Ingress => self.ingress(),
+            Side::Egress => self.egress(),
+        }
     }
 }
 

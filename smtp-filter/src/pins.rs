@@ -1,10 +1,13 @@
 //! The folder of pins: where what lies, who may change it, and how it goes.
 //!
 //! ```text
-//! DIR/maps/NAME            the maps of the object, and the loader's own INSTANCE and SOURCES
+//! DIR/maps/NAME            the maps that are shared, and the loader's own INSTANCE and SOURCES
 //! DIR/programs/NAME        the two programs
+//! DIR/programs/NAME_next   while a loader takes over: the programs that come in their place
 //! DIR/links/INDEX-HOOK     TCX links, by interface index: removing one detaches
 //! DIR/readers/SLOT/        empty: a reader of events holds a lock on the folder of its slot
+//! DIR/building/            while another layout takes over: its maps, programs and readers, not whole yet
+//! DIR/next/                the same, whole: what is at the hooks may come from there already
 //! ```
 //!
 //! A lock on DIR itself is held by whoever changes something. Locks go with the process, so nobody has to clean up
@@ -24,7 +27,7 @@ use rustix::{
     fs::{FlockOperation, flock},
     io::Errno,
 };
-use smtp_filter_common::limits::READERS;
+use smtp_filter_common::{abi, limits::READERS};
 
 use crate::bpffs;
 
@@ -51,6 +54,14 @@ impl Side {
         match self {
             Self::Ingress => "ingress",
             Self::Egress => "egress",
+        }
+    }
+
+    /// Name of the program that sits there.
+    pub const fn program(self) -> &'static str {
+        match self {
+            Self::Ingress => abi::INGRESS,
+            Self::Egress => abi::EGRESS,
         }
     }
 }
@@ -100,42 +111,142 @@ impl PinDir {
         self.readers().join(slot.to_string())
     }
 
+    /// The program of a side.
+    pub fn program(&self, side: Side) -> PathBuf {
+        self.programs().join(side.program())
+    }
+
+    /// The program that comes in its place.
+    pub fn next_program(&self, side: Side) -> PathBuf {
+        self.programs().join(format!("{}_next", side.program()))
+    }
+
+    /// Where another layout is made.
+    pub fn building(&self) -> Self {
+        Self(self.0.join("building"))
+    }
+
+    /// Where another layout lies that is whole and comes in the place of this one.
+    pub fn next(&self) -> Self {
+        Self(self.0.join("next"))
+    }
+
+    /// Whether a loader is taking over, or was killed while it did.
+    pub fn is_unsettled(&self) -> bool {
+        let next = Side::BOTH.map(|side| self.next_program(side));
+        next.iter().chain([&self.building().0, &self.next().0]).any(|path| path.exists())
+    }
+
     /// Whether the folder is there with something in it.
     pub fn in_use(&self) -> bool {
         fs::read_dir(&self.0).is_ok_and(|mut entries| entries.next().is_some())
     }
 
-    /// Makes the folder, locks it, and refuses one that has something in it.
-    pub fn create(&self) -> Result<DirLock> {
+    /// Makes the folder where it is not there, and locks it.
+    pub fn claim(&self) -> Result<DirLock> {
         bpffs::ensure(&self.0)?;
         let name = self.0.file_name().unwrap_or_default().to_string_lossy();
         if name.contains('.') {
             bail!("the pin directory {} has a dot in its name, which the BPF file system refuses", self.0.display());
         }
-        match fs::create_dir(&self.0) {
-            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
-                return Err(error).with_context(|| format!("make the pin directory {}", self.0.display()));
+        // Whoever has just taken the filter off removes the folder while this waits for the lock.
+        for _ in 0..PATIENCE.as_millis() {
+            match fs::create_dir(&self.0) {
+                Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
+                    return Err(error).with_context(|| format!("make the pin directory {}", self.0.display()));
+                }
+                _ => {}
             }
-            _ => {}
+            if let Some(lock) = self.lock()? {
+                return Ok(lock);
+            }
         }
-        let lock = self.lock()?.with_context(|| format!("the pin directory {} went at once", self.0.display()))?;
-        if self.in_use() {
-            bail!(
-                "another instance is there: {} is in use: `smtp-filter down` takes it off, another --pin-dir lets both \
-                 live side by side",
-                self.0.display()
-            );
+        bail!("the pin directory {} is removed by others all the time", self.0.display())
+    }
+
+    /// Makes the folders within, but that of the links.
+    pub fn create_set(&self) -> Result<()> {
+        let slots = (0..READERS).map(|slot| self.reader(slot));
+        for folder in [self.maps(), self.programs(), self.readers()].into_iter().chain(slots) {
+            fs::create_dir(&folder).with_context(|| format!("make the folder {}", folder.display()))?;
         }
-        Ok(lock)
+        Ok(())
     }
 
     /// Makes the folders within.
     pub fn create_folders(&self) -> Result<()> {
-        let slots = (0..READERS).map(|slot| self.reader(slot));
-        for folder in [self.maps(), self.programs(), self.links(), self.readers()].into_iter().chain(slots) {
-            fs::create_dir(&folder).with_context(|| format!("make the folder {}", folder.display()))?;
+        self.create_set()?;
+        fs::create_dir(self.links()).with_context(|| format!("make the folder {}", self.links().display()))
+    }
+
+    /// Makes a folder where another layout is made.
+    pub fn create_building(&self) -> Result<Self> {
+        let building = self.building();
+        fs::create_dir(&building.0).with_context(|| format!("make the folder {}", building.0.display()))?;
+        building.create_set()?;
+        Ok(building)
+    }
+
+    /// Says that what was built is whole.
+    pub fn building_is_whole(&self) -> Result<()> {
+        rename(&self.building().0, &self.next().0)
+    }
+
+    /// Puts the other layout that is whole in the place of this one. Where it was begun before, it goes on from there.
+    pub fn swap(&self) -> Result<()> {
+        let next = self.next();
+        for folder in [Self::maps, Self::readers, Self::programs] {
+            if folder(&next).exists() {
+                // A reader of events ends when the folder of its slot goes.
+                self.remove_part(&folder(self))?;
+                rename(&folder(&next), &folder(self))?;
+            }
+        }
+        remove_folder(&next.0)
+    }
+
+    /// Puts the programs that take over in the place of the others.
+    pub fn swap_programs(&self) -> Result<()> {
+        for side in Side::BOTH {
+            if self.next_program(side).exists() {
+                rename(&self.next_program(side), &self.program(side))?;
+            }
         }
         Ok(())
+    }
+
+    /// Removes another layout that is not whole.
+    pub fn remove_building(&self) -> Result<()> {
+        self.building().remove_set()
+    }
+
+    /// Removes another layout that is whole, and nowhere at a hook.
+    pub fn remove_next(&self) -> Result<()> {
+        self.next().remove_set()
+    }
+
+    /// Removes programs that were to take over, and are nowhere at a hook.
+    pub fn remove_next_programs(&self) -> Result<()> {
+        Side::BOTH.into_iter().try_for_each(|side| remove_file(&self.next_program(side)))
+    }
+
+    fn remove_set(&self) -> Result<()> {
+        for folder in [self.programs(), self.maps(), self.readers()] {
+            self.remove_part(&folder)?;
+        }
+        remove_folder(&self.0)
+    }
+
+    /// Removes one of the folders within, with what the loader puts there.
+    fn remove_part(&self, folder: &Path) -> Result<()> {
+        if *folder == self.readers() {
+            for slot in 0..READERS {
+                remove_folder(&self.reader(slot))?;
+            }
+        } else {
+            remove_files(folder)?;
+        }
+        remove_folder(folder)
     }
 
     /// Waits for the lock on the folder; `None` where there is no folder.
@@ -154,16 +265,31 @@ impl PinDir {
     }
 
     /// Removes everything that the loader puts there, and the folder. What is not the loader's stays, with an error.
-    pub fn remove(&self, _lock: &DirLock) -> Result<()> {
-        for folder in [self.links(), self.programs(), self.maps()] {
-            remove_files(&folder)?;
-            remove_folder(&folder)?;
-        }
-        for slot in 0..READERS {
-            remove_folder(&self.reader(slot))?;
-        }
-        remove_folder(&self.readers())?;
+    pub fn remove(&self, lock: &DirLock) -> Result<()> {
+        self.clear(lock)?;
         remove_folder(&self.0)
+    }
+
+    /// The same, but the folder itself stays.
+    pub fn clear(&self, _lock: &DirLock) -> Result<()> {
+        for folder in [self.links(), self.programs(), self.maps(), self.readers()] {
+            self.remove_part(&folder)?;
+        }
+        self.building().remove_set()?;
+        self.next().remove_set()
+    }
+}
+
+fn rename(from: &Path, to: &Path) -> Result<()> {
+    fs::rename(from, to).with_context(|| format!("rename {} to {}", from.display(), to.display()))
+}
+
+fn remove_file(path: &Path) -> Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(error).with_context(|| format!("remove {}", path.display()))
+        }
+        _ => Ok(()),
     }
 }
 
@@ -177,7 +303,7 @@ fn remove_files(folder: &Path) -> Result<()> {
         if path.is_dir() {
             continue;
         }
-        fs::remove_file(&path).with_context(|| format!("remove {}", path.display()))?;
+        remove_file(&path)?;
     }
     Ok(())
 }

@@ -44,7 +44,8 @@ const _: () = {
     assert!(
         offset_of!(Policy, mark_value) == 8
             && offset_of!(Policy, grace_until) == 16
-            && offset_of!(Policy, guards) == 24
+            && offset_of!(Policy, off_at) == 24
+            && offset_of!(Policy, guards) == 32
     );
     assert!(size_of::<VerbRule>() == 24);
 };

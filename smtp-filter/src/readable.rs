@@ -1,6 +1,6 @@
-//! Waiting until a ring buffer has something in it.
+//! Waiting until a ring buffer or a socket has something in it.
 
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsRawFd, OwnedFd};
 
 use anyhow::{Context as _, Result};
 use aya_log::EbpfLogger;
@@ -20,6 +20,8 @@ unsafe trait OwnsFd: AsRawFd {}
 unsafe impl OwnsFd for EventReader {}
 // SAFETY: as above.
 unsafe impl<T: Log> OwnsFd for EbpfLogger<T> {}
+// SAFETY: it is the descriptor.
+unsafe impl OwnsFd for OwnedFd {}
 
 /// Has the runtime watch a ring buffer.
 pub(crate) fn watch(reader: EventReader) -> Result<AsyncFd<EventReader>> {
@@ -31,8 +33,13 @@ pub(crate) fn watch_logs<T: Log>(logger: EbpfLogger<T>) -> Result<AsyncFd<EbpfLo
     register(logger)
 }
 
+/// Has the runtime watch a socket.
+pub(crate) fn watch_socket(socket: OwnedFd) -> Result<AsyncFd<OwnedFd>> {
+    register(socket)
+}
+
 fn register<T: OwnsFd>(source: T) -> Result<AsyncFd<T>> {
     // SAFETY: the source owns its descriptor for as long as it lives, see `OwnsFd`.
     let registered = unsafe { AsyncFd::register_with_interest(source, Interest::READABLE) };
-    registered.map_err(|error| error.into_parts().1).context("watch a ring buffer")
+    registered.map_err(|error| error.into_parts().1).context("have a file descriptor watched")
 }

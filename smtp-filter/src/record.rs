@@ -11,7 +11,7 @@ use aya::maps::{Array, Map, MapData, MapError};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use smtp_filter_common::limits::POLICY_SLOTS;
 
-use crate::{netns::Netns, policy::Names};
+use crate::{clock, netns::Netns, policy::Names};
 
 /// Name of the map with the instance's record.
 const INSTANCE: &str = "INSTANCE";
@@ -62,7 +62,13 @@ pub struct Attached {
 /// What is known of an instance from its start.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Instance {
-    /// When it was put on: nanoseconds since boot.
+    /// Who put it on or took it over last: a number that no other `up` has. Only its owner takes it off when it ends.
+    #[serde(default)]
+    pub owner: u64,
+    /// Until when it has to be confirmed, or it goes off: nanoseconds since boot.
+    #[serde(default)]
+    pub confirm_until: Option<u64>,
+    /// When it was put on: nanoseconds since boot. The grace for connections older than the filter counts from here.
     pub up_at: u64,
     /// When the machine was booted by the clock on the wall then: nanoseconds after 1970.
     pub boot: u64,
@@ -70,6 +76,13 @@ pub struct Instance {
     pub netns: Netns,
     /// Its interfaces.
     pub interfaces: Vec<Attached>,
+}
+
+impl Instance {
+    /// Whether it was not confirmed in time: it does nothing any more.
+    pub fn is_expired(&self) -> bool {
+        self.confirm_until.is_some_and(|until| until <= clock::since_boot())
+    }
 }
 
 /// A policy as it was set.

@@ -9,7 +9,8 @@ use smtp_filter_common::{
     action::Action,
     entry::Connection,
     flow::{HalfOpen, Key},
-    limits::{POLICY_SLOTS, READERS},
+    host::Wide,
+    limits::{POLICY_SLOTS, READERS, WIDE_WINDOWS},
     policy::Policy,
     reason::{COUNTERS_PER_REASON, Counter, REASONS, counter},
 };
@@ -21,9 +22,26 @@ const RING: u32 = 1 << 22;
 /// `BPF_MAP_TYPE_RINGBUF`.
 const RING_TYPE: u32 = 27;
 
-/// Maps that commands open by their pins.
-pub const SHARED_MAPS: [&str; 7] =
-    [abi::CONTROL, abi::POLICIES, abi::COUNTERS, abi::LOST, abi::READERS, abi::LIVE, abi::HALF];
+/// Maps that outlast the loader: commands open them by their pins, and a loader that takes over goes on with them.
+pub const PINNED_MAPS: [&str; 8] =
+    [abi::CONTROL, abi::POLICIES, abi::COUNTERS, abi::LOST, abi::READERS, abi::LIVE, abi::HALF, abi::WIDE];
+
+/// What is pinned is there, but of another layout: another version of smtp-filter made it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OtherLayout(String);
+
+impl std::fmt::Display for OtherLayout {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(
+            f,
+            "another version of smtp-filter put the filter on ({}): use that one, or let this one take over with \
+             `smtp-filter up`",
+            self.0
+        )
+    }
+}
+
+impl std::error::Error for OtherLayout {}
 
 /// One counter with what it counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,31 +68,38 @@ pub struct Tables {
 }
 
 impl Tables {
-    /// Opens the maps that lie in a folder of pins.
+    /// Opens the maps that lie in a folder of pins. Those of another layout are an [`OtherLayout`].
     pub fn open(folder: &Path) -> Result<Self> {
         let mut maps = StdHashMap::new();
-        for name in SHARED_MAPS {
+        for name in PINNED_MAPS {
             let path = folder.join(name);
             let data = MapData::from_pin(&path).with_context(|| format!("open the pinned map {}", path.display()))?;
             maps.insert(name, data);
         }
         let tables = Self::new(maps)?;
         let version = tables.control.get(&0, 0).context("read the map CONTROL")?.0.version;
+        if version == 0 {
+            bail!("no policy has been put into it");
+        }
         if version != abi::VERSION {
-            bail!(
-                "what is pinned in {} is of layout {version}, this program knows layout {}: take the filter off and on \
-                 again with one and the same smtp-filter",
-                folder.display(),
-                abi::VERSION
-            );
+            bail!(OtherLayout(format!("layout {version}, not {}", abi::VERSION)));
         }
         Ok(tables)
+    }
+
+    /// Generation of the active policy of a filter of another layout. What the map CONTROL begins with is the same in
+    /// all of them.
+    pub fn generation_of_other(folder: &Path) -> Result<u32> {
+        let path = folder.join(abi::CONTROL);
+        let data = MapData::from_pin(&path).with_context(|| format!("open the pinned map {}", path.display()))?;
+        let control: Array<MapData, Shared<Control>> = Map::from_map_data(data)?.try_into()?;
+        Ok(control.get(&0, 0).context("read the map CONTROL")?.0.generation)
     }
 
     /// Opens the maps of a loaded object, which keeps its own handles.
     pub(crate) fn of(ebpf: &aya::Ebpf) -> Result<Self> {
         let mut maps = StdHashMap::new();
-        for name in SHARED_MAPS {
+        for name in PINNED_MAPS {
             let map = ebpf.map(name).with_context(|| format!("the eBPF object has no map {name}"))?;
             maps.insert(name, duplicate(data(map).with_context(|| format!("map {name} is of an unexpected type"))?)?);
         }
@@ -90,17 +115,17 @@ impl Tables {
             (abi::READERS, 4, 4, Some(READERS)),
             (abi::LIVE, size_of::<Key>(), size_of::<Connection>(), None),
             (abi::HALF, size_of::<Key>(), size_of::<HalfOpen>(), None),
+            (abi::WIDE, 8, size_of::<Wide>(), Some(WIDE_WINDOWS)),
         ] {
             let info = maps.get(name).context("all maps are there")?.info().context("look at a map")?;
             let found = (info.key_size() as usize, info.value_size() as usize);
             let fits = found == (key, value) && entries.is_none_or(|entries| entries == info.max_entries());
             if !fits {
-                bail!(
-                    "map {name} has another shape than this program expects ({found:?} bytes and {} entries instead of \
-                     {:?}): take the filter off and on again with one and the same smtp-filter",
-                    info.max_entries(),
+                let entries = info.max_entries();
+                bail!(OtherLayout(format!(
+                    "map {name} has {entries} entries of {found:?} bytes, not of {:?}",
                     (key, value)
-                );
+                )));
             }
         }
         let mut take = |name: &str| -> Result<MapData> { maps.remove(name).context("all maps are there") };

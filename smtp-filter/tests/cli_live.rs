@@ -61,8 +61,13 @@ fn a_filter_goes_on_and_off_and_leaves_nothing() -> Result<()> {
         assert_eq!(status["lost_events"], 0);
         assert_eq!(filter.json(&["policy", "show"])?["ports"], json!([25, 587]));
 
-        let second = refusal(&filter, &["up", "--detach", "--netns", namespace.name(), "--iface", "one"])?;
-        assert!(second.contains("another instance is there"), "{second}");
+        let other = if hook == "tcx" { "clsact" } else { "tcx" };
+        let second = ["up", "--detach", "--netns", namespace.name(), "--iface", "one"];
+        let refused = refusal(&filter, &[second.as_slice(), &["--hook", other]].concat())?;
+        assert!(refused.contains(&format!("the filter is on one by {hook}")), "{refused}");
+        let refused = refusal(&filter, &[second.as_slice(), &["--connections", "100"]].concat())?;
+        assert!(refused.contains("has room for 65536 connections"), "{refused}");
+        assert_eq!(filter.json(&["status"])?, status, "nothing has changed");
 
         assert!(refusal(&filter, &["down", "--iface", "three"])?.contains("not on three, but on one, two"));
         filter.succeed(&["down", "--iface", "one"])?;

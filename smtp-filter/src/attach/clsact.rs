@@ -3,12 +3,12 @@
 use anyhow::{Context as _, Result, anyhow};
 use aya::programs::{
     SchedClassifier, TcError,
-    tc::{NlOptions, TcAttachOptions, TcHandle, qdisc_add_clsact},
+    tc::{NlOptions, SchedClassifierLink, TcAttachOptions, TcHandle, qdisc_add_clsact},
 };
 use rustix::io::Errno;
 
 use super::{netlink, tcx::attach_type};
-use crate::{loader::source_errno, pins::Side, record::Attached};
+use crate::{loader::source_errno, netns, pins::Side, record::Attached};
 
 /// Priorities that are tried: one may be taken by a filter of another kind.
 const TRIES: u16 = 32;
@@ -27,6 +27,10 @@ pub(super) fn make_qdisc(name: &str) -> Result<()> {
 }
 
 pub(super) fn attach(program: &mut SchedClassifier, at: &Attached, side: Side) -> Result<()> {
+    let own = netlink::filters(at.ifindex, side)?.into_iter().find(|filter| filter.handle == at.handle);
+    if let Some(filter) = own {
+        return replace(program, at, side, filter.priority());
+    }
     let mut refused = anyhow!("no priority is free");
     for nth in 0..TRIES {
         // The lowest number is the first one to see a segment.
@@ -51,6 +55,17 @@ pub(super) fn attach(program: &mut SchedClassifier, at: &Attached, side: Side) -
         }
     }
     Err(refused)
+}
+
+/// Puts the program in the place of the one that the filter holds, at once.
+fn replace(program: &mut SchedClassifier, at: &Attached, side: Side, priority: u16) -> Result<()> {
+    let name = netns::interface_name(at.ifindex).with_context(|| format!("{} has just gone", at.name))?;
+    let handle = TcHandle::from(at.handle);
+    let link = SchedClassifierLink::attached(&name, attach_type(side), priority, handle, None)?;
+    let id = program.attach_to_link(link)?;
+    // Dropped, it would take the filter off.
+    std::mem::forget(program.take_link(id)?);
+    Ok(())
 }
 
 pub(super) fn detach(at: &Attached) -> Result<()> {

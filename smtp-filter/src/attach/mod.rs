@@ -6,17 +6,47 @@
 mod clsact;
 mod netlink;
 mod tcx;
+pub mod watch;
 
 use anyhow::{Context as _, Result, bail};
+use aya::programs::SchedClassifier;
 
 use crate::{
-    clock,
-    loader::Filter,
-    netns,
+    clock, netns,
     pins::{PinDir, Side},
     record::{Attached, Hook},
     system,
 };
+
+/// Two programs to be attached, of a loaded object or from pins.
+pub trait Programs {
+    /// The program of a side.
+    fn program(&mut self, side: Side) -> Result<&mut SchedClassifier>;
+}
+
+/// Programs from pins.
+pub struct PinnedPrograms([SchedClassifier; 2]);
+
+impl PinnedPrograms {
+    /// Opens the programs at the places that `place` says.
+    pub fn open(place: impl Fn(Side) -> std::path::PathBuf) -> Result<Self> {
+        let open = |side| {
+            let path = place(side);
+            SchedClassifier::from_pin(&path).with_context(|| format!("open the pinned program {}", path.display()))
+        };
+        Ok(Self([open(Side::Ingress)?, open(Side::Egress)?]))
+    }
+}
+
+impl Programs for PinnedPrograms {
+    fn program(&mut self, side: Side) -> Result<&mut SchedClassifier> {
+        let Self([ingress, egress]) = self;
+        Ok(match side {
+            Side::Ingress => ingress,
+            Side::Egress => egress,
+        })
+    }
+}
 
 /// The hook that this kernel has.
 pub fn best_hook() -> Hook {
@@ -59,16 +89,14 @@ pub fn plan(name: &str, hook: Hook) -> Result<Attached> {
     Ok(Attached { name: name.to_owned(), ifindex, hook, handle, made_qdisc })
 }
 
-/// Attaches both programs as planned, so that they stay when this process ends.
-pub fn attach(filter: &mut Filter, pins: &PinDir, at: &Attached) -> Result<()> {
-    if at.made_qdisc {
+/// Attaches both programs as planned, so that they stay when this process ends. Where programs of this filter sit
+/// already, these come in their place, without a moment in which nothing is there.
+pub fn attach(programs: &mut impl Programs, pins: &PinDir, at: &Attached) -> Result<()> {
+    if at.hook == Hook::Clsact && at.made_qdisc {
         clsact::make_qdisc(&at.name)?;
     }
     for side in Side::BOTH {
-        let program = match side {
-            Side::Ingress => filter.ingress()?,
-            Side::Egress => filter.egress()?,
-        };
+        let program = programs.program(side)?;
         match at.hook {
             Hook::Tcx => tcx::attach(program, pins, at, side),
             Hook::Clsact => clsact::attach(program, at, side),
@@ -88,10 +116,15 @@ pub fn detach(pins: &PinDir, at: &Attached) -> Result<()> {
     .with_context(|| format!("take the filter off {}", at.name))
 }
 
-/// Whether a side's program is attached still. To be called in the interface's network namespace.
-pub fn is_attached(at: &Attached, side: Side, program: u32) -> bool {
+/// Removes what is pinned of an interface that is gone.
+pub fn forget(pins: &PinDir, at: &Attached) -> Result<()> {
+    tcx::detach(pins, at)
+}
+
+/// Which of these programs is attached to a side still. To be called in the interface's network namespace.
+pub fn attached(at: &Attached, side: Side, programs: &[u32]) -> Option<u32> {
     match at.hook {
-        Hook::Tcx => tcx::is_attached(at, side, program),
-        Hook::Clsact => clsact::is_attached(at, side),
+        Hook::Tcx => tcx::attached(at, side, programs),
+        Hook::Clsact => programs.first().copied().filter(|_| clsact::is_attached(at, side)),
     }
 }

@@ -41,6 +41,13 @@ pub(super) struct Filter {
     pub info: u32,
 }
 
+impl Filter {
+    /// Its priority.
+    pub(super) const fn priority(self) -> u16 {
+        (self.info >> 16) as u16
+    }
+}
+
 const fn parent(side: Side) -> u32 {
     match side {
         Side::Ingress => TC_H_MIN_INGRESS,

@@ -1,11 +1,17 @@
 //! TCX links (Linux 6.6): pinned, they stay; the pin removed, they go.
 
-use std::{fs, io};
+use std::{fs, io, path::Path};
 
 use anyhow::{Context as _, Result};
-use aya::programs::{LinkOrder, SchedClassifier, TcAttachType, links::FdLink, tc::TcAttachOptions};
+use aya::programs::{
+    LinkOrder, ProgramInfo, SchedClassifier, TcAttachType,
+    links::{FdLink, PinnedLink},
+    tc::TcAttachOptions,
+};
+use rustix::io::Errno;
 
 use crate::{
+    loader::source_errno,
     netns,
     pins::{PinDir, Side},
     record::Attached,
@@ -19,16 +25,41 @@ pub(super) const fn attach_type(side: Side) -> TcAttachType {
 }
 
 pub(super) fn attach(program: &mut SchedClassifier, pins: &PinDir, at: &Attached, side: Side) -> Result<()> {
+    let path = pins.link(at.ifindex, side);
+    if replace(program, &path)? {
+        return Ok(());
+    }
     let order = match side {
         Side::Ingress => LinkOrder::first(),
         Side::Egress => LinkOrder::last(),
     };
     let id = program.attach_with_options(&at.name, attach_type(side), TcAttachOptions::TcxOrder(order))?;
     let link: FdLink = program.take_link(id)?.try_into()?;
-    let path = pins.link(at.ifindex, side);
     // The pin alone holds the link from here on.
     link.pin(&path).with_context(|| format!("pin the link {}", path.display()))?;
     Ok(())
+}
+
+/// Puts the program in the place of the one that the pinned link holds, at once; `false` where there is no link that
+/// holds anything.
+fn replace(program: &mut SchedClassifier, path: &Path) -> Result<bool> {
+    if !path.exists() {
+        return Ok(false);
+    }
+    let link = FdLink::from(PinnedLink::from_pin(path).with_context(|| format!("open the link {}", path.display()))?);
+    match program.attach_to_link(link.try_into()?) {
+        Ok(id) => {
+            // Only this handle goes; the pin holds the link.
+            drop(program.take_link(id)?);
+            Ok(true)
+        }
+        // The interface went, and the link holds nothing any more.
+        Err(error) if source_errno(&error) == Some(Errno::NOLINK.raw_os_error()) => {
+            fs::remove_file(path).with_context(|| format!("remove {}", path.display()))?;
+            Ok(false)
+        }
+        Err(error) => Err(error).with_context(|| format!("put the new program into the link {}", path.display())),
+    }
 }
 
 pub(super) fn detach(pins: &PinDir, at: &Attached) -> Result<()> {
@@ -44,9 +75,9 @@ pub(super) fn detach(pins: &PinDir, at: &Attached) -> Result<()> {
     Ok(())
 }
 
-pub(super) fn is_attached(at: &Attached, side: Side, program: u32) -> bool {
+pub(super) fn attached(at: &Attached, side: Side, programs: &[u32]) -> Option<u32> {
     // By index: the interface may have been renamed.
-    netns::interface_name(at.ifindex)
-        .and_then(|name| SchedClassifier::query_tcx(&name, attach_type(side)).ok())
-        .is_some_and(|(_, programs)| programs.iter().any(|found| found.id() == program))
+    let name = netns::interface_name(at.ifindex)?;
+    let (_, found) = SchedClassifier::query_tcx(&name, attach_type(side)).ok()?;
+    found.iter().map(ProgramInfo::id).find(|id| programs.contains(id))
 }

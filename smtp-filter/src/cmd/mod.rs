@@ -1,7 +1,10 @@
 //! The verbs, one a file.
 
+mod confirm;
 mod down;
 mod events;
+mod expire;
+mod guardian;
 mod policy;
 mod replay;
 mod stats;
@@ -15,7 +18,7 @@ use tokio::runtime::{Builder, Runtime};
 
 use crate::{
     cli::{Cli, Global, Usage, Verb},
-    instance::Running,
+    instance::{Running, Wanted},
     netns,
     policy::{self as policies, Document, Profile},
     system,
@@ -26,12 +29,14 @@ pub fn run(cli: &Cli) -> Result<()> {
     let Cli { global, verb } = cli;
     match verb {
         Verb::Up(args) => up::run(global, args),
+        Verb::Confirm => confirm::run(global),
         Verb::Down(args) => down::run(global, args),
         Verb::Status => status::run(global),
         Verb::Policy(args) => policy::run(global, args),
         Verb::Events(args) => events::run(global, args),
         Verb::Stats(args) => stats::run(global, args),
         Verb::Replay(args) => replay::run(global, args),
+        Verb::Expire { owner } => expire::run(global, *owner),
     }
 }
 
@@ -46,21 +51,26 @@ fn begin(global: &Global, what: &str) -> Result<()> {
 }
 
 /// The policy that the arguments of `what` ask for.
-fn asked(what: &str, file: Option<&Path>, profile: Option<&str>, ports: &[u16]) -> Result<Document> {
+fn wanted(what: &str, file: Option<&Path>, profile: Option<&str>, ports: &[u16]) -> Result<Wanted> {
     let document = match (file, profile) {
-        (Some(file), _) => policies::load(file)?,
+        (Some(file), _) => Some(policies::load(file)?),
         (None, Some(name)) => {
             let base = Profile::default().document();
-            policies::set(&base, &[format!("profile={name}")]).map_err(|message| Usage(format!("{what}: {message}")))?
+            let document = policies::set(&base, &[format!("profile={name}")]);
+            Some(document.map_err(|message| Usage(format!("{what}: {message}")))?)
         }
-        (None, None) => Profile::default().document(),
+        (None, None) => None,
     };
-    if ports.is_empty() {
-        return Ok(document);
-    }
-    let ports: Vec<String> = ports.iter().map(ToString::to_string).collect();
-    Ok(policies::set(&document, &[format!("ports={}", ports.join(","))])
-        .map_err(|message| Usage(format!("{what}: {message}")))?)
+    let wanted = Wanted { document, ports: ports.to_vec() };
+    // Wrong ports are wrong with every policy.
+    wanted.document(None).map_err(|message| Usage(format!("{what}: {message}")))?;
+    Ok(wanted)
+}
+
+/// The same, where nothing runs whose policy could be kept.
+fn asked(what: &str, file: Option<&Path>, profile: Option<&str>, ports: &[u16]) -> Result<Document> {
+    let wanted = wanted(what, file, profile, ports)?;
+    Ok(wanted.document(None).map_err(|message| Usage(format!("{what}: {message}")))?)
 }
 
 /// The filter that is on.

@@ -25,6 +25,8 @@ struct Report {
     policy: PolicyState,
     connections: Connections,
     lost_events: u64,
+    /// When the filter goes off unless it is confirmed, in UTC.
+    unconfirmed_until: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -73,6 +75,10 @@ pub(super) fn print_state(running: &Running, global: &Global) -> Result<()> {
     print(&text(running, &document, &report, global)?)
 }
 
+fn clock(instance: &Instance) -> WallClock {
+    WallClock::booted(instance.boot).or_now()
+}
+
 fn report(running: &Running, document: &Document) -> Result<Report> {
     let (entries, max) = running.tables().live()?;
     let lost = running.tables().lost()?;
@@ -92,15 +98,18 @@ fn report(running: &Running, document: &Document) -> Result<Report> {
         policy: PolicyState::new(document, running.source()?.generation),
         connections: Connections { live, half_open, max },
         lost_events: lost.events.iter().sum(),
+        unconfirmed_until: running.instance().confirm_until.map(|until| clock(running.instance()).rfc3339(until)),
     })
 }
 
 fn text(running: &Running, document: &Document, report: &Report, global: &Global) -> Result<String> {
-    let Report { v: _, interfaces, policy, connections, lost_events } = report;
+    let Report { v: _, interfaces, policy, connections, lost_events, unconfirmed_until } = report;
     let mut out = String::new();
-    let Instance { boot, up_at, .. } = running.instance();
-    let since = WallClock::booted(*boot).or_now().rfc3339(*up_at);
+    let since = clock(running.instance()).rfc3339(running.instance().up_at);
     writeln!(out, "filter       on since {since}, pinned at {}", global.pin_dir.display())?;
+    if let Some(until) = unconfirmed_until {
+        writeln!(out, "unconfirmed  goes off at {until} unless `smtp-filter confirm` comes first")?;
+    }
     for Interface { name, ifindex, hook, ingress_program, egress_program } in interfaces {
         let program = |side, program: &Option<u32>| match program {
             Some(id) => format!("{side} program {id}"),

@@ -7,20 +7,21 @@ use aya_log::EbpfLogger;
 use log::Log;
 use tokio::time::timeout;
 
-use super::{asked, begin, runtime, status};
+use super::{begin, expire, guardian::Guardian, runtime, status, wanted};
 use crate::{
     cli::{Global, Up},
+    clock::WallClock,
     events::{
-        lookup::LiveLookup,
         reader::EventReader,
         tail::{End, TailOptions, tail},
     },
-    instance::{PutOn, Running, put_on, take_off},
-    loader::{DEBUG, Filter, LoadOptions, SILENT},
+    instance::{How, Placed, PutOn, Running, TakenOff, put_on, take_off_own},
+    loader::{DEBUG, Filter, SILENT},
     output::print,
     pins::PinDir,
     policy::Mode,
     readable,
+    record::Hook,
     signals::{Signal, Signals},
     system,
 };
@@ -30,15 +31,17 @@ const LAST_LOOK: Duration = Duration::from_millis(1);
 
 /// Puts the filter on, and unless it is to be left alone, shows its events until it is ended.
 pub fn run(global: &Global, args: &Up) -> Result<()> {
-    let document = asked("up", args.policy.as_deref(), args.profile.as_deref(), &args.port)?;
+    let policy = wanted("up", args.policy.as_deref(), args.profile.as_deref(), &args.port)?;
     begin(global, "up")?;
     system::require_kernel()?;
     let debug = global.verbose > 1 && !args.detach;
     let what = PutOn {
         interfaces: args.iface.clone(),
-        document,
+        policy,
         hook: args.hook.hook(),
-        load: LoadOptions { connections: args.connections, log_level: if debug { DEBUG } else { SILENT } },
+        connections: args.connections,
+        log_level: if debug { DEBUG } else { SILENT },
+        confirm: args.confirm,
     };
     runtime()?.block_on(async {
         // From here on a signal does not end the process with half of the work done.
@@ -53,58 +56,68 @@ pub fn run(global: &Global, args: &Up) -> Result<()> {
 }
 
 async fn detached(pins: &PinDir, what: &PutOn, global: &Global, signals: &mut Signals) -> Result<()> {
-    let filter = put_on(pins, what, || Ok(()))?;
-    drop(filter);
+    let placed = put_on(pins, what, || Ok(()))?;
+    let (said, owner) = (announcement(pins, &placed), placed.instance.owner);
+    let unconfirmed = placed.instance.confirm_until.is_some();
+    drop(placed);
     if let Ok(Signal::Terminate) = timeout(LAST_LOOK, signals.next()).await {
-        take_off(pins, None)?;
+        take_off_own(pins, owner)?;
         bail!("interrupted: the filter is off again");
+    }
+    if unconfirmed && let Err(error) = expire::spawn(pins, owner) {
+        log::warn!("unconfirmed, the filter goes off in time, but its pins stay until the next command: {error}");
     }
     if global.json {
         return status::print_state(&Running::open(pins)?, global);
     }
-    print(&format!("{}; `smtp-filter down` takes it off\n", announcement(pins, what)))
+    print(&format!("{said}; `smtp-filter down` takes it off\n"))
 }
 
 async fn foreground(pins: &PinDir, what: &PutOn, global: &Global, signals: &mut Signals) -> Result<()> {
-    let mut prepared = None;
-    let mut filter = put_on(pins, what, || {
-        let running = Running::open(pins)?;
-        prepared = Some((running.reader()?, running));
+    let mut reader = None;
+    let mut placed = put_on(pins, what, || {
+        reader = Some(Running::reader_at(pins)?);
         Ok(())
     })?;
+    let reader = reader.context("the reader was made")?;
     // The standard output is for the events alone.
-    anstream::eprintln!("smtp-filter: {}; Ctrl-C takes it off", announcement(pins, what));
-    let (reader, _) = prepared.context("the reader was made")?;
-    let end = watch(pins, reader, &mut filter, what, global, signals).await;
+    anstream::eprintln!("smtp-filter: {}; Ctrl-C takes it off", announcement(pins, &placed));
+    let owner = placed.instance.owner;
+    let end = watch(pins, reader, &mut placed, global, signals).await;
     // Its handles would hold what is to go.
-    drop(filter);
+    drop(placed);
     if let Ok(End::Signal(Signal::Hangup)) = end {
         anstream::eprintln!("smtp-filter: left on; `smtp-filter down` takes it off");
         return Ok(());
     }
-    if let Ok(End::FilterGone) = end {
-        anstream::eprintln!("smtp-filter: the filter was taken off by another command");
-        return Ok(());
+    if let Ok(End::Unconfirmed) = end {
+        bail!("nobody confirmed the filter in time: it is off, nothing is left");
     }
-    take_off(pins, None)?;
-    anstream::eprintln!("smtp-filter: off, nothing is left");
+    match take_off_own(pins, owner)? {
+        None => {
+            anstream::eprintln!("smtp-filter: left on: another `smtp-filter up` has taken the filter over");
+        }
+        Some(TakenOff::Nothing) => anstream::eprintln!("smtp-filter: the filter was taken off by another command"),
+        Some(TakenOff::Interface | TakenOff::Everything) => anstream::eprintln!("smtp-filter: off, nothing is left"),
+    }
     end.map(|_| ())
 }
 
-/// Shows events, and with `-vv` what the programs log, until something ends it.
+/// Shows events, and with `-vv` what the programs log, and looks after the filter, until something ends it.
 async fn watch(
     pins: &PinDir,
     reader: EventReader,
-    filter: &mut Filter,
-    what: &PutOn,
+    placed: &mut Placed,
     global: &Global,
     signals: &mut Signals,
 ) -> Result<End> {
-    let lookup: LiveLookup = Running::open(pins)?.lookup()?;
+    let lookup = Running::open(pins)?.lookup()?;
     let options = TailOptions { json: global.json, ..TailOptions::default() };
+    let debug = (global.verbose > 1).then(|| debug_messages(&mut placed.filter));
+    let mut guardian = Guardian::new(pins, placed.instance.owner)?;
     let logs = async {
-        if what.load.log_level != SILENT
-            && let Err(error) = show_logs(filter).await
+        if let Some(debug) = debug
+            && let Err(error) = async { show_logs(debug?).await }.await
         {
             log::warn!("no debug messages of the eBPF side: {error:#}");
         }
@@ -112,13 +125,18 @@ async fn watch(
     };
     tokio::select! {
         end = tail(reader, lookup, options, signals) => end,
+        end = guardian.guard(&mut placed.filter) => end,
         () = logs => Ok(End::Closed),
     }
 }
 
-async fn show_logs(filter: &mut Filter) -> Result<()> {
-    let logger: EbpfLogger<&'static dyn Log> =
-        EbpfLogger::init(filter.ebpf()).context("this smtp-filter was built without them")?;
+type Logger = EbpfLogger<&'static dyn Log>;
+
+fn debug_messages(filter: &mut Filter) -> Result<Logger> {
+    EbpfLogger::init(filter.ebpf()).context("this smtp-filter was built without them")
+}
+
+async fn show_logs(logger: Logger) -> Result<()> {
     let mut logger = readable::watch_logs(logger)?;
     loop {
         let mut ready = logger.readable_mut().await?;
@@ -128,18 +146,33 @@ async fn show_logs(filter: &mut Filter) -> Result<()> {
 }
 
 /// What is on now.
-fn announcement(pins: &PinDir, what: &PutOn) -> String {
-    let PutOn { interfaces, document, hook, load: _ } = what;
+fn announcement(pins: &PinDir, placed: &Placed) -> String {
+    let Placed { filter: _, how, instance, document } = placed;
+    let how = match how {
+        How::New => "on",
+        How::TookOver => "took over, without a gap: on",
+        How::TookOverOther => "took over from another version, whose connections are unknown from now on: on",
+    };
+    let by = |hook: Hook| {
+        let names: Vec<&str> =
+            instance.interfaces.iter().filter(|at| at.hook == hook).map(|at| at.name.as_str()).collect();
+        (!names.is_empty()).then(|| format!("{} by {}", names.join(", "), hook.name()))
+    };
+    let interfaces: Vec<String> = [Hook::Tcx, Hook::Clsact].into_iter().filter_map(by).collect();
     let mode = match document.mode {
         Mode::Enforce => "mode enforce",
         Mode::Monitor => "mode monitor: nothing is touched",
     };
+    let until = instance.confirm_until.map(|until| {
+        let until = WallClock::booted(instance.boot).or_now().rfc3339(until);
+        format!("; goes off at {until} unless `smtp-filter confirm` comes first")
+    });
     format!(
-        "on {} by {}, ports {:?}, profile {}, {mode}, pinned at {}",
+        "{how} {}, ports {:?}, profile {}, {mode}, pinned at {}{}",
         interfaces.join(", "),
-        hook.name(),
         document.ports,
         document.profile.name(),
-        pins.path().display()
+        pins.path().display(),
+        until.unwrap_or_default()
     )
 }

@@ -56,6 +56,8 @@ pub enum End {
     Closed,
     /// The filter was taken off.
     FilterGone,
+    /// The filter was not confirmed in time, and is off.
+    Unconfirmed,
 }
 
 /// Shows events until something ends it.

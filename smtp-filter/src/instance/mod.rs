@@ -1,19 +1,55 @@
-//! A filter that outlasts its loader: put on, found again by its pins, changed, taken off.
+//! A filter that outlasts its loader: put on, taken over, found again by its pins, changed, confirmed, taken off.
+//!
+//! Whoever changes something holds the lock on the folder of pins. What a command that was killed left half-done, the
+//! next one finishes or undoes (`settle`) before it does anything else.
 
+mod interfaces;
 mod put_on;
 mod running;
+mod settle;
 mod take_off;
+mod take_over;
 
 use aya::programs::ProgramInfo;
 
 pub use self::{
-    put_on::{PutOn, put_on},
-    running::{Change, InterfaceState, Running},
-    take_off::{TakenOff, take_off},
+    interfaces::{Found, find_again},
+    put_on::{How, Placed, PutOn, Wanted, put_on},
+    running::{Change, Confirmed, InterfaceState, Running},
+    take_off::{TakenOff, take_off, take_off_own, take_off_unconfirmed},
 };
-use crate::pins::PinDir;
+use crate::{
+    pins::{PinDir, Side},
+    policy::{Document, NamesExhausted, compile},
+    record::{Instance, Source},
+    tables::Tables,
+};
 
-/// The number of a pinned program.
-fn program_id(pins: &PinDir, name: &str) -> Option<u32> {
-    ProgramInfo::from_pin(pins.programs().join(name)).ok().map(|info| info.id())
+/// Numbers of the programs that may be at the hooks of a side: those that are pinned.
+fn program_ids(pins: &PinDir, side: Side) -> Vec<u32> {
+    let paths = [pins.program(side), pins.next_program(side), pins.next().program(side)];
+    paths.iter().filter_map(|path| ProgramInfo::from_pin(path).ok()).map(|info| info.id()).collect()
+}
+
+/// Compiles a policy for an instance: its grace, and when it goes off unconfirmed, stand in it.
+fn compile_for(
+    instance: &Instance,
+    document: &Document,
+    source: &mut Source,
+) -> Result<Box<smtp_filter_common::policy::Policy>, NamesExhausted> {
+    let mut policy = compile(document, &mut source.names, source.generation, instance.up_at)?;
+    policy.off_at = instance.confirm_until.unwrap_or(0);
+    Ok(policy)
+}
+
+/// Maps of a folder of pins that are whole: opened, with the record of what is attached.
+type Opened = (Tables, crate::record::Records, Instance);
+
+/// Opens the maps of a folder of pins.
+fn open_maps(pins: &PinDir) -> anyhow::Result<Opened> {
+    use anyhow::Context as _;
+    let tables = Tables::open(&pins.maps())?;
+    let records = crate::record::Records::open(&pins.maps())?;
+    let instance = records.instance()?.context("its record has not been written")?;
+    Ok((tables, records, instance))
 }

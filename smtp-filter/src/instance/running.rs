@@ -2,20 +2,26 @@
 
 use std::{thread, time::Duration};
 
-use anyhow::{Context as _, Result, bail};
-use smtp_filter_common::{abi, limits::POLICY_SLOTS};
+use anyhow::{Context as _, Result, anyhow, bail};
+use smtp_filter_common::limits::POLICY_SLOTS;
 
-use super::program_id;
+use super::{
+    Opened, compile_for,
+    interfaces::sit_on_all,
+    open_maps, program_ids,
+    settle::{Remains, settle},
+    take_off::take_off_unconfirmed,
+};
 use crate::{
-    attach,
+    attach::{self, Programs},
     events::{
         lookup::LiveLookup,
         reader::{self, EventReader},
     },
-    pins::{PinDir, Side},
-    policy::{self, Document, compile, to_toml},
+    pins::{DirLock, PinDir, Side},
+    policy::{self, Document, to_toml},
     record::{Attached, Instance, Records, Source},
-    tables::Tables,
+    tables::{OtherLayout, Tables},
 };
 
 /// Two policies are set at least so far apart, so that no segment still reads the slot that is written next.
@@ -49,25 +55,53 @@ pub struct Change {
     pub generation: u32,
 }
 
+/// What `confirm` did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Confirmed {
+    /// It was waited for.
+    Now,
+    /// Nobody waited for it.
+    Already,
+}
+
 impl Running {
-    /// Opens what is pinned there; places of readers that are no more become free.
+    /// Opens what is pinned there; what a killed command left half-done is finished first, and places of readers that
+    /// are no more become free.
     pub fn open(pins: &PinDir) -> Result<Self> {
+        let none = || anyhow!("no filter is on at {}: `smtp-filter up --iface IF` puts one on", pins.path().display());
         if !pins.in_use() {
-            bail!("no filter is on at {}: `smtp-filter up --iface IF` puts one on", pins.path().display());
+            return Err(none());
         }
-        let opened = Self::open_maps(pins);
-        let (mut tables, records, instance) = opened.with_context(|| {
-            format!("the filter at {} is not whole: `smtp-filter down` removes what is there", pins.path().display())
-        })?;
+        let opened = if pins.is_unsettled() { None } else { open_maps(pins).ok() };
+        let opened = match opened {
+            Some(opened) => opened,
+            // A change may have been on the way: under the lock there is none.
+            None => Self::open_settled(pins)?.ok_or_else(none)?,
+        };
+        let (mut tables, records, instance) = opened;
+        if instance.is_expired() {
+            take_off_unconfirmed(pins)?;
+            bail!("the filter at {} was not confirmed in time, and is off", pins.path().display());
+        }
         reader::reclaim(&mut tables, pins)?;
         Ok(Self { pins: pins.clone(), tables, records, instance })
     }
 
-    fn open_maps(pins: &PinDir) -> Result<(Tables, Records, Instance)> {
-        let tables = Tables::open(&pins.maps())?;
-        let records = Records::open(&pins.maps())?;
-        let instance = records.instance()?.context("its record has not been written")?;
-        Ok((tables, records, instance))
+    fn open_settled(pins: &PinDir) -> Result<Option<Opened>> {
+        let Some(lock) = pins.lock()? else { return Ok(None) };
+        if settle(pins, &lock)? == Remains::Nothing {
+            return Ok(None);
+        }
+        open_maps(pins).map(Some).map_err(|error| {
+            if error.is::<OtherLayout>() {
+                return error.context(format!("look at the filter at {}", pins.path().display()));
+            }
+            error.context(format!(
+                "the filter at {} is not whole: `smtp-filter up` puts a new one in its place, `smtp-filter down` removes \
+                 what is there",
+                pins.path().display()
+            ))
+        })
     }
 
     /// The maps.
@@ -98,24 +132,73 @@ impl Running {
 
     /// Changes the policy in one step: `edit` makes the new one out of the old one.
     pub fn change(&mut self, edit: impl FnOnce(&Document) -> Result<Document>) -> Result<Change> {
-        let _lock = self.pins.lock()?.context("the filter has just been taken off")?;
-        // Another filter may have been put on in the place of this one.
-        (self.tables, self.records, self.instance) = Self::open_maps(&self.pins)?;
-        let Source { generation, text, mut names } = self.source()?;
-        let before = policy::parse("the active policy", &text)?;
+        let _lock = self.lock()?;
+        let before = self.document()?;
         let after = edit(&before)?;
-        let generation = generation.wrapping_add(1);
-        let compiled = compile(&after, &mut names, generation, self.instance.up_at)?;
-        self.records.set_source(&Source { generation, text: to_toml(&after), names })?;
-        self.tables.activate(&compiled)?;
-        // Still under the lock: the next change waits for it.
-        thread::sleep(BETWEEN_POLICIES);
+        let generation = self.activate(&after)?;
         Ok(Change { before, after, generation })
+    }
+
+    /// Says that the filter is to stay on. Too late is an error: then it has gone off.
+    pub fn confirm(&mut self) -> Result<Confirmed> {
+        let _lock = self.lock()?;
+        if self.instance.confirm_until.is_none() {
+            return Ok(Confirmed::Already);
+        }
+        if self.instance.is_expired() {
+            bail!("too late: the filter at {} was not confirmed in time, and is off", self.pins.path().display());
+        }
+        self.instance.confirm_until = None;
+        // First in the kernel: a record that says less does no harm.
+        let document = self.document()?;
+        self.activate(&document)?;
+        self.records.set_instance(&self.instance)?;
+        Ok(Confirmed::Now)
+    }
+
+    /// Sees to it that the programs sit on interfaces that went and are back, if `owner` still owns the filter. Returns
+    /// their names. To be called in the instance's network namespace.
+    pub fn sit_on_those_back(&mut self, programs: &mut impl Programs, owner: u64) -> Result<Vec<String>> {
+        let _lock = self.lock()?;
+        if self.instance.owner != owner {
+            return Ok(Vec::new());
+        }
+        sit_on_all(programs, &self.pins, &mut self.records, &mut self.instance)
+    }
+
+    /// Locks the filter for a change, and looks at it anew: another one may have been put on in the place of this one.
+    fn lock(&mut self) -> Result<DirLock> {
+        let lock = self.pins.lock()?.context("the filter has just been taken off")?;
+        if self.pins.is_unsettled() {
+            settle(&self.pins, &lock)?;
+        }
+        (self.tables, self.records, self.instance) = open_maps(&self.pins)?;
+        Ok(lock)
+    }
+
+    /// Makes a policy the active one, under the lock. Returns its generation.
+    fn activate(&mut self, document: &Document) -> Result<u32> {
+        let mut source = self.source()?;
+        source.generation = source.generation.wrapping_add(1);
+        source.text = to_toml(document);
+        let compiled = compile_for(&self.instance, document, &mut source)?;
+        self.records.set_source(&source)?;
+        self.tables.activate(&compiled)?;
+        // The next change waits for it.
+        thread::sleep(BETWEEN_POLICIES);
+        Ok(source.generation)
     }
 
     /// A new reader of events.
     pub fn reader(&self) -> Result<EventReader> {
-        EventReader::of_pinned(Tables::open(&self.pins.maps())?, &self.pins)
+        Self::reader_at(&self.pins)
+    }
+
+    /// A new reader of events of the filter that is pinned there, also while it is being put on.
+    pub fn reader_at(pins: &PinDir) -> Result<EventReader> {
+        let mut tables = Tables::open(&pins.maps())?;
+        reader::reclaim(&mut tables, pins)?;
+        EventReader::of_pinned(tables, pins)
     }
 
     /// The words for events.
@@ -125,12 +208,11 @@ impl Running {
 
     /// The interfaces, each with the programs that are found there.
     pub fn interfaces(&self) -> Result<Vec<InterfaceState>> {
-        let programs = [abi::INGRESS, abi::EGRESS].map(|name| program_id(&self.pins, name));
+        let programs = Side::BOTH.map(|side| program_ids(&self.pins, side));
         let interfaces = &self.instance.interfaces;
         let look = || {
             let state = |at: &Attached| {
-                let found = Side::BOTH
-                    .map(|side| programs[side as usize].filter(|program| attach::is_attached(at, side, *program)));
+                let found = Side::BOTH.map(|side| attach::attached(at, side, &programs[side as usize]));
                 InterfaceState { at: at.clone(), programs: found }
             };
             interfaces.iter().map(state).collect::<Vec<_>>()

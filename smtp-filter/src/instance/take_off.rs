@@ -10,12 +10,11 @@ use aya::programs::{
     links::{FdLink, PinnedLink},
     loaded_links, loaded_programs,
 };
-use smtp_filter_common::abi;
 
-use super::program_id;
+use super::{program_ids, settle::settle};
 use crate::{
     attach,
-    pins::{DirLock, PinDir},
+    pins::{DirLock, PinDir, Side},
     record::{Attached, Hook, Instance, Records},
 };
 
@@ -42,13 +41,36 @@ pub fn take_off(pins: &PinDir, interface: Option<&str>) -> Result<TakenOff> {
             Some(name) => bail!("no filter is on at {}, so none is on {name}", pins.path().display()),
         };
     };
-    if let Some(name) = interface
-        && take_off_interface(pins, name)?
-    {
-        return Ok(TakenOff::Interface);
+    if let Some(name) = interface {
+        settle(pins, &lock)?;
+        if take_off_interface(pins, name)? {
+            return Ok(TakenOff::Interface);
+        }
     }
     remove_all(pins, &lock)?;
     Ok(TakenOff::Everything)
+}
+
+/// Takes a filter off for who has put it on; `None` where another one has taken it over since: then it stays.
+pub fn take_off_own(pins: &PinDir, owner: u64) -> Result<Option<TakenOff>> {
+    take_off_if(pins, |instance| instance.owner == owner)
+}
+
+/// Takes a filter off that was not confirmed in time; `None` where it was, or is another one by now.
+pub fn take_off_unconfirmed(pins: &PinDir) -> Result<Option<TakenOff>> {
+    take_off_if(pins, Instance::is_expired)
+}
+
+fn take_off_if(pins: &PinDir, is_meant: impl FnOnce(&Instance) -> bool) -> Result<Option<TakenOff>> {
+    let Some(lock) = pins.lock()? else { return Ok(Some(TakenOff::Nothing)) };
+    match Records::open(&pins.maps()).and_then(|records| records.instance()) {
+        Ok(Some(instance)) if is_meant(&instance) => {}
+        _ if !pins.in_use() => return Ok(Some(TakenOff::Nothing)),
+        // What cannot be read is of another version, which has taken over.
+        _ => return Ok(None),
+    }
+    remove_all(pins, &lock)?;
+    Ok(Some(TakenOff::Everything))
 }
 
 /// Takes the filter off one interface; `false` where it was the last one.
@@ -82,18 +104,28 @@ fn detach_in_place(pins: &PinDir, instance: &Instance, at: &Attached) -> Result<
 
 /// Takes the filter off everywhere and removes every pin.
 pub(super) fn remove_all(pins: &PinDir, lock: &DirLock) -> Result<()> {
-    let links = link_ids(pins);
-    let programs: Vec<u32> = [abi::INGRESS, abi::EGRESS].iter().filter_map(|name| program_id(pins, name)).collect();
+    remove_by(pins, || pins.remove(lock))
+}
+
+/// The same, but the folder itself stays.
+pub(super) fn clear_all(pins: &PinDir, lock: &DirLock) -> Result<()> {
+    remove_by(pins, || pins.clear(lock))
+}
+
+fn remove_by(pins: &PinDir, remove: impl FnOnce() -> Result<()>) -> Result<()> {
+    let (links, programs) = (link_ids(pins), Side::BOTH.map(|side| program_ids(pins, side)).concat());
     // Where that fails the record stays, for another try.
     detach_all(pins)?;
-    pins.remove(lock)?;
+    remove()?;
     wait_until_gone(&links, &programs);
     Ok(())
 }
 
 fn detach_all(pins: &PinDir) -> Result<()> {
+    // While another layout takes over, its record may be the only one.
+    let records = [pins.maps(), pins.next().maps()].into_iter().find_map(|maps| Records::open(&maps).ok());
     // Without a record nothing has been attached yet: it is written first.
-    let Ok(records) = Records::open(&pins.maps()) else { return Ok(()) };
+    let Some(records) = records else { return Ok(()) };
     let Some(instance) = records.instance()? else { return Ok(()) };
     let failed: Vec<anyhow::Error> =
         instance.interfaces.iter().filter_map(|at| detach_in_place(pins, &instance, at).err()).collect();

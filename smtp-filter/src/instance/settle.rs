@@ -1,0 +1,78 @@
+//! What a command that was killed left half-done: finished or undone, under the lock.
+
+use anyhow::{Context as _, Result};
+
+use super::{interfaces::sit_on_all, open_maps};
+use crate::{
+    attach::PinnedPrograms,
+    pins::{DirLock, PinDir},
+    record::Records,
+    tables::OtherLayout,
+};
+
+/// What there is in a folder of pins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Remains {
+    /// Nothing.
+    Nothing,
+    /// A filter that is whole.
+    Filter,
+    /// A filter that another version put on.
+    OtherLayout,
+    /// What is left of one that was put on or taken off by half, or that nobody confirmed in time.
+    Broken,
+}
+
+/// Finishes or undoes what is half-done, and says what there is then.
+pub(super) fn settle(pins: &PinDir, _lock: &DirLock) -> Result<Remains> {
+    if !pins.in_use() {
+        return Ok(Remains::Nothing);
+    }
+    if pins.is_unsettled() {
+        finish(pins).with_context(|| {
+            format!(
+                "a command was killed while it took over the filter at {}, and what it left cannot be finished: \
+                 `smtp-filter down` removes all of it",
+                pins.path().display()
+            )
+        })?;
+    }
+    Ok(match open_maps(pins) {
+        Ok((_, _, instance)) if instance.is_expired() => Remains::Broken,
+        Ok(_) => Remains::Filter,
+        Err(error) if error.is::<OtherLayout>() => Remains::OtherLayout,
+        Err(_) => Remains::Broken,
+    })
+}
+
+fn finish(pins: &PinDir) -> Result<()> {
+    // Not whole: nothing of it is at a hook.
+    pins.remove_building()?;
+    let next = pins.next();
+    if next.path().exists() {
+        if next.programs().exists() {
+            let maps = if next.maps().exists() { next.maps() } else { pins.maps() };
+            sit_on(pins, Records::open(&maps)?, PinnedPrograms::open(|side| next.program(side))?)?;
+        }
+        pins.swap()?;
+    }
+    let takes_over = crate::pins::Side::BOTH.map(|side| pins.next_program(side).exists());
+    if takes_over == [true, true] {
+        sit_on(pins, Records::open(&pins.maps())?, PinnedPrograms::open(|side| pins.next_program(side))?)?;
+    }
+    match takes_over {
+        // One of them was put in its place already: then both are at the hooks.
+        [false, true] | [true, true] => pins.swap_programs(),
+        // The second one was not pinned yet.
+        [true, false] => pins.remove_next_programs(),
+        [false, false] => Ok(()),
+    }
+}
+
+/// Puts programs on all interfaces of an instance, in its network namespace.
+fn sit_on(pins: &PinDir, mut records: Records, mut programs: PinnedPrograms) -> Result<()> {
+    let Some(mut instance) = records.instance()? else { return Ok(()) };
+    let netns = instance.netns;
+    // With its namespace all of its interfaces are gone.
+    netns.inside(|| sit_on_all(&mut programs, pins, &mut records, &mut instance).map(drop))?.unwrap_or(Ok(()))
+}
