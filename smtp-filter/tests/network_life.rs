@@ -3,6 +3,9 @@
 mod lab;
 
 use std::{
+    fs,
+    path::Path,
+    process::Command,
     sync::atomic::{AtomicBool, Ordering},
     thread,
     time::Duration,
@@ -10,7 +13,10 @@ use std::{
 
 use anyhow::{Context as _, Result, ensure};
 use aya::maps::{Array, Map, MapData};
-use lab::{Random, SOON, all_counters, begin_text, counted, event, events, filter, hello, is_root, say, wait_until};
+use lab::{
+    Random, SOON, TemporaryFile, all_counters, begin_text, counted, event, events, filter, hello, is_root, say,
+    wait_until,
+};
 use rustix::{net::sockopt::set_socket_linger, process::Signal};
 use serde_json::Value;
 use smtp_filter_testnet::{Client, Filter, MailServer, Namespace, Network, Running, SERVER_V4, SERVER_V6};
@@ -328,6 +334,100 @@ fn a_command_killed_at_any_moment_leaves_a_way_on() -> Result<()> {
     ensure!(!filter.pin_dir().exists());
     let qdiscs = network.gateway.command("tc").args(["qdisc", "show"]).output()?;
     ensure!(!String::from_utf8(qdiscs.stdout)?.contains("clsact"), "no qdisc is left");
+    Ok(())
+}
+
+/// What the policy says is what happens: a change of it is seen at the hooks.
+fn is_obeyed(network: &Network, filter: &Filter) -> Result<()> {
+    filter.set(&["commands.ehlo=pass"])?;
+    hello(&network.client, SERVER_V4, "EHLO")?;
+    filter.set(&["commands.ehlo=drop"])?;
+    ehlo_is_dropped(network)
+}
+
+/// How often a command makes each of the system calls by which it changes something.
+fn calls(filter: &Filter, words: &[&str], log: &Path) -> Result<Vec<(&'static str, usize)>> {
+    lab::succeed(&mut strace(filter, words, log, "trace=bpf,rename,mkdir,rmdir,unlink,sendto"))?;
+    let made = fs::read_to_string(log)?;
+    let count = |call: &str| made.lines().filter(|line| line.contains(&format!(" {call}("))).count();
+    Ok(["bpf", "rename", "mkdir", "rmdir", "unlink", "sendto"].map(|call| (call, count(call))).to_vec())
+}
+
+/// A command under `strace`, which can kill it at its nth call.
+fn strace(filter: &Filter, words: &[&str], log: &Path, what: &str) -> Command {
+    let traced = filter.command(words);
+    let mut strace = Command::new("strace");
+    strace.args(["-f", "-e", what, "-o"]).arg(log).arg(traced.get_program()).args(traced.get_args());
+    strace
+}
+
+/// Kills commands at one system call after the other. Whatever is half-done then, the next command finishes or undoes.
+#[test]
+fn a_command_killed_at_each_of_its_steps_leaves_a_way_on() -> Result<()> {
+    if !is_root("a_command_killed_at_each_of_its_steps_leaves_a_way_on") {
+        return Ok(());
+    }
+    if Command::new("strace").arg("-V").output().is_err() {
+        eprintln!("SKIPPED a_command_killed_at_each_of_its_steps_leaves_a_way_on: there is no strace");
+        return Ok(());
+    }
+    let network = Network::new()?;
+    let server = MailServer::start(&network.server)?;
+    let log = TemporaryFile::new("life-strace", b"")?;
+    for (what, hook) in [("new", "tcx"), ("same", "tcx"), ("other", "tcx"), ("other", "clsact"), ("down", "clsact")] {
+        let filter = filter(&network.gateway)?;
+        let up = ["up", "--detach", "--netns", network.gateway.name(), "--iface", "inside"];
+        let first = [up.as_slice(), &["--profile", "drop-esmtp", "--hook", hook]].concat();
+        let words: &[&str] = match what {
+            "new" => &first,
+            "down" => &["down"],
+            _ => &up,
+        };
+        let prepare = || -> Result<()> {
+            if filter.pin_dir().exists() {
+                filter.down()?;
+            }
+            if what != "new" {
+                filter.succeed(&first)?;
+            }
+            if what == "other" { pretend_another_version(&filter) } else { Ok(()) }
+        };
+        prepare()?;
+        let calls = calls(&filter, words, &log.0)?;
+        for (call, count) in calls {
+            // What comes before the programs are loaded changes nothing yet.
+            let (from, step) = match call {
+                "bpf" => (count.saturating_sub(26).max(1), 3),
+                "rename" => (1, 1),
+                _ => (1, count.div_ceil(3).max(1)),
+            };
+            let mut killed_once = count == 0;
+            for nth in (from..=count).step_by(step) {
+                prepare()?;
+                let kill = format!("inject={call}:signal=KILL:when={nth}");
+                let killed = strace(&filter, words, &log.0, &kill).output()?;
+                let state = || format!("{what} by {hook}, killed at {call} {nth} of {count}");
+                if killed.status.success() {
+                    // It made fewer calls this time: it waits for the kernel by looking again and again.
+                    break;
+                }
+                killed_once = true;
+                // One that was half put on or taken off need not filter; one that was taken over by half has to.
+                let is_on = ["same", "other"].contains(&what);
+                if filter.run(&["status"])?.status.success() && is_on {
+                    is_obeyed(&network, &filter).with_context(state)?;
+                }
+                filter.up(&["--iface", "inside", "--profile", "drop-esmtp"]).with_context(state)?;
+                let status = filter.json(&["status"])?;
+                ensure!(!status["interfaces"].to_string().contains("null"), "{}: {status}", state());
+                is_obeyed(&network, &filter).with_context(state)?;
+            }
+            ensure!(killed_once, "{what} by {hook}: never killed at {call}");
+        }
+        filter.down()?;
+        ensure!(!filter.pin_dir().exists());
+    }
+    ensure!(!server.lines().is_empty());
     Ok(())
 }
 

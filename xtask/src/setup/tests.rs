@@ -11,7 +11,8 @@ use crate::{
 };
 
 /// Clients and network tools: they start nothing when they are installed.
-const PACKAGES: &[&str] = &["swaks", "libnet-ssleay-perl", "openssl", "curl", "nftables", "ethtool", "tcpdump"];
+const PACKAGES: &[&str] =
+    &["swaks", "libnet-ssleay-perl", "openssl", "curl", "nftables", "ethtool", "tcpdump", "strace"];
 
 /// Servers: unpacked into `.tools/`, so that none is set up or started on the user's machine.
 const UNPACKED: &[&str] = &["postfix"];
