@@ -2,8 +2,10 @@
 
 use crate::{
     action::Action,
-    entry::{CLOSED, CUT, CUT_REPORTED, MARKED, REPLACED, SYN_NOTED, Shared, TLS, UNCERTAIN, first, pair, second},
-    event::{CLIENT, SERVER},
+    entry::{
+        CLOSED, CUT, CUT_REPORTED, FINISHED, MARKED, REPLACED, SYN_NOTED, Shared, TLS, UNCERTAIN, first, pair, second,
+    },
+    event::{CLIENT, Ended, SERVER},
     flow::{HalfOpen, Key, NO_SCALE},
     host::{Host, Step},
     policy::Policy,
@@ -82,6 +84,7 @@ pub fn judge<H: Host>(host: &mut H, policy: &Policy, work: &mut Work, kind: Kind
 #[inline(always)]
 pub fn find<H: Host>(host: &mut H, policy: &Policy, work: &mut Work, kind: Kind, met: Met) {
     work.marked = 0;
+    work.ends = 0;
     work.found = look(host, policy, work, kind, met);
 }
 
@@ -102,7 +105,7 @@ pub fn read_server<H: Host>(host: &mut H, policy: &Policy, work: &mut Work) {
 pub fn finish<H: Host>(host: &mut H, policy: &Policy, work: &mut Work) -> Verdict {
     let Found { how, reason, verdict } = work.found;
     let enforces = policy.enforces();
-    match how {
+    let verdict = match how {
         SETTLED => Verdict::from_u8(verdict),
         PASSES => {
             host.count(counter(reason, Action::Pass as u8, true), 1, work.segment.length);
@@ -113,6 +116,34 @@ pub fn finish<H: Host>(host: &mut H, policy: &Policy, work: &mut Work) -> Verdic
             host.count(counter(reason, Action::Drop as u8, enforces), 1, work.segment.length);
             if enforces { Verdict::from_u8(verdict) } else { Verdict::Pass }
         }
+    };
+    if work.ends != 0 {
+        close(host, work);
+    }
+    verdict
+}
+
+/// The connection has ended: counts that and tells it, once. A connection that goes on after a RST is open again, and
+/// ends once more.
+#[inline(always)]
+fn close<H: Host>(host: &mut H, work: &mut Work) {
+    let Some(shared) = host.shared() else { return };
+    // Its state is in use for longer than the bounded wait: it ends with a later segment, or counts as open.
+    if !lock::take::<H>(&shared.lock) {
+        return;
+    }
+    let id = work.event.connection;
+    let ends = H::load(&shared.id) == id && H::load(&shared.flags) & CLOSED == 0 && host.load_state(&mut work.state);
+    let Some(shared) = host.shared() else { return };
+    if ends {
+        H::set(&shared.flags, CLOSED);
+        let ended = work.ends;
+        report::close::<H>(shared, work, id, ended);
+    }
+    lock::release::<H>(&shared.lock);
+    if ends {
+        host.closed();
+        host.emit(&work.event);
     }
 }
 
@@ -267,6 +298,8 @@ fn syn_ack<H: Host>(host: &mut H, policy: &Policy, work: &mut Work, met: Met) ->
         if acknowledgement == first(isns).wrapping_add(1) && sequence != second(isns) {
             // The same SYN has two answers: one of them is forged, and the connection is live by that one.
             H::set(&shared.flags, CUT);
+            work.event.connection = H::load(&shared.id);
+            work.ends = Ended::Reset as u8 * policy.enforces() as u8;
             live = false;
         }
     }
@@ -328,6 +361,7 @@ fn promote<H: Host>(host: &mut H, work: &mut Work, met: Met) -> bool {
             lock::release::<H>(&shared.lock);
             return true;
         }
+        replace(host, work);
     }
     let HalfOpen {
         client_isn, server_isn, server_window, client_scale, server_scale, client_side, server_side, ..
@@ -356,7 +390,22 @@ fn promote<H: Host>(host: &mut H, work: &mut Work, met: Met) -> bool {
     H::store(&shared.flags, 0);
     lock::release::<H>(&shared.lock);
     host.opened();
+    report::connect(host, work, id);
     true
+}
+
+/// Another connection takes the entry, whose lock is held: tells the end of this one, if that was not told.
+#[inline(always)]
+fn replace<H: Host>(host: &mut H, work: &mut Work) {
+    if !host.load_state(&mut work.state) {
+        return;
+    }
+    let Some(shared) = host.shared() else { return };
+    if H::load(&shared.flags) & CLOSED == 0 {
+        report::close::<H>(shared, work, H::load(&shared.id), Ended::Replaced as u8);
+        host.closed();
+        host.emit(&work.event);
+    }
 }
 
 /// A segment of a live connection.
@@ -388,6 +437,7 @@ fn live<H: Host, const FROM: usize>(host: &mut H, policy: &Policy, work: &mut Wo
     if segment.has(URG) {
         let resets = (policy.mode as u64 & 1) & (policy.guard(Reason::Urgent.number()) == Action::Reset as u8) as u64;
         H::set(&shared.flags, CUT * resets);
+        work.ends = Ended::Reset as u8 * resets as u8;
         return Found::guarded(Reason::Urgent);
     }
     if segment.has(ACK) {
@@ -396,17 +446,14 @@ fn live<H: Host, const FROM: usize>(host: &mut H, policy: &Policy, work: &mut Wo
     work.marked = ((flags / MARKED) & 1) as u8;
     if segment.has(RST) {
         // It moves nothing: its receiver may refuse it, and falls silent if it does not (I3). Its payload reaches no
-        // application. That the connection counts as closed is for the count of live ones alone.
-        if flags & CLOSED == 0 {
-            H::set(&shared.flags, CLOSED);
-            host.closed();
-        }
+        // application. That the connection counts as closed is for the count of live ones and its event alone.
+        work.ends = Ended::ClientReset as u8 + FROM as u8;
         return Found::passes(Reason::Closing);
     }
     if segment.length == 0 && !segment.has(FIN) {
         return Found::passes(Reason::Acknowledgement);
     }
-    if flags & CLOSED != 0 && segment.length > 0 {
+    if flags & (CLOSED | FINISHED) == CLOSED && segment.length > 0 {
         H::retain(&shared.flags, !CLOSED);
         host.opened();
     }
@@ -490,7 +537,7 @@ const STATE_CHANGED: u8 = 1;
 const IS_CUT: u8 = 2;
 /// It would be cut, and passes unread in mode `monitor`.
 const UNREAD: u8 = 4;
-/// Both sides have closed now.
+/// Both sides have closed.
 const CLOSES: u8 = 8;
 /// This cut has not been reported yet.
 const FRESH: u8 = 16;
@@ -536,9 +583,6 @@ fn locked<H: Host, const FROM: usize>(host: &mut H, policy: &Policy, work: &mut 
     }
     lock::release::<H>(&shared.lock);
     let facts = work.unknown::<H>(facts);
-    if facts & CLOSES != 0 {
-        host.closed();
-    }
     if work.run.cut != 0 {
         tell_cut(host, work, facts);
     } else {
@@ -563,18 +607,20 @@ fn locked<H: Host, const FROM: usize>(host: &mut H, policy: &Policy, work: &mut 
 fn fin<const FROM: usize>(work: &mut Work) -> u8 {
     let end = work.segment.end();
     let half = &mut work.state.half[FROM];
-    // Where TLS stands is not followed.
-    if half.next != end && work.state.session.mode != smtp::TLS || half.fin != 0 {
-        return 0;
+    if half.fin == 0 {
+        // Where TLS stands is not followed.
+        if half.next != end && work.state.session.mode != smtp::TLS {
+            return 0;
+        }
+        half.fin = 1;
+        half.fin_at = end;
     }
-    half.fin = 1;
-    half.fin_at = end;
     if work.state.half[1 - FROM].fin != 0 { STATE_CHANGED | CLOSES } else { STATE_CHANGED }
 }
 
 /// Flags that others read without the lock.
 #[inline(always)]
-fn set_flags<H: Host, const FROM: usize>(shared: &Shared, work: &Work, facts: u8) {
+fn set_flags<H: Host, const FROM: usize>(shared: &Shared, work: &mut Work, facts: u8) {
     if facts & STATE_CHANGED != 0 {
         let mode = work.state.session.mode;
         if mode == smtp::TLS {
@@ -590,8 +636,9 @@ fn set_flags<H: Host, const FROM: usize>(shared: &Shared, work: &Work, facts: u8
     let cuts = facts & IS_CUT != 0 && work.run.cut == Action::Reset as u8;
     let set = if work.run.mark != 0 { MARKED } else { 0 }
         | if facts & UNREAD != 0 { UNCERTAIN } else { 0 }
-        | if facts & CLOSES != 0 { CLOSED } else { 0 }
+        | if facts & CLOSES != 0 { FINISHED } else { 0 }
         | if cuts { CUT } else { 0 };
+    work.ends = Ended::Fin as u8 * ((facts / CLOSES) & 1) + Ended::Reset as u8 * cuts as u8;
     if set != 0 {
         H::set(&shared.flags, set);
     }
@@ -640,7 +687,9 @@ fn unread<H: Host, const FROM: usize>(host: &mut H, work: &mut Work) -> u8 {
     if ahead(end, work.state.half[FROM].next) <= 0 {
         return 0;
     }
-    work.state.half[FROM].next = end;
+    let half = &mut work.state.half[FROM];
+    half.bytes += end.wrapping_sub(half.next) as u64;
+    half.next = end;
     work.state.memory.forget_early();
     if FROM == FROM_CLIENT {
         if work.state.session.runs == 0 {

@@ -20,7 +20,7 @@ pub const TLS: u64 = 2;
 pub const SYN_NOTED: u64 = 4;
 /// `Shared::flags`: segments carry the policy's mark.
 pub const MARKED: u64 = 8;
-/// `Shared::flags`: both ends have closed.
+/// `Shared::flags`: it counts as closed, and its end was told.
 pub const CLOSED: u64 = 16;
 /// `Shared::flags`: bytes passed unread in mode `monitor`, and no reply has given a footing since.
 pub const UNCERTAIN: u64 = 32;
@@ -28,6 +28,8 @@ pub const UNCERTAIN: u64 = 32;
 pub const CUT_REPORTED: u64 = 64;
 /// `Shared::flags`: the server has answered a new SYN: this connection is over, whatever becomes of that one.
 pub const REPLACED: u64 = 128;
+/// `Shared::flags`: the FINs of both sides have passed: no payload opens the connection again.
+pub const FINISHED: u64 = 256;
 
 /// What is touched without the lock. 88 bytes.
 ///
@@ -92,7 +94,7 @@ pub struct Half {
     pub spare: u32,
     /// Sequence number of the FIN, once `fin` is set.
     pub fin_at: u32,
-    /// Bytes of payload forwarded, repeats not counted.
+    /// Bytes of payload forwarded, up to `next`; those in TLS are not among them (see [`Half::all_bytes`]).
     pub bytes: u64,
     /// 1: a FIN was forwarded in its place.
     pub fin: u8,
@@ -102,6 +104,22 @@ pub struct Half {
     pub wide: u8,
     /// Zero.
     pub reserved: [u8; 5],
+}
+
+/// Bytes in front of TLS that may be unacknowledged when it begins: the line that brought it and its reply.
+const BEFORE_TLS: u32 = 1 << 16;
+
+impl Half {
+    /// Bytes of payload forwarded, those in TLS among them. Of TLS nobody follows the place: it reaches from `tls_from` to
+    /// the FIN, or to what is `acknowledged`, modulo 2^32. `tls` is 0 where there is none.
+    #[inline(always)]
+    pub const fn all_bytes(&self, tls: u64, tls_from: u32, acknowledged: u32) -> u64 {
+        let to = if self.fin != 0 { self.fin_at } else { acknowledged };
+        if tls == 0 || tls_from.wrapping_sub(to) < BEFORE_TLS {
+            return self.bytes;
+        }
+        self.bytes + to.wrapping_sub(tls_from) as u64
+    }
 }
 
 /// A line as far as it was read, of either direction. 32 bytes.
@@ -157,7 +175,7 @@ pub struct Session {
     pub hello: u8,
     /// 1: the server offers CHUNKING.
     pub chunking: u8,
-    /// Why the session ends: 1 QUIT, 2 the server's 421, 3 reset by the filter.
+    /// What the server has said of the session's end: see [`crate::smtp::server::ENDED_BY_QUIT`].
     pub end: u8,
     /// 1: the reply to EHLO that is being read offers CHUNKING.
     pub offers: u8,

@@ -1,6 +1,7 @@
 //! An event as it goes through the ring buffers.
 
 use crate::{
+    entry::pair,
     limits::{ARG_ROOM, CUT, WORD},
     word::Word,
 };
@@ -18,6 +19,69 @@ pub const CLOSE: u8 = 3;
 pub const CLIENT: u8 = 0;
 /// From the server to the client.
 pub const SERVER: u8 = 1;
+
+/// Why a connection ended, as its [`CLOSE`] event says.
+#[repr(u8)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Ended {
+    /// Both sides closed it, without a QUIT that was answered or a 421; behind STARTTLS neither can be seen.
+    Fin = 1,
+    /// Both sides closed it, and the server had answered a QUIT.
+    Quit = 2,
+    /// Both sides closed it, and the server had said 421.
+    Refused = 3,
+    /// The client's RST.
+    ClientReset = 4,
+    /// The server's RST.
+    ServerReset = 5,
+    /// The filter reset it.
+    Reset = 6,
+    /// The same two addresses and ports made a new connection.
+    Replaced = 7,
+}
+
+impl Ended {
+    /// All of them.
+    pub const ALL: [Self; 7] =
+        [Self::Fin, Self::Quit, Self::Refused, Self::ClientReset, Self::ServerReset, Self::Reset, Self::Replaced];
+
+    /// The one with this number.
+    pub fn from_u8(number: u8) -> Option<Self> {
+        Self::ALL.into_iter().find(|ended| *ended as u8 == number)
+    }
+
+    /// As events name it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Fin => "fin",
+            Self::Quit => "quit",
+            Self::Refused => "421",
+            Self::ClientReset => "client_reset",
+            Self::ServerReset => "server_reset",
+            Self::Reset => "reset",
+            Self::Replaced => "replaced",
+        }
+    }
+}
+
+/// What a connection came to: stands in its [`CLOSE`] event where a command has its argument.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Summary {
+    /// Nanoseconds from the handshake's end on.
+    pub duration: u64,
+    /// Bytes of payload forwarded, by direction; repeats are not counted. Those in TLS modulo 2^32.
+    pub bytes: [u64; 2],
+    /// Commands that passed, as far as they can be read.
+    pub commands: u32,
+    /// RCPT commands among them.
+    pub recipients: u32,
+    /// Mails that the server took.
+    pub messages: u32,
+    /// 1: it went over to TLS.
+    pub tls: u8,
+    /// [`Ended`] by number.
+    pub ended: u8,
+}
 
 /// One event. Host byte order but for addresses and ports, which are as on the wire.
 #[repr(C)]
@@ -60,8 +124,8 @@ pub struct Event {
     /// Length of what stands in `cut`; [`CUT_MORE`] where there was more.
     pub cut_length: u8,
     /// Zero.
-    pub reserved: [u8; 6],
-    /// First bytes of a command's argument, as they came.
+    pub reserved: [u8; 10],
+    /// First bytes of a command's argument, as they came; of [`CLOSE`] the [`Summary`], word by word.
     pub arg: [u8; ARG_ROOM],
     /// First bytes of what was cut, as they came.
     pub cut: [u8; CUT],
@@ -97,10 +161,56 @@ impl Event {
         arg_length: 0,
         arg_flags: 0,
         cut_length: 0,
-        reserved: [0; 6],
+        reserved: [0; 10],
         arg: [0; ARG_ROOM],
         cut: [0; CUT],
     };
+
+    /// What the connection came to, of a [`CLOSE`] event.
+    pub const fn summary(&self) -> Summary {
+        Summary {
+            duration: self.word(0),
+            bytes: [self.word(1), self.word(2)],
+            commands: self.word(3) as u32,
+            recipients: (self.word(3) >> 32) as u32,
+            messages: self.word(4) as u32,
+            tls: (self.word(4) >> 32) as u8,
+            ended: (self.word(4) >> 40) as u8,
+        }
+    }
+
+    /// Writes it in the place of an argument.
+    #[inline(always)]
+    pub const fn set_summary(&mut self, summary: &Summary) {
+        let Summary { duration, bytes, commands, recipients, messages, tls, ended } = *summary;
+        self.set_word(0, duration);
+        self.set_word(1, bytes[0]);
+        self.set_word(2, bytes[1]);
+        self.set_word(3, pair(commands, recipients));
+        self.set_word(4, pair(messages, (ended as u32) << 8 | tls as u32));
+    }
+
+    const fn word(&self, index: usize) -> u64 {
+        let mut bytes = [0; 8];
+        let mut i = 0;
+        while i < bytes.len() {
+            bytes[i] = self.arg[index * 8 + i];
+            i += 1;
+        }
+        u64::from_ne_bytes(bytes)
+    }
+
+    #[inline(always)]
+    const fn set_word(&mut self, index: usize, word: u64) {
+        let bytes = word.to_ne_bytes();
+        let mut i = 0;
+        while i < bytes.len() {
+            self.arg[index * 8 + i] = bytes[i];
+            i += 1;
+        }
+    }
 }
 
 const _: () = assert!(WORD == 16 && Event::SIZE.is_multiple_of(8) && Event::SIZE <= 256);
+// So that a summary is written in words.
+const _: () = assert!(core::mem::offset_of!(Event, arg).is_multiple_of(8));

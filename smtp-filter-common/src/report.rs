@@ -2,12 +2,12 @@
 
 use crate::{
     action::Action,
-    entry::Line,
-    event::{ARG_MORE, ARG_WITHHELD, COMMAND, CUT_MORE, Event, GUARD},
+    entry::{Line, Shared, TLS, first, second},
+    event::{ARG_MORE, ARG_WITHHELD, CLIENT, CLOSE, COMMAND, CONNECT, CUT_MORE, Ended, Event, GUARD, SERVER, Summary},
     host::Host,
     limits::{ARG_ROOM, CUT},
     policy::{Policy, VerbVerdict},
-    reason::counter,
+    reason::{Reason, counter},
     smtp::verb,
     word::Word,
     work::Work,
@@ -63,8 +63,46 @@ pub fn tell<H: Host>(host: &mut H, work: &mut Work) {
 /// Makes the event in hand one of something that is no command.
 #[inline(always)]
 pub fn guard(work: &mut Work, reason: u16, action: u8, enforced: bool) {
+    no_command(work, GUARD, reason, action, enforced);
+}
+
+/// Tells that the connection `id` is established.
+#[inline(always)]
+pub fn connect<H: Host>(host: &mut H, work: &mut Work, id: u64) {
+    no_command(work, CONNECT, Reason::Handshake.number(), Action::Pass as u8, true);
+    work.event.connection = id;
+    host.emit(&work.event);
+}
+
+/// Makes the event in hand one of the end of the connection `id`, whose state is in the working place.
+#[inline(always)]
+pub fn close<H: Host>(shared: &Shared, work: &mut Work, id: u64, ended: u8) {
+    no_command(work, CLOSE, Reason::Closing.number(), Action::Pass as u8, true);
+    let tls = H::load(&shared.flags) & TLS;
+    let from = H::load(&shared.tls_from);
+    let acknowledged = |side: u8| first(H::load(&shared.peer[side as usize]));
+    let Work { event, state, .. } = work;
+    let session = &state.session;
+    event.cut_length = 0;
+    event.connection = id;
+    event.set_summary(&Summary {
+        duration: event.time.saturating_sub(session.since),
+        bytes: [
+            state.half[CLIENT as usize].all_bytes(tls, first(from), acknowledged(CLIENT)),
+            state.half[SERVER as usize].all_bytes(tls, second(from), acknowledged(SERVER)),
+        ],
+        commands: session.commands,
+        recipients: session.recipients,
+        messages: session.messages,
+        tls: (tls / TLS) as u8,
+        ended: ended + (ended == Ended::Fin as u8) as u8 * session.end,
+    });
+}
+
+#[inline(always)]
+fn no_command(work: &mut Work, kind: u8, reason: u16, action: u8, enforced: bool) {
     let event = &mut work.event;
-    event.kind = GUARD;
+    event.kind = kind;
     event.verb = Word { high: 0, low: 0 };
     event.verb_length = 0;
     event.arg_length = 0;

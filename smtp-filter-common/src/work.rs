@@ -120,6 +120,8 @@ pub struct Work {
     pub link: u32,
     /// 1: a segment that passes carries the policy's mark.
     pub marked: u8,
+    /// [`crate::event::Ended`] by number where the connection ends with this segment; else 0.
+    pub ends: u8,
     /// See [`Work::unknown`].
     pub hidden: AtomicU64,
     /// Bytes of the segment.
@@ -150,6 +152,7 @@ impl Work {
             found: Found { reason: 0, how: SETTLED, verdict: 0 },
             link: 0,
             marked: 0,
+            ends: 0,
             hidden: AtomicU64::new(0),
             piece: [0; 1 + PIECE / 8],
         }

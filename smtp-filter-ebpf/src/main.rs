@@ -93,7 +93,7 @@ fn run(skb: *mut __sk_buff, egress: bool) -> i32 {
         _ => {}
     }
     trace::judged(skb, work, egress);
-    finish(skb, policy, work, egress)
+    finish(skb, policy, work, entry, egress)
 }
 
 // The steps are functions of their own: their frames are gone when they return, so that the verifier finds nothing
@@ -140,8 +140,8 @@ fn read_server(skb: *mut __sk_buff, policy: &Policy, work: &mut Work, entry: *mu
 
 /// Carries the verdict out.
 #[inline(never)]
-fn finish(skb: *mut __sk_buff, policy: &Policy, work: &mut Work, egress: bool) -> i32 {
-    let mut kernel = Kernel::new(skb, work, core::ptr::null_mut());
+fn finish(skb: *mut __sk_buff, policy: &Policy, work: &mut Work, entry: *mut Connection, egress: bool) -> i32 {
+    let mut kernel = Kernel::new(skb, work, entry);
     match datapath::finish(&mut kernel, policy, work) {
         Verdict::Pass => {
             if work.marked != 0 {

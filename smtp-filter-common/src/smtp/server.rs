@@ -3,7 +3,7 @@
 
 use crate::{
     entry::Line,
-    event::{CLIENT, SERVER},
+    event::{CLIENT, Ended, SERVER},
     host::{Host, Step},
     policy::Policy,
     reason::Reason,
@@ -14,10 +14,16 @@ use crate::{
 
 const SIDE: usize = SERVER as usize;
 
-/// `Session::end`: QUIT was answered.
+/// `Session::end`: QUIT was answered. Added to [`crate::event::Ended::Fin`], it is the [`crate::event::Ended`] of a
+/// connection that both sides close then.
 pub const ENDED_BY_QUIT: u8 = 1;
-/// `Session::end`: the server said 421 (RFC 5321 section 3.8).
+/// `Session::end`: the server said 421 (RFC 5321 section 3.8). To be added likewise.
 pub const ENDED_BY_SERVER: u8 = 2;
+
+const _: () = {
+    assert!(Ended::Fin as u8 + ENDED_BY_QUIT == Ended::Quit as u8);
+    assert!(Ended::Fin as u8 + ENDED_BY_SERVER == Ended::Refused as u8);
+};
 
 /// Reads payload `run.at..run.end` as the server's next bytes; `false` where a
 /// decision against them stands in `run.cut`.

@@ -5,7 +5,7 @@ use etherparse::{PacketBuilder, TcpHeader, TcpOptionElement};
 use smtp_filter_common::{
     action::Action,
     datapath::Met,
-    event::Event,
+    event::{CLOSE, CONNECT, Event},
     flow::Key,
     limits::NAMED_VERBS,
     policy::{ENFORCE, MONITOR, Policy},
@@ -313,8 +313,16 @@ impl Net {
         verdict
     }
 
-    /// The events so far, which are taken.
+    /// The events so far, which are taken. What a connection's beginning and end tell is the subject of few tests, and
+    /// left out here.
     pub fn events(&mut self) -> Vec<Event> {
+        let mut events = self.all_events();
+        events.retain(|event| !matches!(event.kind, CONNECT | CLOSE));
+        events
+    }
+
+    /// The events so far, those of a connection's beginning and end among them, which are taken.
+    pub fn all_events(&mut self) -> Vec<Event> {
         std::mem::take(&mut self.world.events)
     }
 

@@ -35,7 +35,7 @@ use smtp_filter::{
 use smtp_filter_common::{
     abi,
     datapath::Met,
-    event::Event,
+    event::{CLOSE, CONNECT, Event, Summary},
     policy::Policy,
     reason::REASONS,
     userspace::{SliceFrame, World},
@@ -259,15 +259,21 @@ impl Kernel {
     }
 
     /// All events since the last look, each in a line: `command client EHLO [client.example]: drop by commands.ehlo`.
+    /// What a connection's beginning and end tell is left out.
     pub fn events(&mut self) -> Vec<String> {
-        let events: Vec<_> = self.reader.by_ref().collect();
-        self.told.extend(&events);
-        events.iter().map(|event| self.words(&EventView::new(event, &mut Words(&self.names)))).collect()
+        self.all_events().iter().filter(|event| !begins_or_ends(event)).map(|event| self.words(event)).collect()
     }
 
-    /// The next event, which has been told already.
+    /// All events since the last look.
+    pub fn all_events(&mut self) -> Vec<Event> {
+        let events: Vec<_> = self.reader.by_ref().collect();
+        self.told.extend(&events);
+        events
+    }
+
+    /// The next event, which has been told already, but for what a connection's beginning and end tell.
     pub fn next_event(&mut self) -> Result<Event> {
-        self.reader.next().context("an event")
+        self.reader.find(|event| !begins_or_ends(event)).context("an event")
     }
 
     /// Counters and events of the datapath in user space are the same. Times and the connections' numbers are not, but
@@ -305,8 +311,9 @@ impl Kernel {
         Ok(())
     }
 
-    fn words(&self, event: &EventView) -> String {
-        let EventView { kind, direction, verb, arg, action, reason, enforced, cut, .. } = event;
+    fn words(&self, event: &Event) -> String {
+        let view = EventView::new(event, &mut Words(&self.names));
+        let EventView { kind, direction, verb, arg, action, reason, enforced, cut, .. } = &view;
         let what = match (verb, arg) {
             (Some(verb), Some(arg)) => format!(" {verb} [{arg}]"),
             (Some(verb), None) => format!(" {verb} [withheld]"),
@@ -336,6 +343,11 @@ impl Kernel {
     }
 }
 
+/// Whether an event is of a connection's beginning or end.
+fn begins_or_ends(event: &Event) -> bool {
+    matches!(event.kind, CONNECT | CLOSE)
+}
+
 struct Words<'a>(&'a Names);
 
 impl Lookup for Words<'_> {
@@ -362,8 +374,12 @@ fn comparable(events: &[Event], connections: &mut HashMap<u64, u64>) -> Vec<Even
         let mut event = Event { time: 0, connection: number(event.connection), ..*event };
         // What stands behind the lengths is nobody's.
         let (arg, cut) = (usize::from(event.arg_length), event.cut_bytes());
+        let summary = event.summary();
         event.arg[arg..].fill(0);
         event.cut[cut..].fill(0);
+        if event.kind == CLOSE {
+            event.set_summary(&Summary { duration: 0, ..summary });
+        }
         event
     };
     events.iter().map(clean).collect()
