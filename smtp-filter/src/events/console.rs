@@ -4,7 +4,7 @@ use std::fmt;
 
 use anstyle::{AnsiColor, Style};
 
-use super::view::{EventView, LostView, WITHHELD};
+use super::view::{EventView, LostView, SummaryView, WITHHELD};
 
 const DIM: Style = Style::new().dimmed();
 const WARN: Style = AnsiColor::Yellow.on_default();
@@ -43,6 +43,7 @@ impl fmt::Display for Line<'_> {
             became,
             connection,
             cut,
+            summary,
             client_ip: _,
         } = self.0;
         let arrow = if *direction == "client" { "->" } else { "<-" };
@@ -60,6 +61,17 @@ impl fmt::Display for Line<'_> {
             if let Some(value) = value {
                 write!(f, " {name} {value}")?;
             }
+        }
+        if let Some(summary) = summary {
+            let SummaryView { duration_ms, bytes_client, bytes_server, commands, recipients, messages, tls, ended } =
+                summary;
+            let (seconds, milliseconds) = (duration_ms / 1000, duration_ms % 1000);
+            write!(
+                f,
+                ", ended by {ended} after {seconds}.{milliseconds:03} s, {bytes_client} bytes from the client, "
+            )?;
+            write!(f, "{bytes_server} from the server, {commands} commands, {recipients} recipients, ")?;
+            write!(f, "{messages} messages, {} TLS", if *tls { "with" } else { "without" })?;
         }
         // What the peer wrote stands last: nothing behind it can be made up by him.
         if let Some(verb) = verb {
@@ -89,7 +101,8 @@ impl fmt::Display for LostLine<'_> {
 mod tests {
     use proptest::prelude::*;
     use smtp_filter_common::{
-        event::{self, ARG_MORE, ARG_WITHHELD, Event},
+        event::{self, ARG_MORE, ARG_WITHHELD, Ended, Event, Summary},
+        reason::Reason,
         word::Word,
     };
 
@@ -108,6 +121,8 @@ mod tests {
             numbers in any::<(u64, u32, [u8; 16], u16, u8, u8)>(),
             arg_flags in 0..=ARG_MORE | ARG_WITHHELD,
             kind in event::CONNECT..=event::CLOSE,
+            sums in any::<(u64, [u64; 2], u32, u32, u32, bool)>(),
+            ended in 1..=7_u8,
         ) -> Event {
             let (connection, ifindex, client, reason, direction, action) = numbers;
             let mut event = Event {
@@ -122,6 +137,11 @@ mod tests {
             };
             event.arg[..arg.len()].copy_from_slice(&arg);
             event.cut[..cut.len()].copy_from_slice(&cut);
+            if kind == event::CLOSE {
+                let (duration, bytes, commands, recipients, messages, tls) = sums;
+                let tls = u8::from(tls);
+                event.set_summary(&Summary { duration, bytes, commands, recipients, messages, tls, ended });
+            }
             event
         }
     }
@@ -132,17 +152,25 @@ mod tests {
             Some((head, peer)) => (head, Some(peer)),
             None => (line, None),
         };
-        let mut words = head.split(' ');
+        let words = &mut head.split(' ');
         let mut word = || words.next();
         let (ts, iface, client, arrow, server) = (word()?, word()?, word()?, word()?, word()?);
         let (connection, kind) = (word()?.strip_prefix('#')?, word()?);
         let first = word()?;
         let (enforced, action) = if first == "would" { (false, word()?) } else { (true, first) };
         let (_by, reason) = (word()?, word()?);
-        let cut = match word() {
-            Some("cut") => Some(word()?),
-            _ => None,
+        let (reason, ends) = match reason.strip_suffix(',') {
+            Some(reason) => (reason, true),
+            None => (reason, false),
         };
+        let mut next = if ends { None } else { word() };
+        let mut cut = None;
+        if next == Some("cut") {
+            let hex = word()?;
+            cut = Some(hex.strip_suffix(',').unwrap_or(hex));
+            next = hex.strip_suffix(',').map(|_| "");
+        }
+        let summary = if ends || next.is_some() { Some(summary(&words.collect::<Vec<_>>())?) } else { None };
         let (verb, arg) = match peer.map(|peer| peer.split_once(' ').unwrap_or((peer, ""))) {
             None => (None, None),
             Some((verb, WITHHELD)) => (Some(verb), None),
@@ -157,7 +185,53 @@ mod tests {
         if let Some(cut) = cut {
             json["cut"] = cut.into();
         }
+        if let Some(summary) = summary {
+            json["summary"] = summary;
+        }
         Some(json)
+    }
+
+    /// The part of the line that tells what a connection came to.
+    fn summary(words: &[&str]) -> Option<serde_json::Value> {
+        let [
+            "ended",
+            "by",
+            ended,
+            "after",
+            seconds,
+            "s,",
+            bytes_client,
+            "bytes",
+            "from",
+            "the",
+            "client,",
+            bytes_server,
+            "from",
+            "the",
+            "server,",
+            commands,
+            "commands,",
+            recipients,
+            "recipients,",
+            messages,
+            "messages,",
+            tls,
+            "TLS",
+        ] = words
+        else {
+            return None;
+        };
+        let number = |text: &str| text.parse::<u64>().ok();
+        Some(serde_json::json!({
+            "duration_ms": number(&seconds.replace('.', ""))?,
+            "bytes_client": number(bytes_client)?,
+            "bytes_server": number(bytes_server)?,
+            "commands": number(commands)?,
+            "recipients": number(recipients)?,
+            "messages": number(messages)?,
+            "tls": *tls == "with",
+            "ended": ended,
+        }))
     }
 
     proptest! {
@@ -199,6 +273,27 @@ mod tests {
             plain(Line(&view)),
             "1970-01-01T00:00:00.000000001Z eth0 192.0.2.1:41234 -> 192.0.2.2:25 #0000000000005f3a command \
              would drop by commands.other: EHLO x"
+        );
+    }
+
+    #[test]
+    fn a_close_reads_well() {
+        let mut event = Event { kind: event::CLOSE, reason: Reason::Closing.number(), ..Event::EMPTY };
+        event.set_summary(&Summary {
+            duration: 61_001_900_000,
+            bytes: [1200, 300],
+            commands: 5,
+            recipients: 1,
+            messages: 1,
+            tls: 0,
+            ended: Ended::Quit as u8,
+        });
+        let line = plain(Line(&EventView::new(&event, &mut Fixed(Names::default()))));
+        let (_, said) = line.split_once("close ").unwrap();
+        assert_eq!(
+            said,
+            "pass by pass.closing, ended by quit after 61.001 s, 1200 bytes from the client, 300 from the server, \
+             5 commands, 1 recipients, 1 messages, without TLS"
         );
     }
 

@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use serde::Serialize;
 use smtp_filter_common::{
     action::Action,
-    event::{self, ARG_MORE, ARG_WITHHELD, Event},
+    event::{self, ARG_MORE, ARG_WITHHELD, Ended, Event, Summary},
     limits::WORD,
 };
 
@@ -25,6 +25,44 @@ pub trait Lookup {
     fn interface(&mut self, index: u32) -> String;
     /// The clock on the wall.
     fn clock(&self) -> WallClock;
+}
+
+/// What a connection came to, in words.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct SummaryView {
+    /// Milliseconds from the handshake's end on.
+    pub duration_ms: u64,
+    /// Bytes of payload from the client, repeats not counted.
+    pub bytes_client: u64,
+    /// Bytes of payload from the server, repeats not counted.
+    pub bytes_server: u64,
+    /// Commands that passed, as far as they can be read.
+    pub commands: u32,
+    /// RCPT commands among them.
+    pub recipients: u32,
+    /// Mails that the server took.
+    pub messages: u32,
+    /// Whether it went over to TLS.
+    pub tls: bool,
+    /// Why it ended: `quit`, `fin`, `421`, `client_reset`, `server_reset`, `reset` or `replaced`.
+    pub ended: &'static str,
+}
+
+impl SummaryView {
+    fn new(event: &Event) -> Self {
+        let Summary { duration, bytes: [bytes_client, bytes_server], commands, recipients, messages, tls, ended } =
+            event.summary();
+        Self {
+            duration_ms: duration / 1_000_000,
+            bytes_client,
+            bytes_server,
+            commands,
+            recipients,
+            messages,
+            tls: tls != 0,
+            ended: Ended::from_u8(ended).map_or("unknown", Ended::name),
+        }
+    }
 }
 
 /// One event, in words. The fields stand in the order of the JSON line.
@@ -65,6 +103,9 @@ pub struct EventView {
     /// First bytes of what was cut, in hexadecimal.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cut: Option<String>,
+    /// What the connection came to, of `close` alone.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub summary: Option<SummaryView>,
     /// Client's address, for filters.
     #[serde(skip)]
     pub client_ip: IpAddr,
@@ -95,6 +136,7 @@ impl EventView {
             became: None,
             connection: format!("{:016x}", event.connection),
             cut: (!cut.is_empty()).then(|| hex(cut)),
+            summary: (event.kind == event::CLOSE).then(|| SummaryView::new(event)),
             client_ip: client.ip(),
         }
     }
@@ -258,6 +300,32 @@ mod tests {
         event.cut_length = 3;
         let shown = view(&event);
         assert_eq!((shown.kind, shown.verb, shown.arg, shown.cut.as_deref()), ("guard", None, None, Some("5253ff")));
+    }
+
+    #[test]
+    fn only_a_close_has_a_summary() {
+        let mut event = Event::EMPTY;
+        event.set_summary(&Summary {
+            duration: 1_999_999,
+            bytes: [10, 20],
+            commands: 3,
+            recipients: 2,
+            messages: 1,
+            tls: 1,
+            ended: Ended::Refused as u8,
+        });
+        for kind in event::CONNECT..event::CLOSE {
+            event.kind = kind;
+            assert_eq!(serde_json::to_value(view(&event)).unwrap().get("summary"), None);
+        }
+        event.kind = event::CLOSE;
+        let json = serde_json::to_string(&view(&event)).unwrap();
+        let (_, summary) = json.split_once(",\"summary\":").unwrap();
+        assert_eq!(
+            summary,
+            "{\"duration_ms\":1,\"bytes_client\":10,\"bytes_server\":20,\"commands\":3,\"recipients\":2,\
+             \"messages\":1,\"tls\":true,\"ended\":\"421\"}}"
+        );
     }
 
     #[test]
