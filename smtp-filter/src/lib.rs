@@ -10,6 +10,7 @@ pub mod clock;
 mod cmd;
 pub mod events;
 pub mod instance;
+pub mod live;
 pub mod loader;
 mod logging;
 pub mod netns;

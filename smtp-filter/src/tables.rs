@@ -1,6 +1,6 @@
 //! The maps that the loader shares with the datapath, opened from a loaded object or from pins.
 
-use std::{collections::HashMap as StdHashMap, os::fd::AsFd as _, path::Path};
+use std::{collections::HashMap as StdHashMap, net::IpAddr, os::fd::AsFd as _, path::Path};
 
 use anyhow::{Context as _, Result, bail};
 use aya::maps::{Array, ArrayOfMaps, HashMap, Map, MapData, MapError, PerCpuArray, RingBuf};
@@ -15,7 +15,10 @@ use smtp_filter_common::{
     reason::{COUNTERS_PER_REASON, Counter, REASONS, counter},
 };
 
-use crate::pod::{PolicyBytes, Shared};
+use crate::{
+    live::{self, Live},
+    pod::{PolicyBytes, Shared},
+};
 
 /// Size of a reader's ring buffer: room for about 20,000 events.
 const RING: u32 = 1 << 22;
@@ -199,6 +202,11 @@ impl Tables {
     /// Half-open connections, and how many their table holds.
     pub fn half_open(&self) -> Result<(u64, u32)> {
         count::<{ size_of::<HalfOpen>() }>(&self.half)
+    }
+
+    /// The live connections of the clients that are wanted, in the order of their addresses and ports.
+    pub fn connections(&self, wanted: impl Fn(IpAddr) -> bool) -> Result<Vec<Live>> {
+        live::read(duplicate(&self.live)?, |key| wanted(live::address(key.client, key.client_port).ip()))
     }
 
     /// Puts a new ring buffer into a reader's slot. An older one there goes.

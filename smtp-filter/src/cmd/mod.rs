@@ -1,6 +1,7 @@
 //! The verbs, one a file.
 
 mod confirm;
+mod connections;
 mod down;
 mod events;
 mod expire;
@@ -35,6 +36,7 @@ pub fn run(cli: &Cli) -> Result<()> {
         Verb::Policy(args) => policy::run(global, args),
         Verb::Events(args) => events::run(global, args),
         Verb::Stats(args) => stats::run(global, args),
+        Verb::Connections(args) => connections::run(global, args),
         Verb::Replay(args) => replay::run(global, args),
         Verb::Expire { owner } => expire::run(global, *owner),
     }

@@ -1,6 +1,6 @@
 //! An event with everything that is said of it. Console and JSON line are both made from this and from nothing else.
 
-use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::net::IpAddr;
 
 use serde::Serialize;
 use smtp_filter_common::{
@@ -10,7 +10,7 @@ use smtp_filter_common::{
 };
 
 use super::escape::{escape, hex};
-use crate::clock::WallClock;
+use crate::{clock::WallClock, live::address};
 
 /// Stands behind an argument that was longer than what is kept. No argument ends so, for a `\` in it is doubled.
 pub const MORE: &str = "\\...";
@@ -172,11 +172,6 @@ const fn kind(number: u8) -> &'static str {
     }
 }
 
-/// IPv4 where the address is a mapped one.
-fn address(address: [u8; 16], port: [u8; 2]) -> SocketAddr {
-    SocketAddr::new(Ipv6Addr::from(address).to_canonical(), u16::from_be_bytes(port))
-}
-
 fn verb(event: &Event) -> String {
     let length = usize::from(event.verb_length);
     match length {
@@ -268,7 +263,7 @@ mod tests {
     #[test]
     fn ipv6_stands_in_brackets() {
         let mut event = command("EHLO", b"");
-        event.client = "2001:db8::1".parse::<Ipv6Addr>().unwrap().octets();
+        event.client = "2001:db8::1".parse::<std::net::Ipv6Addr>().unwrap().octets();
         assert_eq!(view(&event).client, "[2001:db8::1]:41234");
     }
 

@@ -28,6 +28,7 @@ use smtp_filter::{
         reader::EventReader,
         view::{EventView, Lookup},
     },
+    live::Live,
     loader::{Filter, LoadOptions},
     netns::interface_index,
     policy::{Document, Names, compile, set},
@@ -322,6 +323,11 @@ impl Kernel {
         let enforced = if *enforced { "" } else { ", not enforced" };
         let cut = cut.as_ref().map(|cut| format!(", cut {}", unhex(cut))).unwrap_or_default();
         format!("{kind} {direction}{what}: {action} by {reason}{enforced}{cut}")
+    }
+
+    /// The live connections, as `connections` reads them.
+    pub fn connections(&self) -> Result<Vec<Live>> {
+        self.filter.tables().connections(|_| true)
     }
 
     /// How many events found no room, and how many connections were opened and closed.

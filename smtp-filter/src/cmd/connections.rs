@@ -1,0 +1,72 @@
+//! `smtp-filter connections`
+
+use anyhow::Result;
+use serde::Serialize;
+
+use super::running;
+use crate::{
+    cli::{self, Global},
+    clock::WallClock,
+    live::Live,
+    output::{Table, print, print_json},
+};
+
+/// The live connections.
+#[derive(Serialize)]
+pub struct Report {
+    /// Version of this structure.
+    v: u32,
+    connections: Vec<Connection>,
+}
+
+/// A live connection.
+#[derive(Serialize)]
+struct Connection {
+    /// Client's address and port.
+    client: String,
+    /// Server's address and port.
+    server: String,
+    /// The scope: none in this version.
+    scope: Option<&'static str>,
+    /// What it is at.
+    state: &'static str,
+    /// When its handshake was complete, in UTC.
+    since: String,
+    /// Bytes of payload from the client, repeats not counted.
+    bytes_client: u64,
+    /// Bytes of payload from the server, repeats not counted.
+    bytes_server: u64,
+}
+
+impl Connection {
+    fn new(live: &Live, clock: WallClock) -> Self {
+        let [bytes_client, bytes_server] = live.bytes;
+        Self {
+            client: live.client().to_string(),
+            server: live.server().to_string(),
+            scope: None,
+            state: live.phase.name(),
+            since: clock.rfc3339(live.since),
+            bytes_client,
+            bytes_server,
+        }
+    }
+}
+
+/// Shows the live connections.
+pub fn run(global: &Global, args: &cli::Connections) -> Result<()> {
+    let running = running(global, "connections")?;
+    let cli::Connections { client } = args;
+    let clock = WallClock::booted(running.instance().boot).or_now();
+    let live =
+        running.tables().connections(|address| client.is_empty() || client.iter().any(|net| net.contains(&address)))?;
+    let connections = live.iter().map(|live| Connection::new(live, clock));
+    if global.json {
+        return print_json(&Report { v: 1, connections: connections.collect() });
+    }
+    let mut table = Table::new(&["CLIENT", "SERVER", "STATE", "SINCE", "FROM CLIENT", "FROM SERVER"]).right(&[4, 5]);
+    for Connection { client, server, scope: _, state, since, bytes_client, bytes_server } in connections {
+        table.row([client, server, state.to_owned(), since, bytes_client.to_string(), bytes_server.to_string()]);
+    }
+    print(&table.to_string())
+}
