@@ -5,7 +5,12 @@ use std::{path::PathBuf, time::Duration};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use ipnet::IpNet;
 
-use crate::{bpffs, events::select::network, pins::PinDir, record::Hook};
+use crate::{
+    bpffs,
+    events::{select::network, view::KINDS},
+    pins::PinDir,
+    record::Hook,
+};
 
 /// Wrong usage that only shows while a command works.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -260,11 +265,16 @@ pub enum PolicyVerb {
 Examples:
   smtp-filter events --reason commands.ehlo --client 192.0.2.0/24
   smtp-filter events --reason guards
+  smtp-filter events --kind close --json | jq .summary
   smtp-filter events --json --count 100 | jq -r .client")]
 pub struct Events {
     /// Only events with this reason: a policy key such as commands.ehlo, or one end of it: guards, ehlo
     #[arg(long, value_name = "R")]
     pub reason: Vec<String>,
+
+    /// Only events of this kind; may be given several times
+    #[arg(long, value_name = "K", value_parser = KINDS)]
+    pub kind: Vec<String>,
 
     /// Only events of clients with this address or prefix
     #[arg(long, value_name = "PREFIX", value_parser = network)]
@@ -280,7 +290,7 @@ pub struct Events {
 /// A reason is a policy key, or what the stream forced. Counters of commands count commands, the others segments.
 #[derive(Debug, Args)]
 pub struct Stats {
-    /// Show them again every second
+    /// Show them every second, with what came to each since, until Ctrl-C; with --json one object a line
     #[arg(long)]
     pub watch: bool,
 }

@@ -21,6 +21,7 @@ pub mod policy;
 mod readable;
 pub mod record;
 pub mod replay;
+mod screen;
 mod signals;
 mod system;
 pub mod tables;

@@ -15,8 +15,8 @@ use crate::{
 /// Shows the events as they happen.
 pub fn run(global: &Global, args: &Events) -> Result<()> {
     let running = running(global, "events")?;
-    let Events { reason, client, count } = args;
-    let selection = Selection { reasons: reason.clone(), clients: client.clone() };
+    let Events { reason, kind, client, count } = args;
+    let selection = Selection { reasons: reason.clone(), kinds: kind.clone(), clients: client.clone() };
     let options = TailOptions { json: global.json, selection, count: *count };
     let (lookup, reader) = (running.lookup()?, running.reader()?);
     let interfaces: Vec<&str> = running.instance().interfaces.iter().map(|at| at.name.as_str()).collect();

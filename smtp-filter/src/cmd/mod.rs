@@ -9,6 +9,7 @@ mod guardian;
 mod policy;
 mod replay;
 mod stats;
+mod stats_watch;
 mod status;
 mod up;
 

@@ -1,6 +1,6 @@
 //! `smtp-filter stats`
 
-use std::{collections::BTreeMap, io::IsTerminal as _, thread, time::Duration};
+use std::collections::BTreeMap;
 
 use anyhow::Result;
 use serde::Serialize;
@@ -9,7 +9,7 @@ use smtp_filter_common::{
     reason::{Counter, FIRST_NAME},
 };
 
-use super::running;
+use super::{running, stats_watch};
 use crate::{
     cli::{Global, Stats},
     instance::Running,
@@ -18,46 +18,76 @@ use crate::{
     tables::CounterRow,
 };
 
-/// How often `--watch` looks.
-const AGAIN: Duration = Duration::from_secs(1);
-/// Home, and everything behind it cleared.
-const CLEAR: &str = "\x1b[H\x1b[J";
-
 /// One row.
-#[derive(Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub(super) struct Row {
-    reason: String,
-    action: &'static str,
-    segments: u64,
-    bytes: u64,
-    enforced: bool,
+    /// The policy key that decided, or what the stream forced.
+    pub reason: String,
+    /// What was done.
+    pub action: &'static str,
+    /// Segments; for a command's name, commands.
+    pub segments: u64,
+    /// Bytes of payload; for a command's name, of its lines.
+    pub bytes: u64,
+    /// `false`: mode monitor, it was not done.
+    pub enforced: bool,
+    /// With `--watch`: segments a second since the last look.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub segments_per_second: Option<u64>,
+    /// With `--watch`: bytes a second since the last look.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bytes_per_second: Option<u64>,
 }
 
+impl Row {
+    /// An empty one.
+    pub(super) fn of(action: Action, enforced: bool) -> Self {
+        Self {
+            reason: String::new(),
+            action: action.name(),
+            segments: 0,
+            bytes: 0,
+            enforced,
+            segments_per_second: None,
+            bytes_per_second: None,
+        }
+    }
+
+    /// Whether it counts the same as another one.
+    pub(super) fn is_of(&self, other: &Self) -> bool {
+        (&self.reason, self.action, self.enforced) == (&other.reason, other.action, other.enforced)
+    }
+}
+
+/// The counters.
 #[derive(Serialize)]
-struct Report {
+pub(super) struct Report {
+    /// Version of this structure.
     v: u32,
     reasons: Vec<Row>,
+}
+
+impl Report {
+    pub(super) fn new(reasons: Vec<Row>) -> Self {
+        Self { v: 1, reasons }
+    }
 }
 
 /// Shows the counters.
 pub fn run(global: &Global, args: &Stats) -> Result<()> {
     let running = running(global, "stats")?;
-    loop {
-        let reasons = rows(&running)?;
-        if global.json {
-            print_json(&Report { v: 1, reasons })?;
-        } else {
-            let clear = if args.watch && std::io::stdout().is_terminal() { CLEAR } else { "" };
-            print(&format!("{clear}{}", table(&reasons)))?;
-        }
-        if !args.watch {
-            return Ok(());
-        }
-        thread::sleep(AGAIN);
+    if args.watch {
+        drop(running);
+        return stats_watch::run(global);
     }
+    let reasons = rows(&running)?;
+    if global.json {
+        return print_json(&Report::new(reasons));
+    }
+    print(&table(&reasons).to_string())
 }
 
-fn rows(running: &Running) -> Result<Vec<Row>> {
+pub(super) fn rows(running: &Running) -> Result<Vec<Row>> {
     let counters = running.tables().counters()?;
     Ok(merge(&counters, &running.source()?.names))
 }
@@ -72,19 +102,23 @@ pub(super) fn merge(counters: &[CounterRow], names: &Names) -> Vec<Row> {
     }
     let row = |((reason, action, enforced), Counter { segments, bytes })| Row {
         reason: names.reason(reason),
-        action: Action::name(action),
         segments,
         bytes,
-        enforced,
+        ..Row::of(action, enforced)
     };
     sums.into_iter().map(row).collect()
 }
 
 pub(super) fn table(rows: &[Row]) -> Table {
-    let mut table = Table::new(&["REASON", "ACTION", "SEGMENTS", "BYTES"]).right(&[2, 3]);
-    for Row { reason, action, segments, bytes, enforced } in rows {
+    let head = ["REASON", "ACTION", "SEGMENTS", "BYTES", "SEGMENTS/S", "BYTES/S"];
+    let rates = rows.iter().any(|row| row.segments_per_second.is_some());
+    let mut table = Table::new(&head[..if rates { 6 } else { 4 }]).right(&[2, 3, 4, 5]);
+    for row in rows {
+        let Row { reason, action, segments, bytes, enforced, segments_per_second, bytes_per_second } = row;
         let action = if *enforced { (*action).to_owned() } else { format!("would {action}") };
-        table.row([reason.clone(), action, segments.to_string(), bytes.to_string()]);
+        let cells = [reason.clone(), action, segments.to_string(), bytes.to_string()];
+        let rates = [segments_per_second, bytes_per_second].into_iter().flatten().map(u64::to_string);
+        table.row(cells.into_iter().chain(rates));
     }
     table
 }
@@ -134,7 +168,7 @@ mod tests {
             &Names::default(),
         );
         assert_eq!(
-            serde_json::to_string(&Report { v: 1, reasons: rows }).unwrap(),
+            serde_json::to_string(&Report::new(rows)).unwrap(),
             "{\"v\":1,\"reasons\":[\
              {\"reason\":\"guards.sync\",\"action\":\"drop\",\"segments\":3,\"bytes\":30,\"enforced\":false},\
              {\"reason\":\"guards.sync\",\"action\":\"drop\",\"segments\":4,\"bytes\":40,\"enforced\":true},\

@@ -6,11 +6,14 @@ use ipnet::IpNet;
 
 use super::view::EventView;
 
-/// Shows an event if it is from one of the clients and has one of the reasons; nothing named means all.
+/// Shows an event if it is from one of the clients, of one of the kinds, and has one of the reasons; nothing named means
+/// all.
 #[derive(Clone, Debug, Default)]
 pub struct Selection {
     /// Reasons as the policy names them, whole (`commands.ehlo`), or one end of it (`guards`, `ehlo`).
     pub reasons: Vec<String>,
+    /// Kinds.
+    pub kinds: Vec<String>,
     /// Clients' networks.
     pub clients: Vec<IpNet>,
 }
@@ -18,8 +21,9 @@ pub struct Selection {
 impl Selection {
     /// Whether the event is to be shown.
     pub fn shows(&self, view: &EventView) -> bool {
-        let Self { reasons, clients } = self;
+        let Self { reasons, kinds, clients } = self;
         (reasons.is_empty() || reasons.iter().any(|reason| is_part(reason, &view.reason)))
+            && (kinds.is_empty() || kinds.iter().any(|kind| kind == view.kind))
             && (clients.is_empty() || clients.iter().any(|net| net.contains(&view.client_ip)))
     }
 }
@@ -61,10 +65,19 @@ mod tests {
             ("2001:db8::/32", "2001:db8::1", true),
             ("0.0.0.0/0", "2001:db8::1", false),
         ] {
-            let selection = Selection { reasons: vec![], clients: vec![network(net).unwrap()] };
+            let selection = Selection { clients: vec![network(net).unwrap()], ..Selection::default() };
             assert_eq!(selection.shows(&view(client)), shown, "{net} {client}");
         }
         assert!(network("192.0.2").is_err());
+    }
+
+    #[test]
+    fn kinds_any_of_those_named() {
+        for (kinds, shown) in [(["connect", "close"].as_slice(), true), (&["command"], false), (&[], true)] {
+            let kinds = kinds.iter().map(ToString::to_string).collect();
+            // An event of number 0 is a `connect`.
+            assert_eq!(Selection { kinds, ..Selection::default() }.shows(&view("192.0.2.9")), shown);
+        }
     }
 
     #[test]
@@ -77,7 +90,7 @@ mod tests {
             ("command", false),
             ("guards", false),
         ] {
-            let selection = Selection { reasons: vec![reason.to_owned()], clients: vec![] };
+            let selection = Selection { reasons: vec![reason.to_owned()], ..Selection::default() };
             assert_eq!(selection.shows(&view("192.0.2.9")), shown, "{reason}");
         }
     }

@@ -162,6 +162,9 @@ impl LostView {
     }
 }
 
+/// Kinds of events.
+pub const KINDS: [&str; 4] = [kind(event::CONNECT), kind(event::COMMAND), kind(event::GUARD), kind(event::CLOSE)];
+
 const fn kind(number: u8) -> &'static str {
     match number {
         event::CONNECT => "connect",
