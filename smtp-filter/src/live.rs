@@ -49,6 +49,22 @@ pub enum Phase {
 }
 
 impl Phase {
+    /// All of them.
+    pub const ALL: [Self; 12] = [
+        Self::Banner,
+        Self::Command,
+        Self::DataWait,
+        Self::MailData,
+        Self::Chunk,
+        Self::ChunkWait,
+        Self::Auth,
+        Self::StarttlsWait,
+        Self::Tls,
+        Self::Closing,
+        Self::Uncertain,
+        Self::Replaced,
+    ];
+
     /// As `connections` names it.
     pub const fn name(self) -> &'static str {
         match self {

@@ -13,14 +13,17 @@ use crate::{
 
 /// The live connections.
 #[derive(Serialize)]
-pub struct Report {
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(super) struct Report {
     /// Version of this structure.
     v: u32,
+    /// In the order of their clients.
     connections: Vec<Connection>,
 }
 
 /// A live connection.
 #[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 struct Connection {
     /// Client's address and port.
     client: String,
@@ -29,8 +32,10 @@ struct Connection {
     /// The scope: none in this version.
     scope: Option<&'static str>,
     /// What it is at.
+    #[cfg_attr(test, schemars(extend("enum" = crate::live::Phase::ALL.map(crate::live::Phase::name))))]
     state: &'static str,
     /// When its handshake was complete, in UTC.
+    #[cfg_attr(test, schemars(extend("format" = "date-time")))]
     since: String,
     /// Bytes of payload from the client, repeats not counted.
     bytes_client: u64,

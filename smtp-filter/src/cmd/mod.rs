@@ -8,6 +8,8 @@ mod expire;
 mod guardian;
 mod policy;
 mod replay;
+#[cfg(test)]
+mod schemas;
 mod stats;
 mod stats_watch;
 mod status;

@@ -18,12 +18,14 @@ use crate::{
     tables::CounterRow,
 };
 
-/// One row.
+/// What was done for one reason by one action.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub(super) struct Row {
     /// The policy key that decided, or what the stream forced.
     pub reason: String,
     /// What was done.
+    #[cfg_attr(test, schemars(extend("enum" = Action::ALL.map(Action::name))))]
     pub action: &'static str,
     /// Segments; for a command's name, commands.
     pub segments: u64,
@@ -33,9 +35,11 @@ pub(super) struct Row {
     pub enforced: bool,
     /// With `--watch`: segments a second since the last look.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(test, schemars(with = "u64"))]
     pub segments_per_second: Option<u64>,
     /// With `--watch`: bytes a second since the last look.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(test, schemars(with = "u64"))]
     pub bytes_per_second: Option<u64>,
 }
 
@@ -61,9 +65,11 @@ impl Row {
 
 /// The counters.
 #[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub(super) struct Report {
     /// Version of this structure.
     v: u32,
+    /// Counters that are not zero.
     reasons: Vec<Row>,
 }
 

@@ -19,37 +19,57 @@ use crate::{
 };
 
 #[derive(Serialize)]
-struct Report {
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(super) struct Report {
+    /// Version of this structure.
     v: u32,
+    /// Interfaces that the filter was put on.
     interfaces: Vec<Interface>,
     policy: PolicyState,
     connections: Connections,
+    /// Events that found no room in some reader's ring buffer.
     lost_events: u64,
     /// When the filter goes off unless it is confirmed, in UTC.
+    #[cfg_attr(test, schemars(extend("format" = "date-time")))]
     unconfirmed_until: Option<String>,
 }
 
+/// An interface.
 #[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 struct Interface {
     name: String,
     ifindex: u32,
+    /// How the programs are attached.
+    #[cfg_attr(test, schemars(extend("enum" = ["tcx", "clsact"])))]
     hook: &'static str,
+    /// Number of the program that sees what comes in; none where it is not attached any more.
     ingress_program: Option<u32>,
+    /// Number of the program that sees what goes out; none where it is not attached any more.
     egress_program: Option<u32>,
 }
 
 /// The policy in a few words.
 #[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub(super) struct PolicyState {
+    /// The built-in policy that it started from.
+    #[cfg_attr(test, schemars(extend("enum" = crate::policy::Profile::ALL.map(crate::policy::Profile::name))))]
     profile: &'static str,
     mode: Mode,
+    /// Counts the changes since the filter was put on.
     generation: u32,
 }
 
+/// Connections that are kept track of.
 #[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 struct Connections {
+    /// Established, and not seen to end.
     live: u64,
+    /// Not established yet.
     half_open: u64,
+    /// How many may be live.
     max: u32,
 }
 

@@ -29,6 +29,7 @@ pub trait Lookup {
 
 /// What a connection came to, in words.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct SummaryView {
     /// Milliseconds from the handshake's end on.
     pub duration_ms: u64,
@@ -45,6 +46,7 @@ pub struct SummaryView {
     /// Whether it went over to TLS.
     pub tls: bool,
     /// Why it ended: `quit`, `fin`, `421`, `client_reset`, `server_reset`, `reset` or `replaced`.
+    #[cfg_attr(test, schemars(extend("enum" = Ended::ALL.map(Ended::name))))]
     pub ended: &'static str,
 }
 
@@ -67,26 +69,36 @@ impl SummaryView {
 
 /// One event, in words. The fields stand in the order of the JSON line.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[cfg_attr(test, schemars(
+    extend("if" = { "properties": { "kind": { "const": "close" } } }),
+    extend("then" = { "required": ["summary"] }),
+    extend("else" = { "properties": { "summary": false } }),
+))]
 pub struct EventView {
     /// Version of this structure.
     pub v: u32,
     /// When, in UTC.
+    #[cfg_attr(test, schemars(extend("format" = "date-time")))]
     pub ts: String,
     /// Interface.
     pub iface: String,
     /// `connect`, `command`, `guard` or `close`.
+    #[cfg_attr(test, schemars(extend("enum" = KINDS)))]
     pub kind: &'static str,
     /// Client's address and port.
     pub client: String,
     /// Server's address and port.
     pub server: String,
     /// Who sent the segment: `client` or `server`.
+    #[cfg_attr(test, schemars(extend("enum" = ["client", "server"])))]
     pub direction: &'static str,
     /// A command's verb, escaped; what is longer than 16 characters is told by its length.
     pub verb: Option<String>,
-    /// A command's argument, escaped and cut; `None` also where it is withheld.
+    /// A command's argument, escaped and cut; none also where it is withheld.
     pub arg: Option<String>,
     /// What was done.
+    #[cfg_attr(test, schemars(extend("enum" = Action::ALL.map(Action::name))))]
     pub action: &'static str,
     /// The policy key that decided.
     pub reason: String,
@@ -102,9 +114,11 @@ pub struct EventView {
     pub connection: String,
     /// First bytes of what was cut, in hexadecimal.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(test, schemars(with = "String"))]
     pub cut: Option<String>,
     /// What the connection came to, of `close` alone.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(test, schemars(with = "SummaryView"))]
     pub summary: Option<SummaryView>,
     /// Client's address, for filters.
     #[serde(skip)]
@@ -144,12 +158,15 @@ impl EventView {
 
 /// Events that found no room.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct LostView {
     /// Version of this structure.
     pub v: u32,
     /// When it was noticed, in UTC.
+    #[cfg_attr(test, schemars(extend("format" = "date-time")))]
     pub ts: String,
     /// `lost`.
+    #[cfg_attr(test, schemars(extend("enum" = ["lost"])))]
     pub kind: &'static str,
     /// How many since the last time it was said.
     pub lost: u64,

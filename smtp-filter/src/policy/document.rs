@@ -47,6 +47,7 @@ impl fmt::Display for VerbName {
 /// Whether actions are carried out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub enum Mode {
     /// Everything passes unchanged; what would have been done is counted and reported.
     Monitor,
@@ -157,6 +158,7 @@ impl Serialize for Guards {
 
 /// The bits of `skb->mark` that action `mark` sets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Mark {
     /// The bits' values.
     pub value: u32,
@@ -172,9 +174,11 @@ impl Default for Mark {
 
 /// A whole policy.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Document {
     /// What it started from.
     #[serde(serialize_with = "profile_name")]
+    #[cfg_attr(test, schemars(with = "String", extend("enum" = Profile::ALL.map(Profile::name))))]
     pub profile: Profile,
     /// TCP ports of SMTP servers, in ascending order.
     pub ports: Vec<u16>,
@@ -183,8 +187,10 @@ pub struct Document {
     /// Whether events carry envelope addresses.
     pub capture_envelope: bool,
     /// What is done with commands.
+    #[cfg_attr(test, schemars(schema_with = "super::schema::commands"))]
     pub commands: Commands,
     /// What is done at each guard.
+    #[cfg_attr(test, schemars(schema_with = "super::schema::guards"))]
     pub guards: Guards,
     /// What action `mark` sets.
     pub mark: Mark,

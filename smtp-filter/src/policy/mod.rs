@@ -11,6 +11,8 @@ mod names;
 mod profiles;
 mod render;
 mod rules;
+#[cfg(test)]
+mod schema;
 mod source;
 mod value;
 

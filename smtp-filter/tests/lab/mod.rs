@@ -1,6 +1,8 @@
 //! A network with the filter on the gateway, real mail software at its ends, and mails to send.
 #![allow(dead_code, reason = "each test program uses a part of it")]
 
+pub mod schema;
+
 use std::{
     fmt::Write as _,
     fs,
