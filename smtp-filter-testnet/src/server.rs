@@ -93,8 +93,12 @@ impl MailServer {
                         inbox.open().push(copy);
                     }
                     let inbox = Arc::clone(&inbox);
-                    // A session that breaks off is the client's business.
-                    thread::spawn(move || serve(&stream, client.ip().to_canonical(), &inbox));
+                    thread::spawn(move || {
+                        // A session that breaks off is the client's business.
+                        let _ = serve(&stream, client.ip().to_canonical(), &inbox);
+                        // The copy keeps it open.
+                        let _ = stream.shutdown(Shutdown::Both);
+                    });
                 }
             })
         };

@@ -3,6 +3,9 @@
 
 mod captures;
 
+#[path = "lab/schema.rs"]
+mod schema;
+
 use std::{
     collections::BTreeMap,
     env, fs,
@@ -806,7 +809,8 @@ mod command_line {
     fn json_is_event_lines_and_nothing_else() {
         let (code, out, err) = replay(&["-", "--json"], &good());
         assert_eq!((code, err.as_str()), (0, ""));
-        let events: Vec<Value> = out.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        let lines: Vec<String> = out.lines().map(str::to_owned).collect();
+        let events = schema::check_events(&lines).unwrap();
         let [connect, event, close] = events.as_slice() else { panic!("{events:?}") };
         assert_eq!((&connect["kind"], &close["kind"]), (&"connect".into(), &"close".into()));
         assert_eq!((&connect["connection"], &close["connection"]), (&event["connection"], &event["connection"]));
