@@ -10,6 +10,7 @@ use std::{
     net::SocketAddr,
     path::{Path, PathBuf},
     process::{Command, Output},
+    sync::atomic::{AtomicU64, Ordering},
     time::{Duration, Instant},
 };
 
@@ -175,7 +176,10 @@ pub struct TemporaryFile(pub PathBuf);
 
 impl TemporaryFile {
     pub fn new(name: &str, content: &[u8]) -> Result<Self> {
-        let path = std::env::temp_dir().join(format!("smtpf-{}-{name}", std::process::id()));
+        // Two tests of one program may use the same name at the same time.
+        static FILES: AtomicU64 = AtomicU64::new(0);
+        let number = FILES.fetch_add(1, Ordering::Relaxed);
+        let path = std::env::temp_dir().join(format!("smtpf-{}-{number}-{name}", std::process::id()));
         fs::write(&path, content).with_context(|| format!("write {}", path.display()))?;
         Ok(Self(path))
     }
