@@ -374,3 +374,16 @@ fn a_summary_stands_where_the_argument_stood_and_comes_back_whole() {
     }
     assert_eq!((Ended::from_u8(0), Ended::from_u8(8)), (None, None));
 }
+
+#[test]
+fn a_fin_behind_what_was_dropped_is_no_end() {
+    let mut net = Net::greeted(policy());
+    net.set("VRFY", Action::Drop);
+    assert_eq!(net.say("VRFY root\r\n"), Verdict::Drop);
+    net.all_events();
+    assert_eq!(net.segment(true, 11, FIN, b""), Verdict::Pass);
+    fin(&mut net, false);
+    assert!(net.all_events().is_empty());
+    assert_eq!(net.segment(true, 12, RST, b""), Verdict::Pass);
+    assert_eq!(ended(&mut net), Some(Ended::ClientReset));
+}
