@@ -22,7 +22,7 @@ pub use compiler::Compiler;
 /// .tools/ of this checkout; the user's own cargo and rustup folders gain at most the component rust-src.
 #[derive(clap::Args, Default)]
 pub struct Args {
-    /// Also what the tests need: swaks, curl, nftables, ethtool, tcpdump, strace, and Postfix unpacked into .tools/
+    /// Also what the tests need: swaks, curl, nftables, ethtool, tcpdump, strace, and mail software unpacked into .tools/
     #[arg(long)]
     pub tests: bool,
     /// Take this compiler for the eBPF part instead of the first that can be had

@@ -11,17 +11,41 @@ use crate::{
 };
 
 /// Clients and network tools: they start nothing when they are installed.
-const PACKAGES: &[&str] =
-    &["swaks", "libnet-ssleay-perl", "openssl", "curl", "nftables", "ethtool", "tcpdump", "strace"];
+/// python3 runs aiosmtpd; without libsasl2-modules Postfix as a client has no AUTH.
+const PACKAGES: &[&str] = &[
+    "swaks",
+    "libnet-ssleay-perl",
+    "openssl",
+    "curl",
+    "nftables",
+    "ethtool",
+    "tcpdump",
+    "strace",
+    "python3",
+    "libsasl2-modules",
+];
 
-/// Servers: unpacked into `.tools/`, so that none is set up or started on the user's machine.
+/// Mail software that the tests cannot do without: unpacked into `.tools/`, so that none is set up or started on the
+/// user's machine.
 const UNPACKED: &[&str] = &["postfix"];
+
+/// More mail software, in the same way. Where one cannot be had, the tests that want it say so and leave it out.
+const UNPACKED_WHERE_THERE: &[&str] = &["exim4-daemon-light", "opensmtpd", "python3-aiosmtpd", "msmtp", "dma"];
+
+/// Begins the names of packages that are only there to show documentation.
+const DOCUMENTATION: [&str; 3] = ["fonts-", "libjs-", "sphinx-"];
 
 /// Installs the test tools. Returns whether anything had to be done.
 pub fn install() -> Result<bool> {
     let mut did = apt::install(PACKAGES)?;
     for package in UNPACKED {
         did |= unpack(package)?;
+    }
+    for package in UNPACKED_WHERE_THERE {
+        match unpack(package) {
+            Ok(unpacked) => did |= unpacked,
+            Err(error) => say(format_args!("without {package}, and the tests without it: {error:#}")),
+        }
     }
     did |= clippy(&Toolchain::read(root())?)?;
     Ok(did)
@@ -71,6 +95,8 @@ fn unpack(package: &str) -> Result<bool> {
             fs::remove_file(&file).with_context(|| format!("remove {}", file.display()))?;
         }
     }
+    // Nothing in there is to run with other rights than those of who runs it.
+    output(Command::new("chmod").args(["-R", "a-s"]).arg(&scratch))?;
     fs::rename(&scratch, &home).with_context(|| format!("move {} to {}", scratch.display(), home.display()))?;
     Ok(true)
 }
@@ -79,5 +105,6 @@ fn unpack(package: &str) -> Result<bool> {
 fn missing_with_dependencies(package: &str) -> Result<Vec<String>> {
     let plan = output(Command::new("apt-get").args(["install", "--simulate", "--no-install-recommends", package]))?;
     let names = plan.lines().filter_map(|line| line.strip_prefix("Inst ")?.split(' ').next());
+    let names = names.filter(|name| !DOCUMENTATION.iter().any(|begin| name.starts_with(begin)));
     Ok(names.map(str::to_owned).collect())
 }
