@@ -17,26 +17,40 @@
 //! # }
 //! ```
 //!
-//! Needs root, and of programs `ip` and `nsenter` (iproute2, util-linux). Everything is named `smtpf-PID-N-…`; it goes
+//! Needs root, and of programs `ip`, `nsenter`, `unshare` and `mount` (iproute2, util-linux). Everything is named `smtpf-PID-N-…`; it goes
 //! away on drop, on SIGINT and SIGTERM, and what a killed process could not remove, the next one removes.
 
+mod aiosmtpd;
 mod cleanup;
 mod client;
+mod dma;
+mod exim;
 mod filter;
 mod line;
+mod login;
+mod msmtp;
 mod namespace;
 mod network;
+mod opensmtpd;
 mod postfix;
 mod process;
+mod room;
 mod server;
+mod software;
 
+pub use aiosmtpd::{AIOSMTPD, Aiosmtpd};
 pub use client::{Client, NAME, Reply, send_by_esmtp};
+pub use dma::{DMA, Dma};
+pub use exim::{EXIM, Exim};
 pub use filter::Filter;
 pub use line::{Damage, Fate, Judge, Line};
+pub use msmtp::{MSMTP, msmtp};
 pub use namespace::Namespace;
 pub use network::{CLIENT_V4, CLIENT_V6, GATEWAY_V4, GATEWAY_V6, Network, SERVER_V4, SERVER_V6};
-pub use postfix::{Postfix, postfix_tool};
+pub use opensmtpd::{OPENSMTPD, OpenSmtpd};
+pub use postfix::{COMMANDS_LOGGED, Postfix, postfix_tool};
 pub use process::Running;
 pub use server::{Mail, MailServer};
+pub use software::{MailSoftware, PASSWORD, USER, unpacked};
 
 pub use cleanup::leftovers;

@@ -5,21 +5,22 @@
 
 use std::{
     fs,
-    net::{Ipv4Addr, TcpStream},
+    net::SocketAddr,
     os::unix::fs::{PermissionsExt as _, chown},
     path::{Path, PathBuf},
     process::Command,
-    thread,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Context as _, Result};
 use rustix::process::Signal;
 
 use crate::{
     cleanup::{self, Leftover},
+    login::Login,
     namespace::Namespace,
-    process::{Running, run},
+    process::Running,
+    software::{MailSoftware, make_certificate, read_maildir, tools, wait_for_port},
 };
 
 /// Users and groups that every Debian has and that nothing else here uses: Postfix wants three of its own.
@@ -27,11 +28,16 @@ const OWNER: (&str, u32) = ("uucp", 10);
 const POSTDROP: (&str, u32) = ("news", 9);
 const NOBODY: u32 = 65534;
 
-/// How long it may take to come up.
+/// Settings with which a server logs every command.
+pub const COMMANDS_LOGGED: [&str; 2] = ["debug_peer_list = 0.0.0.0/0, [::]/0", "debug_peer_level = 1"];
+
+/// How long it may take to go down.
 const PATIENCE: Duration = Duration::from_secs(20);
 
 const SERVICES: &str = "\
 smtp inet n - n - - smtpd
+smtp unix - - n - - smtp
+relay unix - - n - - smtp
 cleanup unix n - n - 0 cleanup
 qmgr unix n - n 300 1 qmgr
 rewrite unix - - n - - trivial-rewrite
@@ -57,15 +63,16 @@ postlog unix-dgram n - n - 1 postlogd
 pub struct Postfix {
     master: Option<Running>,
     home: PathBuf,
+    _login: Option<Login>,
 }
 
 impl Postfix {
     /// Starts it, with settings of `main.cf` that go over the usual ones: `&["smtpd_banner = $myhostname"]`.
     pub fn start(namespace: &Namespace, settings: &[&str]) -> Result<Self> {
-        let tools = tools()?;
+        let tools = tools("postfix")?;
         let home = std::env::temp_dir().join(cleanup::unique_name());
         cleanup::add(Leftover::Folder(home.clone()));
-        let mut postfix = Self { master: None, home };
+        let mut postfix = Self { master: None, home, _login: None };
         postfix.make_folders()?;
         postfix.configure(&tools, settings)?;
 
@@ -75,47 +82,39 @@ impl Postfix {
         master.env("MAIL_CONFIG", postfix.home.join("etc")).env("LD_LIBRARY_PATH", libraries(&tools));
         postfix.master = Some(Running::spawn(&mut master)?);
 
-        let deadline = Instant::now() + PATIENCE;
-        while namespace.enter(|| TcpStream::connect((Ipv4Addr::LOCALHOST, 25)))?.is_err() {
-            ensure!(Instant::now() < deadline, "Postfix does not listen after {PATIENCE:?}: {}", postfix.log());
-            thread::sleep(Duration::from_millis(20));
-        }
+        wait_for_port(namespace, postfix.name(), || postfix.log())?;
         Ok(postfix)
     }
 
-    /// The mails so far, as they were delivered: behind the header lines that Postfix puts before them, every byte.
-    pub fn mails(&self) -> Result<Vec<Vec<u8>>> {
-        let inbox = self.home.join("mail/inbox/new");
-        if !inbox.exists() {
-            return Ok(Vec::new());
-        }
-        let mut files: Vec<_> = fs::read_dir(&inbox)
-            .with_context(|| format!("read {}", inbox.display()))?
-            .flatten()
-            .map(|entry| entry.path())
-            .collect();
-        files.sort();
-        files.iter().map(|file| fs::read(file).with_context(|| format!("read {}", file.display()))).collect()
+    /// Starts it with AUTH for [`USER`](crate::USER).
+    pub fn with_login(namespace: &Namespace, settings: &[&str]) -> Result<Self> {
+        let login = Login::start(namespace)?;
+        let path = format!("smtpd_sasl_path = inet:{}", login.address());
+        let more = ["smtpd_sasl_auth_enable = yes", "smtpd_sasl_type = dovecot", &path];
+        let mut postfix = Self::start(namespace, &[&more, settings].concat())?;
+        postfix._login = Some(login);
+        Ok(postfix)
+    }
+
+    /// Starts it as a client that sends everything it is handed on port 25 of its own namespace on to a server, which
+    /// it tries again every second.
+    pub fn start_as_client(namespace: &Namespace, server: SocketAddr, settings: &[&str]) -> Result<Self> {
+        let relay = format!("relayhost = [{}]:{}", server.ip(), server.port());
+        let sending = [
+            relay.as_str(),
+            "myhostname = client.example",
+            "virtual_mailbox_domains =",
+            "smtp_tls_security_level = none",
+            "queue_run_delay = 1s",
+            "minimal_backoff_time = 1s",
+            "maximal_backoff_time = 1s",
+        ];
+        Self::start(namespace, &[&sending, settings].concat())
     }
 
     /// Waits until there are `count` mails and returns them all.
     pub fn wait_for_mails(&self, count: usize, limit: Duration) -> Result<Vec<Vec<u8>>> {
-        let deadline = Instant::now() + limit;
-        loop {
-            let mails = self.mails()?;
-            if mails.len() >= count {
-                return Ok(mails);
-            }
-            if Instant::now() > deadline {
-                bail!("{} of {count} mails arrived within {limit:?}: {}", mails.len(), self.log());
-            }
-            thread::sleep(Duration::from_millis(20));
-        }
-    }
-
-    /// What it has logged.
-    pub fn log(&self) -> String {
-        fs::read_to_string(self.home.join("log")).unwrap_or_default()
+        MailSoftware::wait_for_mails(self, count, limit)
     }
 
     fn make_folders(&self) -> Result<()> {
@@ -153,20 +152,7 @@ impl Postfix {
         let home = self.home.display();
         let etc = self.home.join("etc");
         let chain = etc.join("chain.pem");
-        let mut openssl = Command::new("openssl");
-        openssl.args([
-            "req",
-            "-x509",
-            "-newkey",
-            "ec",
-            "-pkeyopt",
-            "ec_paramgen_curve:prime256v1",
-            "-nodes",
-            "-days",
-            "30",
-        ]);
-        openssl.args(["-subj", "/CN=server.example", "-keyout"]).arg(&chain).arg("-out").arg(etc.join("cert.pem"));
-        run(&mut openssl).context("make a certificate (`cargo xtask setup --tests` installs openssl)")?;
+        make_certificate(&etc.join("cert.pem"), &chain)?;
         let certificate = fs::read(etc.join("cert.pem")).context("read the certificate")?;
         let key = fs::read(&chain).context("read the key")?;
         fs::write(&chain, [key, certificate].concat()).context("write the certificate chain")?;
@@ -216,6 +202,28 @@ impl Postfix {
     }
 }
 
+impl MailSoftware for Postfix {
+    fn name(&self) -> &'static str {
+        "Postfix"
+    }
+
+    fn mails(&self) -> Result<Vec<Vec<u8>>> {
+        read_maildir(&self.home.join("mail/inbox/new"))
+    }
+
+    fn log(&self) -> String {
+        fs::read_to_string(self.home.join("log")).unwrap_or_default()
+    }
+
+    /// Those of a Postfix that was started with [`COMMANDS_LOGGED`].
+    fn greetings(&self) -> Vec<String> {
+        let log = self.log();
+        let heard = log.lines().filter_map(|line| line.split_once(": < ")?.1.split_once("]: "));
+        let lines = heard.map(|(_, line)| line).filter(|line| line.starts_with("EHLO") || line.starts_with("HELO"));
+        lines.map(str::to_owned).collect()
+    }
+}
+
 impl Drop for Postfix {
     fn drop(&mut self) {
         if let Some(mut master) = self.master.take() {
@@ -230,16 +238,10 @@ impl Drop for Postfix {
 
 /// A program of Postfix's, to run in a namespace: `smtp-source`, `smtp-sink`, `posttls-finger`.
 pub fn postfix_tool(namespace: &Namespace, name: &str) -> Result<Command> {
-    let tools = tools()?;
+    let tools = tools("postfix")?;
     let mut command = namespace.command(tools.join("usr/sbin").join(name));
     command.env("LD_LIBRARY_PATH", libraries(&tools));
     Ok(command)
-}
-
-fn tools() -> Result<PathBuf> {
-    let tools = Path::new(env!("CARGO_MANIFEST_DIR")).with_file_name(".tools").join("postfix");
-    ensure!(tools.is_dir(), "{} is not there: run `cargo xtask setup --tests`", tools.display());
-    Ok(tools)
 }
 
 fn libraries(tools: &Path) -> PathBuf {
