@@ -29,9 +29,11 @@ impl Dma {
         room.folder("/etc/dma", 0, 0o755)?;
         room.folder("/var/spool/dma", MAIL.1, 0o770)?;
         room.folder("/var/mail", MAIL.1, 0o770)?;
-        let (address, port) = (server.ip(), server.port());
+        // In its list of passwords a colon ends the server's name.
+        room.write("/etc/hosts", &format!("{} server.example\n", server.ip()))?;
+        let port = server.port();
         let mut configuration = format!(
-            "SMARTHOST {address}\nPORT {port}\nSPOOLDIR /var/spool/dma\nMAILNAME client.example\n\
+            "SMARTHOST server.example\nPORT {port}\nSPOOLDIR /var/spool/dma\nMAILNAME client.example\n\
              AUTHPATH /etc/dma/auth.conf\nALIASES /etc/aliases\n"
         );
         if tls {
@@ -40,7 +42,7 @@ impl Dma {
             // Else it keeps its password to itself.
             configuration.push_str("INSECURE\n");
         }
-        let secret = if login { format!("{USER}|{address}:{PASSWORD}\n") } else { String::new() };
+        let secret = if login { format!("{USER}|server.example:{PASSWORD}\n") } else { String::new() };
         room.write("/etc/dma/dma.conf", &configuration)?;
         room.write("/etc/dma/auth.conf", &secret)?;
         room.write("/etc/aliases", "")?;

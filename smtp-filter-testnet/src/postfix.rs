@@ -19,7 +19,7 @@ use crate::{
     cleanup::{self, Leftover},
     login::Login,
     namespace::Namespace,
-    process::Running,
+    process::{Running, run},
     software::{MailSoftware, make_certificate, read_maildir, tools, wait_for_port},
 };
 
@@ -38,6 +38,7 @@ const SERVICES: &str = "\
 smtp inet n - n - - smtpd
 smtp unix - - n - - smtp
 relay unix - - n - - smtp
+pickup unix n - n 60 1 pickup
 cleanup unix n - n - 0 cleanup
 qmgr unix n - n 300 1 qmgr
 rewrite unix - - n - - trivial-rewrite
@@ -96,8 +97,7 @@ impl Postfix {
         Ok(postfix)
     }
 
-    /// Starts it as a client that sends everything it is handed on port 25 of its own namespace on to a server, which
-    /// it tries again every second.
+    /// Starts it as a client that sends everything it is handed on port 25 of its own namespace on to a server.
     pub fn start_as_client(namespace: &Namespace, server: SocketAddr, settings: &[&str]) -> Result<Self> {
         let relay = format!("relayhost = [{}]:{}", server.ip(), server.port());
         let sending = [
@@ -105,11 +105,22 @@ impl Postfix {
             "myhostname = client.example",
             "virtual_mailbox_domains =",
             "smtp_tls_security_level = none",
-            "queue_run_delay = 1s",
-            "minimal_backoff_time = 1s",
-            "maximal_backoff_time = 1s",
         ];
         Self::start(namespace, &[&sending, settings].concat())
+    }
+
+    /// Tries again to send what it has put off.
+    pub fn flush(&self) -> Result<()> {
+        let tools = tools("postfix")?;
+        let mut flush = Command::new(tools.join("usr/sbin/postqueue"));
+        flush.arg("-f").env("MAIL_CONFIG", self.home.join("etc")).env("LD_LIBRARY_PATH", libraries(&tools));
+        run(&mut flush)
+    }
+
+    /// How many mails it has put off.
+    pub fn deferred(&self) -> usize {
+        let folders = fs::read_dir(self.home.join("spool/deferred")).into_iter().flatten().flatten();
+        folders.filter_map(|folder| Some(fs::read_dir(folder.path()).ok()?.count())).sum()
     }
 
     /// Waits until there are `count` mails and returns them all.
@@ -157,7 +168,7 @@ impl Postfix {
         let key = fs::read(&chain).context("read the key")?;
         fs::write(&chain, [key, certificate].concat()).context("write the certificate chain")?;
 
-        let main = format!(
+        let usual = format!(
             "compatibility_level = 3.6\n\
              queue_directory = {home}/spool\n\
              data_directory = {home}/data\n\
@@ -188,15 +199,21 @@ impl Postfix {
              alias_database =\n\
              smtpd_tls_security_level = may\n\
              smtpd_tls_chain_files = {chain}\n\
-             smtpd_tls_session_cache_database =\n\
-             {settings}\n",
+             smtpd_tls_session_cache_database =\n",
             tools = tools.display(),
             libraries = libraries(tools).display(),
             owner = OWNER.0,
             postdrop = POSTDROP.0,
-            chain = chain.display(),
-            settings = settings.join("\n")
+            chain = chain.display()
         );
+        // A name twice brings a warning from each daemon, at the same time; so many fill the log's socket, and the daemon
+        // that is to empty it waits behind its own.
+        let mut main: Vec<&str> = Vec::new();
+        for setting in usual.lines().chain(settings.iter().copied()) {
+            main.retain(|earlier| name(earlier) != name(setting));
+            main.push(setting);
+        }
+        let main = main.join("\n") + "\n";
         fs::write(etc.join("main.cf"), main).context("write main.cf")?;
         fs::write(etc.join("master.cf"), SERVICES).context("write master.cf")
     }
@@ -242,6 +259,11 @@ pub fn postfix_tool(namespace: &Namespace, name: &str) -> Result<Command> {
     let mut command = namespace.command(tools.join("usr/sbin").join(name));
     command.env("LD_LIBRARY_PATH", libraries(&tools));
     Ok(command)
+}
+
+/// The name of a setting.
+fn name(setting: &str) -> &str {
+    setting.split('=').next().unwrap_or_default().trim()
 }
 
 fn libraries(tools: &Path) -> PathBuf {

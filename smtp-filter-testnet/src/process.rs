@@ -41,24 +41,33 @@ impl Output {
 impl Running {
     /// Starts a command; what it says on stdout and stderr is kept.
     pub fn spawn(command: &mut Command) -> Result<Self> {
-        Self::start(command, None)
+        Self::start(command, None, None)
+    }
+
+    /// Starts a command that reads `input`; what it says is kept.
+    pub fn spawn_fed(command: &mut Command, input: &[u8]) -> Result<Self> {
+        Self::start(command, None, Some(input.to_vec()))
     }
 
     /// Starts a command; what it says is kept and printed as well, each line behind `prefix`.
     pub fn spawn_shown(command: &mut Command, prefix: &str) -> Result<Self> {
-        Self::start(command, Some(prefix.to_owned()))
+        Self::start(command, Some(prefix.to_owned()), None)
     }
 
-    fn start(command: &mut Command, prefix: Option<String>) -> Result<Self> {
+    fn start(command: &mut Command, prefix: Option<String>, input: Option<Vec<u8>>) -> Result<Self> {
         let what = line(command);
         // SAFETY: what runs between fork and exec is one system call; it takes no lock and no memory.
         unsafe { command.pre_exec(|| Ok(set_parent_process_death_signal(Some(Signal::KILL))?)) };
         let mut child = command
-            .stdin(Stdio::null())
+            .stdin(if input.is_some() { Stdio::piped() } else { Stdio::null() })
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
             .with_context(|| format!("start `{what}`"))?;
+        if let (Some(input), Some(mut stdin)) = (input, child.stdin.take()) {
+            // A program that does not read it all says itself what is wrong.
+            thread::spawn(move || stdin.write_all(&input));
+        }
         cleanup::add(Leftover::Process(child.id()));
         let output = Arc::new(Output::default());
         let stdout = child.stdout.take().map(|pipe| read(pipe, &output, prefix.clone()));
@@ -122,6 +131,11 @@ impl Running {
             }
             thread::sleep(Duration::from_millis(10));
         }
+    }
+
+    /// Whether it has ended by itself.
+    pub fn has_ended(&mut self) -> bool {
+        self.ended || !matches!(self.child.try_wait(), Ok(None))
     }
 
     /// Ends it by SIGTERM, which a well-behaved program takes as the end of its work.
