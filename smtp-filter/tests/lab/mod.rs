@@ -2,6 +2,7 @@
 #![allow(dead_code, reason = "each test program uses a part of it")]
 
 pub mod schema;
+pub mod software;
 
 use std::{
     fmt::Write as _,
