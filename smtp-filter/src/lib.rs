@@ -8,6 +8,7 @@ mod bpffs;
 mod cli;
 pub mod clock;
 mod cmd;
+mod doctor;
 pub mod events;
 pub mod instance;
 pub mod live;
@@ -25,12 +26,14 @@ mod screen;
 mod signals;
 mod system;
 pub mod tables;
+mod text;
 
 use std::{io, process::ExitCode};
 
 use clap::Parser as _;
 
 pub use crate::attach::best_hook;
+use crate::text::one_line;
 
 /// Exit code for wrong usage.
 const USAGE: u8 = 2;
@@ -69,17 +72,6 @@ fn wrong_words(error: &clap::Error) -> ExitCode {
     let said = said.strip_prefix("error: ").unwrap_or(said);
     anstream::eprintln!("smtp-filter: {}; `smtp-filter --help` says what there is", one_line(said));
     ExitCode::from(USAGE)
-}
-
-/// A text on one line, without what could harm a terminal or make text look like other text.
-fn one_line(text: &str) -> String {
-    let joined = text.lines().map(str::trim).filter(|line| !line.is_empty()).collect::<Vec<_>>().join(" ");
-    let harmful = |c: char| {
-        c.is_control()
-            || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
-    };
-    let shown = |c: char| if harmful(c) { c.escape_unicode().to_string() } else { c.to_string() };
-    joined.chars().map(shown).collect()
 }
 
 /// Whoever read the output has gone: `smtp-filter events | head`.

@@ -72,6 +72,8 @@ fn wrong_usage_is_2() {
         &["connections", "--client", "mail.example"],
         &["doctor"],
         &["confirm", "now"],
+        &["connections"],
+        &["confirm"],
         &["up"],
         &["up", "--iface", "lo", "--connections", "0"],
         &["up", "--iface", "lo", "--port", "70000"],
