@@ -32,7 +32,7 @@ mod server;
 
 pub use client::{Client, NAME, Reply, send_by_esmtp};
 pub use filter::Filter;
-pub use line::{Damage, Fate, Judge, Line};
+pub use line::{Damage, Fate, Judge, Line, device_of_kind};
 pub use namespace::Namespace;
 pub use network::{CLIENT_V4, CLIENT_V6, GATEWAY_V4, GATEWAY_V6, Network, SERVER_V4, SERVER_V6};
 pub use postfix::{Postfix, postfix_tool};

@@ -68,14 +68,15 @@ fn ahead_by_tcx(programs: &[(u32, String)], own: Option<u32>, side: Side) -> Vec
     programs.iter().take(place).map(tcx).collect()
 }
 
-/// All of TCX, and the filters of lower priority.
+/// All of TCX, and the filters that stand before: of lower priority, or of the same one and newer.
 fn ahead_by_clsact(programs: &[(u32, String)], filters: &[Filter], own: Option<u32>, side: Side) -> Vec<String> {
     let priority = |filter: &Filter| filter.info >> 16;
-    let place = filters.iter().find(|filter| Some(filter.handle) == own).map(priority);
-    let place = place.unwrap_or(if side == Side::Ingress { 1 } else { u32::from(u16::MAX) });
-    let lower = filters.iter().filter(|filter| priority(filter) < place);
+    // They are listed in the order in which they run.
+    let place = filters.iter().position(|filter| Some(filter.handle) == own);
+    // Where it is not on yet, it will be the newest of priority 1 at ingress, and have the last one at egress.
+    let place = place.unwrap_or(if side == Side::Ingress { 0 } else { filters.len() });
     let filter = |filter: &Filter| format!("the filter of priority {}", priority(filter));
-    programs.iter().map(tcx).chain(lower.map(filter)).collect()
+    programs.iter().map(tcx).chain(filters.iter().take(place).map(filter)).collect()
 }
 
 fn tcx((id, name): &(u32, String)) -> String {
@@ -99,14 +100,14 @@ mod tests {
     }
 
     #[test]
-    fn tcx_and_lower_priorities_are_ahead_of_clsact() {
+    fn tcx_and_filters_that_stand_before_are_ahead_of_clsact() {
         let filter = |handle, priority: u32| Filter { handle, info: priority << 16 };
-        let filters = [filter(1, 1), filter(77, 2), filter(1, 9)];
+        let filters = [filter(1, 1), filter(77, 1), filter(1, 9)];
         assert_eq!(
             ahead_by_clsact(&programs()[..1], &filters, Some(77), Side::Ingress),
             ["TCX program 7 \"first\"", "the filter of priority 1"]
         );
-        assert_eq!(ahead_by_clsact(&[], &filters, None, Side::Ingress).len(), 0);
+        assert_eq!(ahead_by_clsact(&[], &filters, None, Side::Ingress).len(), 0, "the new one goes before its equals");
         assert_eq!(ahead_by_clsact(&[], &filters, None, Side::Egress).len(), 3);
     }
 }

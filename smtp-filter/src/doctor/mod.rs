@@ -53,11 +53,12 @@ pub struct Question {
 /// Looks at everything.
 pub fn examine(pins: &PinDir, question: &Question) -> Result<Vec<Check>> {
     let mut checks = kernel::checks();
-    checks.extend([privileges::check(), jit::check()]);
+    checks.push(privileges::check());
     if system::is_privileged() {
         checks.extend(helpers::checks());
         checks.extend(trial::checks());
     } else {
+        checks.push(jit::check(None));
         let names = ["program_kind", "helpers", "maps", "programs", "hook"];
         checks.extend(names.map(|name| Check::unseen(name, "that needs root")));
     }

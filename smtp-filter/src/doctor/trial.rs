@@ -10,7 +10,7 @@ use aya::programs::{
 };
 use rustix::thread::{UnshareFlags, unshare_unsafe};
 
-use super::check::Check;
+use super::{check::Check, jit};
 use crate::{
     attach::best_hook,
     loader::{Filter, LoadOptions},
@@ -23,10 +23,18 @@ const CONNECTIONS: u32 = 16;
 const MOST_INSTRUCTIONS: u32 = 1_000_000;
 const LOOPBACK: &str = "lo";
 
+/// What became of the programs in the kernel.
+#[derive(Clone, Copy, Debug, Default)]
+struct Size {
+    /// Instructions that the verifier walked in the larger one; `None` where the kernel does not say.
+    walked: Option<u32>,
+    /// Bytes of machine code of both.
+    machine_code: u32,
+}
+
 /// What the kernel says to each step.
 struct Trial {
-    /// Instructions that it walked in the larger program; `None` where it does not say.
-    loaded: Result<Option<u32>>,
+    loaded: Result<Size>,
     /// `None` where it was not tried.
     tcx: Option<Result<()>>,
     clsact: Option<Result<()>>,
@@ -40,7 +48,10 @@ pub fn checks() -> Vec<Check> {
     let trial = result.recv();
     let _ = thread.join();
     match trial {
-        Ok(trial) => vec![programs(&trial.loaded), hooks(&trial)],
+        Ok(trial) => {
+            let machine_code = trial.loaded.as_ref().ok().map(|size| size.machine_code);
+            vec![jit::check(machine_code), programs(&trial.loaded), hooks(&trial)]
+        }
         Err(_) => vec![Check::unseen("programs", "the trial ended early")],
     }
 }
@@ -50,7 +61,7 @@ fn attempt() -> Trial {
         Ok(filter) => filter,
         Err(error) => return Trial { loaded: Err(error), tcx: None, clsact: None },
     };
-    let loaded = walked(&mut filter);
+    let loaded = size(&mut filter);
     // SAFETY: only the network namespace of this thread changes; open files and memory stay shared.
     if let Err(error) = unsafe { unshare_unsafe(UnshareFlags::NEWNET) } {
         let refused = || Some(Err(anyhow!("make a network namespace for the trial: {error}")));
@@ -60,10 +71,12 @@ fn attempt() -> Trial {
     Trial { loaded, tcx, clsact: Some(attach(&mut filter, Hook::Clsact)) }
 }
 
-fn walked(filter: &mut Filter) -> Result<Option<u32>> {
-    let ingress = filter.ingress()?.info()?.verified_instruction_count();
-    let egress = filter.egress()?.info()?.verified_instruction_count();
-    Ok(ingress.max(egress))
+fn size(filter: &mut Filter) -> Result<Size> {
+    let (ingress, egress) = (filter.ingress()?.info()?, filter.egress()?.info()?);
+    Ok(Size {
+        walked: ingress.verified_instruction_count().max(egress.verified_instruction_count()),
+        machine_code: ingress.size_jitted() + egress.size_jitted(),
+    })
 }
 
 fn attach(filter: &mut Filter, hook: Hook) -> Result<()> {
@@ -82,13 +95,13 @@ fn attach(filter: &mut Filter, hook: Hook) -> Result<()> {
     Ok(egress.detach(link)?)
 }
 
-fn programs(loaded: &Result<Option<u32>>) -> Check {
+fn programs(loaded: &Result<Size>) -> Check {
     match loaded {
-        Ok(Some(walked)) => Check::good(
+        Ok(Size { walked: Some(walked), .. }) => Check::good(
             "programs",
             format!("both load; the verifier walks {walked} instructions of at most {MOST_INSTRUCTIONS}"),
         ),
-        Ok(None) => Check::good("programs", "both load"),
+        Ok(_) => Check::good("programs", "both load"),
         Err(error) => Check::failure(
             "programs",
             format!("{error:#}"),
@@ -128,7 +141,7 @@ mod tests {
     use super::*;
 
     fn with(tcx: Option<Result<()>>, clsact: Option<Result<()>>) -> Check {
-        hooks(&Trial { loaded: Ok(None), tcx, clsact })
+        hooks(&Trial { loaded: Ok(Size::default()), tcx, clsact })
     }
 
     #[test]
