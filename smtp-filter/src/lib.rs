@@ -10,6 +10,7 @@ pub mod clock;
 mod cmd;
 mod doctor;
 pub mod events;
+mod files;
 pub mod instance;
 pub mod live;
 pub mod loader;
