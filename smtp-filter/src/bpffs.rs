@@ -53,9 +53,14 @@ pub fn ensure(pin_dir: &Path) -> Result<()> {
 
 fn require_folder(pin_dir: &Path) -> Result<()> {
     let parent = pin_dir.parent().filter(|parent| !parent.as_os_str().is_empty());
-    let Some(parent) = parent else { bail!("the pin directory {} has no folder above it", pin_dir.display()) };
+    let Some(parent) = parent else {
+        bail!(
+            "the pin directory {} has no folder above it: give its whole path, such as {MOUNT_POINT}/smtp-filter",
+            pin_dir.display()
+        );
+    };
     if !parent.is_dir() {
-        bail!("there is no folder {} for the pin directory {}", parent.display(), pin_dir.display());
+        bail!("there is no folder {} for the pin directory {}: make it first", parent.display(), pin_dir.display());
     }
     if !holds(parent) && holds(pin_dir) {
         bail!("{0} is the BPF file system itself: name a folder in it, such as {0}/smtp-filter", pin_dir.display());

@@ -249,7 +249,7 @@ pub enum PolicyVerb {
         #[arg(required_unless_present = "actions")]
         file: Option<PathBuf>,
         /// Print which action is legal for which key
-        #[arg(long)]
+        #[arg(long, conflicts_with = "file")]
         actions: bool,
     },
     /// List the built-in policies, or print one as a policy file; needs no root

@@ -66,6 +66,10 @@ fn wrong_words(error: &clap::Error) -> ExitCode {
         let _ = error.print();
         return ExitCode::from(USAGE);
     }
+    if error.kind() == clap::error::ErrorKind::MissingSubcommand {
+        anstream::eprintln!("smtp-filter: a command is missing; `smtp-filter --help` says which there are");
+        return ExitCode::from(USAGE);
+    }
     let text = error.to_string();
     // The usage and the hint behind an empty line are said shorter here.
     let said = text.split("\n\nUsage:").next().unwrap_or(&text);

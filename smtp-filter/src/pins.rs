@@ -142,12 +142,27 @@ impl PinDir {
         fs::read_dir(&self.0).is_ok_and(|mut entries| entries.next().is_some())
     }
 
+    /// Refuses a folder that is there, but not in a BPF file system: what lies in it is not the loader's.
+    pub fn require_pins(&self) -> Result<()> {
+        if fs::symlink_metadata(&self.0).is_ok() && !bpffs::holds(&self.0) {
+            bail!(
+                "{} is not in a BPF file system, so no filter is there: give the --pin-dir that it was put on with",
+                self.0.display()
+            );
+        }
+        Ok(())
+    }
+
     /// Makes the folder where it is not there, and locks it.
     pub fn claim(&self) -> Result<DirLock> {
         bpffs::ensure(&self.0)?;
         let name = self.0.file_name().unwrap_or_default().to_string_lossy();
         if name.contains('.') {
-            bail!("the pin directory {} has a dot in its name, which the BPF file system refuses", self.0.display());
+            bail!(
+                "the pin directory {} has a dot in its name, which the BPF file system refuses: take another \
+                 name",
+                self.0.display()
+            );
         }
         // Whoever has just taken the filter off removes the folder while this waits for the lock.
         for _ in 0..PATIENCE.as_millis() {

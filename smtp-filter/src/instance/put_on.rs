@@ -90,7 +90,7 @@ pub fn put_on(pins: &PinDir, what: &PutOn, before: impl FnOnce() -> Result<()>) 
     let mut indexes = BTreeSet::new();
     for name in &what.interfaces {
         if !indexes.insert(netns::interface_index(name)?) {
-            bail!("the interface {name} is named twice");
+            bail!("the interface {name} is named twice: name each once");
         }
     }
     let was_there = pins.path().exists();
