@@ -75,7 +75,8 @@ fn wrong_words(error: &clap::Error) -> ExitCode {
     let said = text.split("\n\nUsage:").next().unwrap_or(&text);
     let said = said.split("\n\nFor more information").next().unwrap_or(said);
     let said = said.strip_prefix("error: ").unwrap_or(said);
-    anstream::eprintln!("smtp-filter: {}; `smtp-filter --help` says what there is", one_line(said));
+    let said = said.replace("\n\n  tip: ", "; ");
+    anstream::eprintln!("smtp-filter: {}; `smtp-filter --help` says what there is", one_line(&said));
     ExitCode::from(USAGE)
 }
 

@@ -142,13 +142,17 @@ impl PinDir {
         fs::read_dir(&self.0).is_ok_and(|mut entries| entries.next().is_some())
     }
 
-    /// Refuses a folder that is there, but not in a BPF file system: what lies in it is not the loader's.
+    /// Refuses a folder that is there and cannot be a filter's: what lies in it is not the loader's to remove.
     pub fn require_pins(&self) -> Result<()> {
-        if fs::symlink_metadata(&self.0).is_ok() && !bpffs::holds(&self.0) {
-            bail!(
-                "{} is not in a BPF file system, so no filter is there: give the --pin-dir that it was put on with",
-                self.0.display()
-            );
+        let (folder, remedy) = (self.0.display(), "give the --pin-dir that it was put on with");
+        if fs::symlink_metadata(&self.0).is_err() {
+            return Ok(());
+        }
+        if !bpffs::holds(&self.0) {
+            bail!("{folder} is not in a BPF file system, so no filter is there: {remedy}");
+        }
+        if !self.0.parent().is_some_and(bpffs::holds) {
+            bail!("{folder} is the BPF file system itself, and no filter's folder in it: {remedy}");
         }
         Ok(())
     }
