@@ -73,7 +73,6 @@ fn wrong_usage_is_2() {
         &["doctor"],
         &["confirm", "now"],
         &["connections"],
-        &["confirm"],
         &["up"],
         &["up", "--iface", "lo", "--connections", "0"],
         &["up", "--iface", "lo", "--port", "70000"],
