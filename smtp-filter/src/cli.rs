@@ -434,14 +434,13 @@ pub struct Replay {
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  sudo smtp-filter doctor                          the filter that is on, or every interface with routes
-  sudo smtp-filter doctor --iface eth0             as if the filter were on eth0 alone
+  sudo smtp-filter doctor                  the filter that is on, else every interface with routes
+  sudo smtp-filter doctor --iface eth0     as if the filter were on eth0 alone
   sudo smtp-filter doctor --json | jq -r '.checks[] | select(.ok | not) | .remedy'
 
 A check is `ok`; a `warning`, where the filter works but does not see everything, or where something
-could not be looked at; or `FAILED`, where the filter cannot work. A line with an arrow says what to do.
-In JSON both of the latter have \"ok\": false.
-`smtp-filter up` says the warnings about its interfaces as well.
+could not be looked at; or `FAILED`, where the filter cannot work. Behind an arrow stands what to do.
+In JSON both of the latter have \"ok\": false. `smtp-filter up` says the warnings, too.
 
 Exit codes: 0 the filter can work here, with or without warnings; 1 it cannot; 2 wrong usage.")]
 pub struct Doctor {

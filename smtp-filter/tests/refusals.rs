@@ -156,6 +156,15 @@ fn wrong_words_are_wrong_usage() -> Result<()> {
             &["up", "--iface", "lo", "--profile", "monitor", "--policy", "p.toml"],
             "the argument '--profile <NAME>' cannot be used with '--policy <FILE>'",
         ),
+        (
+            &["up", "--iface", "lo", "--confirm", "soon"],
+            "invalid value 'soon' for '--confirm <TIME>': expected a time such as 5m, 90s or 1h",
+        ),
+        (
+            &["up", "--iface", "lo", "--confirm", "8days"],
+            "invalid value '8days' for '--confirm <TIME>': expected 1s to 7days",
+        ),
+        (&["confirm", "eth0"], "unexpected argument 'eth0' found"),
         (&["down", "eth0"], "unexpected argument 'eth0' found"),
         (&["down", "--iface"], "a value is required for '--iface <IF>' but none was supplied"),
         (&["policy", "frob"], "unrecognized subcommand 'frob'"),
