@@ -284,7 +284,7 @@ Examples:
     #[command(after_help = "\
 Examples:
   smtp-filter policy check mail.toml
-  smtp-filter policy check --actions                   every key, what is legal there, and what it is about")]
+  smtp-filter policy check --actions                   every key, and what is legal there")]
     Check {
         /// Policy file; `-` is the standard input
         #[arg(required_unless_present = "actions")]
