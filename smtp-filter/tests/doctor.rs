@@ -266,7 +266,7 @@ fn a_macvlan_passes_its_parents_hooks_and_not_the_other_way_round() -> Result<()
         &filter,
         &["--netns", gateway.name(), "--iface", "child", "--iface", "inside", "--iface", "outside"],
         "macvlan child",
-        "it is a macvlan of outside, of which it sees its own share alone",
+        "macvlan of outside: it sees its own share",
         "put the filter on outside",
     )
 }

@@ -58,7 +58,7 @@ fn judge(name: &str, what: &str, answers: &[(&str, Result<bool, String>)]) -> Ch
     if let Some((_, Err(error))) = answers.iter().find(|(_, answer)| answer.is_err()) {
         return Check::unseen(name, error);
     }
-    Check::good(name, format!("{what}: all {} that the programs need", answers.len()))
+    Check::good(name, format!("{what} that the programs need: {0} of {0}", answers.len()))
 }
 
 #[cfg(test)]

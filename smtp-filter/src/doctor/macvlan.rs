@@ -17,7 +17,7 @@ pub fn check(view: &View, place: &Place) -> Check {
         let parent = parent.map_or("its parent (in another network namespace)", |parent| parent.name.as_str());
         return Check::warning(
             name,
-            format!("it is a {} of {parent}, of which it sees its own share alone", link.kind),
+            format!("{} of {parent}: it sees its own share of what passes there", link.kind),
             format!("put the filter on {parent}, where all of it passes"),
         );
     }
@@ -61,8 +61,8 @@ mod tests {
         let view = view(&[child("macvlan"), link(1, "eth0", "")]);
         assert_eq!(
             check(&view, &view.places[0]).line(),
-            "macvlan child: it is a macvlan of eth0, of which it sees its own share alone; put the filter on eth0, where \
-             all of it passes"
+            "macvlan child: macvlan of eth0: it sees its own share of what passes there; put the filter on eth0, where all \
+             of it passes"
         );
     }
 }

@@ -132,7 +132,7 @@ fn hooks(trial: &Trial) -> Check {
                  `modprobe sch_ingress cls_bpf`",
             )
         }
-        (_, None) => Check::unseen("hook", "the programs do not load"),
+        (_, None) => Check::warning("hook", "not tried: the programs do not load", "see to the programs first"),
     }
 }
 
