@@ -21,7 +21,7 @@ use aya::{
 };
 use object::{Architecture, BinaryFormat, Endianness, SymbolFlags, SymbolKind, SymbolScope, write};
 use serde_json::Value;
-use smtp_filter_testnet::{Filter, MailServer, Namespace, Network, SERVER_V4, device_of_kind, send_by_esmtp};
+use smtp_filter_testnet::{Client, Filter, MailServer, Namespace, Network, SERVER_V4, device_of_kind, send_by_esmtp};
 
 use crate::lab::{counted, filter, is_root, wait_until};
 
@@ -457,7 +457,7 @@ fn connections_that_nobody_answers_here_are_told() -> Result<()> {
         &filter,
         &[],
         "replies",
-        "of 1 connections that begin none is answered",
+        "of the connections that begin here (1) none is answered here",
         "whether the server answers at all",
     )?;
 
@@ -465,6 +465,27 @@ fn connections_that_nobody_answers_here_are_told() -> Result<()> {
     send_by_esmtp(&network.client, SERVER_V4, "answered")?;
     wait_until("it is well again", || Ok(doctor(&filter, &[])?.1.iter().all(|check| check["ok"] == true)))?;
     Ok(())
+}
+
+#[test]
+fn connections_that_begin_elsewhere_are_told() -> Result<()> {
+    if !is_root("connections_that_begin_elsewhere_are_told") {
+        return Ok(());
+    }
+    let network = Network::new()?;
+    let _server = MailServer::start(&network.server)?;
+    let mut client = Client::connect(&network.client, SERVER_V4)?;
+    client.greeting()?;
+    let filter = filter(&network.gateway)?;
+    up(&filter, &network.gateway, &["--iface", "inside"])?;
+    client.command("NOOP")?;
+    wait_until("it is counted", || Ok(counted(&filter, "guards.unknown_connection")?.0 > 0))?;
+    assert_eq!(found(&is_well(&filter, &[])?, "replies"), "no connection has begun yet", "the grace is for that");
+    filter.set(&["guards.unknown_connection.grace=0s"])?;
+    client.command("NOOP")?;
+    let told = || Ok(!bad(&doctor(&filter, &[])?.1).is_empty());
+    wait_until("it is told", told)?;
+    warns(&filter, &[], "replies", "segments pass of some that did elsewhere or before", "where both directions pass")
 }
 
 #[test]
