@@ -58,7 +58,7 @@ fn help_and_version_are_no_errors() {
 #[test]
 fn every_verb_has_a_help_of_its_own() {
     let (_, out, _) = run(&["--help"]);
-    for verb in ["up", "down", "status", "policy", "events", "stats", "connections", "replay"] {
+    for verb in ["up", "down", "status", "policy", "events", "stats", "connections", "replay", "doctor"] {
         let line = out.lines().find(|line| line.trim_start().starts_with(verb)).unwrap();
         assert!(line.trim().len() > verb.len() + 3, "{line}");
     }
@@ -70,9 +70,8 @@ fn wrong_usage_is_2() {
         [].as_slice(),
         &["replay"],
         &["connections", "--client", "mail.example"],
-        &["doctor"],
+        &["doctor", "eth0"],
         &["confirm", "now"],
-        &["connections"],
         &["up"],
         &["up", "--iface", "lo", "--connections", "0"],
         &["up", "--iface", "lo", "--port", "70000"],

@@ -19,9 +19,13 @@ const GOOD: Style = AnsiColor::Green.on_default();
 const WARNING: Style = AnsiColor::Yellow.on_default();
 const FAILURE: Style = AnsiColor::Red.on_default().bold();
 
+/// What this machine offers the filter, and what goes around it.
 #[derive(Serialize)]
-struct Report {
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(super) struct Report {
+    /// Version of this structure.
     v: u32,
+    /// In the order in which they were made.
     checks: Vec<Check>,
 }
 

@@ -4,6 +4,7 @@ use serde::Serialize;
 
 /// What was looked at, what was found, and what can be done about it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Check {
     /// Its name; of an interface: with the interface's name behind a space.
     pub name: String,
