@@ -36,7 +36,7 @@ pub fn open(path: &Path) -> io::Result<Opened> {
     let file = OpenOptions::new().read(true).custom_flags(flags).open(path)?;
     let about = file.metadata()?;
     if about.is_dir() {
-        return Err(io::Error::new(io::ErrorKind::IsADirectory, "it is a directory, not a file"));
+        return Err(io::ErrorKind::IsADirectory.into());
     }
     let early = if about.file_type().is_fifo() { wait_for_writer(&file)? } else { Vec::new() };
     // From here on a read waits for whoever writes.
@@ -51,7 +51,7 @@ fn wait_for_writer(mut fifo: &File) -> io::Result<Vec<u8>> {
     poll(&mut [PollFd::new(&fifo.as_fd(), PollFlags::IN)], Some(&patience))?;
     let mut byte = [0];
     match fifo.read(&mut byte) {
-        Ok(0) => Err(io::Error::other("it is a FIFO that nobody writes to")),
+        Ok(0) => Err(io::Error::other("is a FIFO that nobody writes to")),
         Ok(_) => Ok(byte.to_vec()),
         Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(Vec::new()),
         Err(error) => Err(error),
@@ -80,7 +80,7 @@ mod tests {
         fs::remove_file(&path).unwrap();
         writer.join().unwrap().unwrap();
         read.unwrap();
-        assert_eq!((nobody.as_str(), text.as_str()), ("it is a FIFO that nobody writes to", "mode = \"enforce\"\n"));
+        assert_eq!((nobody.as_str(), text.as_str()), ("is a FIFO that nobody writes to", "mode = \"enforce\"\n"));
     }
 
     #[test]

@@ -408,11 +408,11 @@ fn bad_policies() -> Vec<(&'static str, Vec<u8>, String)> {
 /// Files that are none, and what is said behind `read the policy NAME`.
 const NO_FILES: &[(&str, &str)] = &[
     ("{dir}/absent", "No such file or directory (os error 2)"),
-    ("{dir}/folder", "it is a directory, not a file"),
-    ("{dir}/folder/", "it is a directory, not a file"),
+    ("{dir}/folder", "is a directory"),
+    ("{dir}/folder/", "is a directory"),
     ("{dir}/key.toml/x", "Not a directory (os error 20)"),
     ("{dir}/loop", "Too many levels of symbolic links (os error 40)"),
-    ("{dir}/fifo", "it is a FIFO that nobody writes to"),
+    ("{dir}/fifo", "is a FIFO that nobody writes to"),
     ("{dir}/huge", "longer than 1 MiB, which no policy is"),
     ("/dev/zero", "longer than 1 MiB, which no policy is"),
 ];
@@ -560,8 +560,8 @@ fn a_bad_capture_is_refused() -> Result<()> {
     folder.fifo("fifo")?;
     for (name, said) in [
         ("{dir}/absent", "No such file or directory (os error 2)"),
-        ("{dir}/folder", "it is a directory, not a file"),
-        ("{dir}/fifo", "it is a FIFO that nobody writes to"),
+        ("{dir}/folder", "is a directory"),
+        ("{dir}/fifo", "is a FIFO that nobody writes to"),
         ("/dev/zero", "the file begins with 00 00 00 00: no capture in the format pcap or pcapng"),
         ("/dev/null", "the file is empty; expected a capture in the format pcap or pcapng"),
     ] {
