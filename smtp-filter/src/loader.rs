@@ -88,6 +88,11 @@ impl Filter {
         program(&mut self.ebpf, abi::EGRESS)
     }
 
+    /// The numbers of both programs, that for what comes in first.
+    pub fn program_ids(&self) -> [Option<u32>; 2] {
+        [abi::INGRESS, abi::EGRESS].map(|name| Some(self.ebpf.program(name)?.info().ok()?.id()))
+    }
+
     /// Every counter that is not zero.
     pub fn counters(&self) -> Result<Vec<CounterRow>> {
         self.tables.counters()

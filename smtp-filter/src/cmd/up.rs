@@ -148,8 +148,10 @@ async fn show_logs(logger: Logger) -> Result<()> {
 
 /// What is on now.
 fn announcement(pins: &PinDir, placed: &Placed) -> String {
-    let Placed { filter: _, how, instance, document } = placed;
-    doctor::warnings(pins).iter().for_each(|line| anstream::eprintln!("smtp-filter: warning: {line}"));
+    let Placed { filter, how, instance, document } = placed;
+    doctor::warnings(instance, filter.program_ids())
+        .iter()
+        .for_each(|line| anstream::eprintln!("smtp-filter: warning: {line}"));
     let how = match how {
         How::New => "on",
         How::TookOver => "took over, without a gap: on",

@@ -36,6 +36,7 @@ use crate::{
     instance::{InterfaceState, Running},
     netns::Netns,
     pins::PinDir,
+    record::Instance,
     system,
 };
 
@@ -70,12 +71,12 @@ pub fn examine(pins: &PinDir, question: &Question) -> Result<Vec<Check>> {
     Ok(checks)
 }
 
-/// What `up` says of the interfaces of the filter that it has put on, each in one line: what goes around it there.
-pub fn warnings(pins: &PinDir) -> Vec<String> {
-    let (filter, _) = filter(pins);
-    let question = Question { interfaces: Vec::new(), connections: 0, here: false };
-    let network = filter.map_or_else(Vec::new, |filter| network(Some(&filter), &question).unwrap_or_default());
-    let checks = kernel::checks().into_iter().chain(network);
+/// What `up` says of the filter that it has put on, in the calling thread's network namespace: what goes around it, each
+/// in one line.
+pub fn warnings(instance: &Instance, programs: [Option<u32>; 2]) -> Vec<String> {
+    let on: Vec<InterfaceState> =
+        instance.interfaces.iter().map(|at| InterfaceState { at: at.clone(), programs }).collect();
+    let checks = kernel::checks().into_iter().chain(around(&on, &[]).unwrap_or_default());
     checks.filter(|check| !check.ok && check.seen).map(|check| check.line()).collect()
 }
 
