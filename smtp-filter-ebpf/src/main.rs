@@ -26,7 +26,7 @@ use smtp_filter_common::{
     entry::Connection,
     limits::POLICY_SLOTS,
     policy::Policy,
-    reset::Reset,
+    reset::{Reset, shorten},
     verdict::Verdict,
     wire::{self, Kind},
     work::{Found, READ_CLIENT, READ_SERVER, SETTLED, Work},
@@ -161,14 +161,19 @@ fn finish(skb: *mut __sk_buff, policy: &Policy, work: &mut Work, entry: *mut Con
 #[inline(always)]
 fn reset(skb: *mut __sk_buff, work: &Work, egress: bool, both: bool) -> i32 {
     let segment = &work.segment;
-    let turned = Turned { skb, link: work.link, segment };
-    let next = work.state.half[work.event.direction as usize & 1].next;
-    let Some(partial) = turned.shorten() else { return TCX_DROP };
-    if !(turned.write(&Reset::to_sender(segment), partial) && turned.turn_link() && turned.send_back(egress)) || !both {
+    let mut turned = Turned { skb, link: work.link };
+    let Some(partial) = shorten(&mut turned, work.link, segment) else { return TCX_DROP };
+    let to_sender = Reset::to_sender(segment).write(&mut turned, work.link, segment.header, partial);
+    if !(to_sender && turned.turn_link() && turned.send_back(egress)) || !both {
         return TCX_DROP;
     }
     // Whatever fails here, the connection is cut: its next segment brings the RST once more.
-    if turned.turn_link() && turned.write(&Reset::to_receiver(segment, next), partial) { TCX_NEXT } else { TCX_DROP }
+    let to_receiver = Reset::to_receiver(segment, work.next());
+    if turned.turn_link() && to_receiver.write(&mut turned, work.link, segment.header, partial) {
+        TCX_NEXT
+    } else {
+        TCX_DROP
+    }
 }
 
 #[panic_handler]
