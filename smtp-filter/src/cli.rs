@@ -332,10 +332,15 @@ Examples:
   smtp-filter replay mail.pcapng --policy mail.toml --json | jq -r .verb
   tcpdump -i eth0 -w - tcp port 25 | smtp-filter replay -
   zcat mail.pcap.gz | smtp-filter replay -
+  smtp-filter replay mail.pcap --profile drop-esmtp --write out.pcap     and what would have come out
 
 Files: pcap (microseconds or nanoseconds, either byte order) and pcapng, of Ethernet, raw IP, null and
 loopback, and Linux cooked (`tcpdump -i any`). Checksums are not looked at: a capture has the frames
 of its own machine before the network card fills them in.
+
+--write leaves out what is dropped, and puts in the RSTs of a reset: one to the sender, one to the
+receiver. It is a pcap file with nanoseconds, of the input's link type; it appears when it is whole,
+and nothing does where that fails.
 
 What a capture cannot tell:
   Afterwards     Behind the first command that is dropped or reset the capture goes on as it went
@@ -369,6 +374,10 @@ pub struct Replay {
     /// TCP port of SMTP servers, instead of those of the policy; may be given several times
     #[arg(long, value_name = "N")]
     pub port: Vec<u16>,
+
+    /// Write what would have come out to a pcap file; `-` is the standard output, where then no events are shown
+    #[arg(long, value_name = "OUT")]
+    pub write: Option<PathBuf>,
 }
 
 #[cfg(test)]
