@@ -7,6 +7,7 @@
 mod emit;
 mod host;
 mod maps;
+mod replay;
 mod reset;
 mod skb;
 mod trace;
@@ -17,7 +18,6 @@ use aya_ebpf::{
         __sk_buff,
         tcx_action_base::{TCX_DROP, TCX_NEXT},
     },
-    helpers::bpf_ktime_get_boot_ns,
     macros::classifier,
     programs::TcContext,
 };
@@ -83,7 +83,10 @@ fn run(skb: *mut __sk_buff, egress: bool) -> i32 {
     work.found = Found { reason: 0, how: SETTLED, verdict: Verdict::Pass as u8 };
     let entry = find(skb, policy, work, egress);
     match work.found.how {
-        SETTLED => return TCX_NEXT,
+        SETTLED => {
+            replay::judged(Verdict::Pass);
+            return TCX_NEXT;
+        }
         READ_CLIENT => {
             read_client(skb, policy, work, entry);
         }
@@ -110,8 +113,7 @@ fn find(skb: *mut __sk_buff, policy: &Policy, work: &mut Work, egress: bool) -> 
     work.link = frame.link();
     let mut kernel = Kernel::new(skb, work, core::ptr::null_mut());
     let met = Met {
-        // SAFETY: the helper takes nothing.
-        now: unsafe { bpf_ktime_get_boot_ns() },
+        now: replay::now(),
         // SAFETY: the context is the kernel's.
         ifindex: unsafe { (*skb).ifindex },
         egress,
@@ -142,7 +144,9 @@ fn read_server(skb: *mut __sk_buff, policy: &Policy, work: &mut Work, entry: *mu
 #[inline(never)]
 fn finish(skb: *mut __sk_buff, policy: &Policy, work: &mut Work, entry: *mut Connection, egress: bool) -> i32 {
     let mut kernel = Kernel::new(skb, work, entry);
-    match datapath::finish(&mut kernel, policy, work) {
+    let verdict = datapath::finish(&mut kernel, policy, work);
+    replay::judged(verdict);
+    match verdict {
         Verdict::Pass => {
             if work.marked != 0 {
                 // SAFETY: the context is the kernel's.

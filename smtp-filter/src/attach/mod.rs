@@ -4,7 +4,7 @@
 //! out as the wire will carry it.
 
 mod clsact;
-mod netlink;
+pub(crate) mod netlink;
 mod tcx;
 pub mod watch;
 

@@ -135,7 +135,7 @@ fn message(kind: u16, flags: u16, ifindex: u32, handle: u32, parent: u32, info: 
 }
 
 /// Sends a request and hands each answer to `each`, until the kernel says that it is done.
-fn talk(request: &[u8], mut each: impl FnMut(u16, &[u8])) -> Result<(), Errno> {
+pub(crate) fn talk(request: &[u8], mut each: impl FnMut(u16, &[u8])) -> Result<(), Errno> {
     let route: OwnedFd = socket(AddressFamily::NETLINK, SocketType::RAW, None)?;
     send(&route, request, SendFlags::empty())?;
     let mut buffer = vec![0; 1 << 16];

@@ -20,14 +20,16 @@ use crate::{
     replay::{
         Judge, Replay, Seen, Source,
         capture::{self, Packet, Sink},
+        kernel::Kernel,
         progress::{Progress, rate},
         write::Output,
     },
+    system,
 };
 
 /// Prints the events of a capture, and what was counted.
 pub fn run(global: &Global, args: &cli::Replay) -> Result<()> {
-    let cli::Replay { file, policy, profile, port, write } = args;
+    let cli::Replay { file, policy, profile, port, kernel, write } = args;
     let stdin = Path::new("-");
     if file == stdin && policy.as_deref() == Some(stdin) {
         bail!(Usage("replay: capture and policy cannot both come from the standard input".to_owned()));
@@ -45,38 +47,52 @@ pub fn run(global: &Global, args: &cli::Replay) -> Result<()> {
     let what = || format!("replay {}", file.display());
     let source = Source::open(file).with_context(what)?;
     let output = write.as_deref().map(|path| Output::new(path, file)).transpose().with_context(what)?;
-    let show = Show {
-        replay: Replay::new(&document).with_context(what)?,
-        output,
-        quiet: to_stdout,
-        out: BufWriter::new(AutoStream::auto(io::stdout())),
-        progress: Progress::new(source.length()),
-        json: global.json,
-    };
-    show.all(source, document.mode).with_context(what)
+    let how = How { mode: document.mode, json: global.json, quiet: to_stdout };
+    if *kernel {
+        system::require_privileges("replay --kernel")?;
+        system::require_kernel()?;
+        let judge = Kernel::new().with_context(what)?;
+        show(Replay::before(judge, &document).with_context(what)?, source, output, how)
+    } else {
+        show(Replay::new(&document).with_context(what)?, source, output, how)
+    }
+    .with_context(what)
+}
+
+/// How it is shown.
+#[derive(Clone, Copy)]
+struct How {
+    mode: Mode,
+    json: bool,
+    /// The standard output is the capture's.
+    quiet: bool,
+}
+
+fn show<J: Judge>(replay: Replay<J>, source: Source, output: Option<Output>, how: How) -> Result<()> {
+    let out = BufWriter::new(AutoStream::auto(io::stdout()));
+    let progress = Progress::new(source.length());
+    Show { replay, output, out, progress, how }.all(source)
 }
 
 /// Shows what the filter says of frames.
 struct Show<J> {
     replay: Replay<J>,
     output: Option<Output>,
-    /// The standard output is the capture's.
-    quiet: bool,
     out: BufWriter<AutoStream<Stdout>>,
     progress: Progress,
-    json: bool,
+    how: How,
 }
 
 impl<J: Judge> Show<J> {
-    fn all(mut self, source: Source, mode: Mode) -> Result<()> {
+    fn all(mut self, source: Source) -> Result<()> {
         let read = capture::read(source, &mut self);
         self.progress.clear();
         // The terminal gets events and summary in this order.
         let flushed = self.out.flush().context("write to the standard output");
         let seen = self.replay.seen();
         // What was read before the file broke off is good.
-        if !self.json && (read.is_ok() || seen.frames > 0) {
-            anstream::eprint!("{}", self.summary(mode)?);
+        if !self.how.json && (read.is_ok() || seen.frames > 0) {
+            anstream::eprint!("{}", self.summary()?);
         }
         for remark in remarks(&seen) {
             anstream::eprintln!("smtp-filter: {remark}");
@@ -91,7 +107,7 @@ impl<J: Judge> Show<J> {
 
     fn print(&mut self, events: &[EventView]) -> io::Result<()> {
         for event in events {
-            if self.json {
+            if self.how.json {
                 writeln!(self.out, "{}", json::line(event))?;
             } else {
                 writeln!(self.out, "{}", Line(event))?;
@@ -100,14 +116,14 @@ impl<J: Judge> Show<J> {
         Ok(())
     }
 
-    fn summary(&self, mode: Mode) -> Result<String> {
+    fn summary(&self) -> Result<String> {
         let seen = self.replay.seen();
         let elapsed = self.progress.elapsed();
         let clock = WallClock::booted(0);
         let span = seen
             .span
             .map_or(String::new(), |(first, last)| format!(", {} to {}", clock.rfc3339(first), clock.rfc3339(last)));
-        let done = match mode {
+        let done = match self.how.mode {
             Mode::Monitor => "mode monitor, nothing is touched".to_owned(),
             Mode::Enforce => {
                 format!(
@@ -138,7 +154,7 @@ impl<J: Judge> Sink for Show<J> {
             self.replay.out(packet, verdict, |bytes, length| output.frame(link, packet.time, bytes, length))?;
         }
         let events = self.replay.events()?;
-        if !events.is_empty() && !self.quiet {
+        if !events.is_empty() && !self.how.quiet {
             self.progress.clear();
             self.print(&events).context("write to the standard output")?;
         }

@@ -10,9 +10,11 @@
 
 pub mod capture;
 mod judge;
+pub mod kernel;
 mod link;
 pub mod progress;
 mod source;
+mod wire;
 pub mod write;
 
 use std::{collections::HashSet, fmt::Write as _};
@@ -23,7 +25,7 @@ use smtp_filter_common::{
     policy::Policy,
     userspace::{SliceFrame, World},
     verdict::Verdict,
-    wire::{self, Kind, Segment},
+    wire::{Kind, Segment, read as read_headers},
 };
 
 use self::{capture::Packet, judge::Out, link::Found};
@@ -142,7 +144,7 @@ impl<J: Judge> Replay<J> {
 
     fn headers(&self, frame: &SliceFrame<'_>) -> (Kind, Segment) {
         let mut segment = Segment::EMPTY;
-        (wire::read(frame, &self.policy, &mut segment), segment)
+        (read_headers(frame, &self.policy, &mut segment), segment)
     }
 
     /// What came out for the frame that was judged last, frames of its own link type: bytes, and how many of them there
