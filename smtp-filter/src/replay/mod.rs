@@ -12,8 +12,10 @@ pub mod capture;
 mod judge;
 pub mod kernel;
 mod link;
+mod post;
 pub mod progress;
 mod source;
+mod tap;
 mod wire;
 pub mod write;
 

@@ -1,5 +1,4 @@
-//! A wire in the calling thread's network namespace: two interfaces that are joined, of which the first one stands for
-//! one of a capture's.
+//! A wire in the calling thread's network namespace: two interfaces that are joined.
 
 use anyhow::{Context as _, Result};
 use rustix::io::Errno;
@@ -22,24 +21,28 @@ const IFF_UP: u32 = 1;
 /// The longest IP datagram.
 const MTU: u32 = 65_535;
 
-/// A wire's two ends, by their indexes.
-#[derive(Clone, Copy, Debug)]
+/// A wire.
+#[derive(Clone, Debug)]
 pub(super) struct Wire {
-    /// Where frames are judged.
+    /// The name of the end where frames are judged.
+    pub name: String,
+    /// Its index.
     pub here: u32,
+    /// The index of the other end.
+    pub there: u32,
 }
 
 impl Wire {
-    /// Makes the `number`th wire, up. It goes with the namespace.
+    /// Makes the `number`th wire of the namespace, up. It goes with the namespace.
     pub fn new(number: usize) -> Result<Self> {
-        let (here, there) = (format!("here{number}"), format!("there{number}"));
-        // No end is up before the other one is there.
-        let peer = [about(0, 0), named(&there)].concat();
+        let (name, other) = (format!("here{number}"), format!("there{number}"));
+        let peer = [about(0, 0), named(&other)].concat();
         let info = [attribute(IFLA_INFO_KIND, b"veth"), attribute(IFLA_INFO_DATA, &attribute(VETH_INFO_PEER, &peer))];
-        let attributes = [named(&here), attribute(IFLA_LINKINFO, &info.concat())].concat();
+        let attributes = [named(&name), attribute(IFLA_LINKINFO, &info.concat())].concat();
         request(MAKE, &[about(0, 0), attributes].concat()).context("make a pair of interfaces (veth)")?;
-        let wire = Self { here: interface_index(&here)? };
-        for index in [wire.here, interface_index(&there)?] {
+        let wire = Self { here: interface_index(&name)?, there: interface_index(&other)?, name };
+        // No end goes up before the other one is there.
+        for index in [wire.here, wire.there] {
             request(CHANGE, &about(index, IFF_UP)).context("put an interface up")?;
         }
         Ok(wire)

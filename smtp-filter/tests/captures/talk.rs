@@ -91,6 +91,16 @@ impl Talk {
         self.segment(from_client, self.said[side], b"", |_| {})
     }
 
+    /// An empty segment with changed numbers or flags.
+    pub fn odd(&mut self, from_client: bool, change: impl FnOnce(&mut TcpHeader)) -> Frame {
+        self.segment(from_client, self.said[usize::from(!from_client)], b"", change)
+    }
+
+    /// Time passes.
+    pub fn wait(&mut self, nanoseconds: u64) {
+        self.time += nanoseconds;
+    }
+
     pub fn fin(&mut self, from_client: bool) -> Frame {
         let side = usize::from(!from_client);
         let offset = self.said[side];
