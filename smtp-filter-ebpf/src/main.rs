@@ -105,7 +105,7 @@ fn run(skb: *mut __sk_buff, egress: bool) -> i32 {
 /// Reads the headers, and finds the connection.
 #[inline(never)]
 fn find(skb: *mut __sk_buff, policy: &Policy, work: &mut Work, egress: bool) -> *mut Connection {
-    let frame = Skb::new(skb);
+    let frame = Skb::new(skb).found(work);
     let kind = wire::read(&frame, policy, &mut work.segment);
     if kind == Kind::Other {
         return core::ptr::null_mut();
