@@ -2,7 +2,11 @@
 //!
 //! It lives in a network namespace of its own, for the RSTs that it sends are really sent: they end there.
 
-use std::{collections::HashMap, fs, io, marker::PhantomData};
+use std::{
+    collections::{HashMap, hash_map::Entry},
+    fs, io,
+    marker::PhantomData,
+};
 
 use anyhow::{Context as _, Result, ensure};
 use rustix::thread::UnshareFlags;
@@ -93,10 +97,10 @@ impl Judge for Kernel {
         }
         self.state.time(met.now)?;
         let (number, side) = (self.posts.len(), (met.ifindex, met.egress));
-        if !self.posts.contains_key(&side) {
-            self.posts.insert(side, Post::new(number, met.egress)?);
-        }
-        let post = self.posts.get_mut(&side).context("the post was made")?;
+        let post = match self.posts.entry(side) {
+            Entry::Occupied(post) => post.into_mut(),
+            Entry::Vacant(place) => place.insert(Post::new(number, met.egress)?),
+        };
         self.came = post.judge(&mut self.filter, &mut self.state, &self.frame, header(&self.frame))?;
         Ok(self.came.verdict)
     }

@@ -3,7 +3,11 @@
 //! BPF_PROG_TEST_RUN takes frames of less than a page, with a whole IP header where they promise one. Others, above all
 //! those that network cards and the kernel merge, come by the wire, at whose end the program is attached then.
 
-use std::{collections::HashMap, thread, time::Instant};
+use std::{
+    collections::{HashMap, hash_map::Entry},
+    thread,
+    time::Instant,
+};
 
 use anyhow::{Context as _, Result, bail, ensure};
 use aya::{
@@ -132,9 +136,11 @@ impl Post {
         if kind < FIRST_TYPE {
             bail!("a frame of {} bytes is neither Ethernet II nor short: replay it without --kernel", frame.len());
         }
-        if !self.egress && !self.behind.contains_key(&kind) {
-            self.behind.insert(kind, Tap::new(self.wire.here, kind)?);
-        }
+        let seen = match self.behind.entry(kind) {
+            _ if self.egress => &self.tap,
+            Entry::Occupied(seen) => seen.into_mut(),
+            Entry::Vacant(place) => place.insert(Tap::new(self.wire.here, kind)?),
+        };
         self.sender.as_ref().context("the wire's other end")?.send(frame)?;
         let deadline = Instant::now() + SOON;
         while !state.judged()? {
@@ -144,8 +150,7 @@ impl Post {
         if matches!(state.verdict(), Verdict::Drop | Verdict::ResetSender) {
             return Ok(Vec::new());
         }
-        let seen = if self.egress { Some(&self.tap) } else { self.behind.get(&kind) };
-        let on = seen.context("what passes")?.wait_for(|seen| seen.starts_with(&frame[..ADDRESS]))?;
+        let on = seen.wait_for(|seen| seen.starts_with(&frame[..ADDRESS]))?;
         Ok(whole(on, tags))
     }
 
