@@ -38,6 +38,8 @@ pub const REPLAY: &str = "REPLAY";
 pub struct Replayed {
     /// The time of the frame, in nanoseconds after 1970: the instance's clock.
     pub now: u64,
+    /// Bytes of payload in each segment that the frame was merged of; 0: it is one alone, or that is not known.
+    pub piece: u64,
     /// Connections numbered so far.
     pub connections: u64,
     /// Frames judged so far.

@@ -27,6 +27,13 @@ pub fn now() -> u64 {
     }
 }
 
+/// Of what long segments a frame was merged, where a capture is replayed.
+#[inline(always)]
+pub fn piece() -> Option<u16> {
+    // SAFETY: as above.
+    replayed().map(|replayed| unsafe { (*replayed).piece } as u16)
+}
+
 /// The next connection's number where a capture is replayed: a replay says the same each time, wherever it runs.
 #[inline(always)]
 pub fn number() -> Option<u64> {

@@ -15,7 +15,7 @@ use smtp_filter_common::{
     work::Work,
 };
 
-use crate::host::Kernel;
+use crate::{host::Kernel, replay};
 
 /// Bytes of an Ethernet header.
 const ETHERNET: u32 = 14;
@@ -110,6 +110,9 @@ impl Frame for Skb {
 
     #[inline(always)]
     fn piece(&self) -> u16 {
+        if let Some(piece) = replay::piece() {
+            return piece;
+        }
         // SAFETY: as in `whole`. The kernel keeps it in 16 bits.
         unsafe { (*self.skb).gso_size as u16 }
     }

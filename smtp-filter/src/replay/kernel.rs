@@ -95,7 +95,7 @@ impl Judge for Kernel {
             self.filter.set_policy(policy)?;
             self.generation = Some(policy.generation);
         }
-        self.state.time(met.now)?;
+        self.state.next(met.now, frame.piece())?;
         let (number, side) = (self.posts.len(), (met.ifindex, met.egress));
         let post = match self.posts.entry(side) {
             Entry::Occupied(post) => post.into_mut(),

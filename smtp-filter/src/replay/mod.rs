@@ -12,11 +12,12 @@ pub mod capture;
 mod judge;
 pub mod kernel;
 mod link;
+mod merged;
 mod post;
 pub mod progress;
 mod source;
 mod tap;
-mod wire;
+mod veth;
 pub mod write;
 
 use std::{collections::HashSet, fmt::Write as _};
@@ -25,12 +26,12 @@ use anyhow::Result;
 use smtp_filter_common::{
     datapath::Met,
     policy::Policy,
-    userspace::{SliceFrame, World},
+    userspace::World,
     verdict::Verdict,
-    wire::{Kind, Segment, read as read_headers},
+    wire::{self, Kind, Segment},
 };
 
-use self::{capture::Packet, judge::Out, link::Found};
+use self::{capture::Packet, judge::Out, link::Found, merged::Merged};
 pub use self::{
     judge::Judge,
     link::{Link, Way},
@@ -74,10 +75,17 @@ pub struct Replay<J = World> {
     words: Words,
     seen: Seen,
     reset: HashSet<Ends>,
+    merged: Merged,
 }
 
 /// A connection: addresses and ports, the lower ones first.
 type Ends = [([u8; 16], u16); 2];
+
+fn ends(segment: &Segment) -> Ends {
+    let mut ends = [(segment.source, segment.source_port), (segment.destination, segment.destination_port)];
+    ends.sort_unstable();
+    ends
+}
 
 impl Replay {
     /// The filter in user space.
@@ -98,7 +106,7 @@ impl<J: Judge> Replay<J> {
         let mut names = Names::default();
         let policy = policy::compile(document, &mut names, 1, 0)?;
         let words = Words { names, interface: String::new() };
-        Ok(Self { judge, policy, words, seen: Seen::default(), reset: HashSet::new() })
+        Ok(Self { judge, policy, words, seen: Seen::default(), reset: HashSet::new(), merged: Merged::default() })
     }
 
     /// Judges a frame. `None`: nothing can be said of it.
@@ -119,34 +127,29 @@ impl<J: Judge> Replay<J> {
             return Ok(None);
         };
         let Found { frame, way: told, interface: told_interface } = link.find(bytes);
-        if !packet.is_whole() && self.headers(&frame).0 == Kind::Unreadable {
+        let mut segment = Segment::EMPTY;
+        let kind = wire::read(&frame, &self.policy, &mut segment);
+        if !packet.is_whole() && kind == Kind::Unreadable {
             self.seen.cut_short += 1;
             return Ok(None);
         }
+        let piece = if kind == Kind::Segment { self.merged.piece(&frame, &segment, ends(&segment)) } else { 0 };
         self.words.interface.clear();
         match told_interface {
             Some(index) => write!(self.words.interface, "#{index}")?,
             None => self.words.interface.push_str(&interface.name),
         }
         let met = met(time, told_interface.unwrap_or(interface.index), told.or(way));
-        let verdict = self.judge.judge(&self.policy, frame, met)?;
+        let verdict = self.judge.judge(&self.policy, frame.merged_of(piece), met)?;
         match verdict {
             Verdict::Pass => {}
             Verdict::Reset => {
-                let (_, segment) = self.headers(&frame);
-                let mut ends = [(segment.source, segment.source_port), (segment.destination, segment.destination_port)];
-                ends.sort_unstable();
-                self.reset.insert(ends);
+                self.reset.insert(ends(&segment));
                 self.seen.stopped += 1;
             }
             Verdict::Drop | Verdict::ResetSender => self.seen.stopped += 1,
         }
         Ok(Some(verdict))
-    }
-
-    fn headers(&self, frame: &SliceFrame<'_>) -> (Kind, Segment) {
-        let mut segment = Segment::EMPTY;
-        (read_headers(frame, &self.policy, &mut segment), segment)
     }
 
     /// What came out for the frame that was judged last, frames of its own link type: bytes, and how many of them there

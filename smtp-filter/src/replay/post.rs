@@ -19,7 +19,7 @@ use smtp_filter_common::{abi::Replayed, verdict::Verdict};
 
 use super::{
     tap::{EVERYTHING, NOTHING, SOON, Tap},
-    wire::Wire,
+    veth::Wire,
 };
 use crate::{attach::best_hook, loader::Filter, pod::Shared, record::Hook};
 
@@ -205,9 +205,9 @@ impl State {
         Self { map, told: Replayed::default(), before: 0 }
     }
 
-    /// Says when the next frame was captured.
-    pub fn time(&mut self, now: u64) -> Result<()> {
-        self.told.now = now;
+    /// Says when the next frame was captured, and of what long segments it was merged.
+    pub fn next(&mut self, now: u64, piece: u16) -> Result<()> {
+        (self.told.now, self.told.piece) = (now, u64::from(piece));
         self.before = self.told.frames;
         self.map.set(0, Shared(self.told), 0).context("tell the time of the frame")
     }
