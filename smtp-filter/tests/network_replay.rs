@@ -39,7 +39,7 @@ fn comparable<'a>(lines: impl Iterator<Item = &'a str>) -> Result<BTreeMap<Strin
 
 /// A session to its end: commands, several of them in one segment, a large mail, a command that is marked.
 fn whole_session(from: &Namespace, number: usize) -> Result<()> {
-    let mut client = hello(from, if number % 2 == 0 { SERVER_V4 } else { SERVER_V6 }, "HELO")?;
+    let mut client = hello(from, [SERVER_V4, SERVER_V6][number & 1], "HELO")?;
     client.write(&b"NOOP\r\n".repeat(400))?;
     for _ in 0..400 {
         ensure!(client.reply()?.code == 250);

@@ -43,14 +43,16 @@ pub fn run(global: &Global, args: &cli::Replay) -> Result<()> {
             "replay: a capture is not for a terminal: send the standard output to a file or a pipe".to_owned()
         ));
     }
+    if *kernel {
+        system::require_privileges("replay --kernel")?;
+        system::require_kernel()?;
+    }
     let document = asked("replay", policy.as_deref(), profile.as_deref(), port)?;
     let what = || format!("replay {}", file.display());
     let source = Source::open(file).with_context(what)?;
     let output = write.as_deref().map(|path| Output::new(path, file)).transpose().with_context(what)?;
     let how = How { mode: document.mode, json: global.json, quiet: to_stdout };
     if *kernel {
-        system::require_privileges("replay --kernel")?;
-        system::require_kernel()?;
         let judge = Kernel::new().with_context(what)?;
         show(Replay::before(judge, &document).with_context(what)?, source, output, how)
     } else {

@@ -30,6 +30,8 @@ pub struct Talk {
     /// Bytes of it that the other side has acknowledged.
     acknowledged: [u32; 2],
     port: u16,
+    /// The server's.
+    pub server_port: u16,
     /// IPv6 from now on.
     pub v6: bool,
 }
@@ -46,6 +48,7 @@ impl Talk {
             said: [0; 2],
             acknowledged: [0; 2],
             port,
+            server_port: 25,
             v6: false,
         }
     }
@@ -113,7 +116,7 @@ impl Talk {
     fn segment(&mut self, from_client: bool, offset: u32, bytes: &[u8], change: impl FnOnce(&mut TcpHeader)) -> Frame {
         self.time += 1_000_000;
         let side = usize::from(!from_client);
-        let (from, to) = if from_client { (self.port, 25) } else { (25, self.port) };
+        let (from, to) = if from_client { (self.port, self.server_port) } else { (self.server_port, self.port) };
         let sequence = self.isn[side].wrapping_add(1).wrapping_add(offset);
         let mut tcp = TcpHeader::new(from, to, sequence, 0xffff);
         tcp.ack = true;
