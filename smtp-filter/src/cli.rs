@@ -374,7 +374,7 @@ pub struct Connections {
     pub client: Vec<IpNet>,
 }
 
-/// Show what the filter would have said and done to a capture; needs no root
+/// Show what the filter would have said and done to a capture; needs no root, but for --kernel
 ///
 /// Reads a capture file and judges its frames in user space, by the code that runs in the kernel and as if the filter
 /// had been there. Prints the events as `smtp-filter events` does, with the capture's times, and then on the standard
@@ -387,10 +387,20 @@ Examples:
   smtp-filter replay mail.pcapng --policy mail.toml --json | jq -r .verb
   tcpdump -i eth0 -w - tcp port 25 | smtp-filter replay -
   zcat mail.pcap.gz | smtp-filter replay -
+  smtp-filter replay mail.pcap --profile drop-esmtp --write out.pcap     and what would have come out
+  sudo smtp-filter replay mail.pcap --kernel                the same, judged by the kernel
 
 Files: pcap (microseconds or nanoseconds, either byte order) and pcapng, of Ethernet, raw IP, null and
 loopback, and Linux cooked (`tcpdump -i any`). Checksums are not looked at: a capture has the frames
 of its own machine before the network card fills them in.
+
+--kernel loads the programs once more, into a network namespace of its own, and runs them on each
+frame (BPF_PROG_TEST_RUN), with the capture's clock. It says what user space says; it is there to see
+that, and what the running kernel makes of it. No filter that is on is touched, nothing is sent.
+
+--write leaves out what is dropped, and puts in the RSTs of a reset: one to the sender, one to the
+receiver. It is a pcap file with nanoseconds, of the input's link type; it appears when it is whole,
+and nothing does where that fails.
 
 What a capture cannot tell:
   Afterwards     Behind the first command that is dropped or reset the capture goes on as it went
@@ -424,6 +434,14 @@ pub struct Replay {
     /// TCP port of SMTP servers, instead of those of the policy; may be given several times
     #[arg(long, value_name = "N")]
     pub port: Vec<u16>,
+
+    /// Judge by the programs in the kernel: a private instance, attached to nothing; needs root
+    #[arg(long)]
+    pub kernel: bool,
+
+    /// Write what would have come out to a pcap file; `-` is the standard output, where then no events are shown
+    #[arg(long, value_name = "OUT")]
+    pub write: Option<PathBuf>,
 }
 
 /// Say what this machine offers, what goes around the filter, and what to do about it

@@ -213,6 +213,7 @@ fn who_is_not_root_is_told_so() {
         (&["policy", "set", "mode=enforce"], "policy set"),
         (&["events"], "events"),
         (&["stats"], "stats"),
+        (&["replay", "--kernel", "x"], "replay --kernel"),
     ] {
         let mut command = Command::new(&copy);
         command.args(words).current_dir("/");

@@ -140,7 +140,7 @@ pub(crate) fn request(kind: u16, flags: u16, body: &[u8]) -> Vec<u8> {
 }
 
 /// Sends a request to the kernel's routing side and hands each answer to `each`, until the kernel says that it is done.
-fn talk(request: &[u8], each: impl FnMut(u16, &[u8])) -> Result<(), Errno> {
+pub(crate) fn talk(request: &[u8], each: impl FnMut(u16, &[u8])) -> Result<(), Errno> {
     talk_to(None, request, each)
 }
 

@@ -142,7 +142,7 @@ pub(super) fn sit_on(
 fn put_on_new(pins: &PinDir, what: &PutOn, before: impl FnOnce() -> Result<()>) -> Result<Placed> {
     let document = what.policy.document(None).map_err(anyhow::Error::msg)?;
     let connections = what.connections.unwrap_or(CONNECTIONS);
-    let mut filter = Filter::load(&LoadOptions { connections, log_level: what.log_level, adopt: None })?;
+    let mut filter = Filter::load(&LoadOptions { connections, log_level: what.log_level, ..LoadOptions::default() })?;
     pins.create_folders()?;
     let mut instance = Instance {
         owner: new_owner()?,
