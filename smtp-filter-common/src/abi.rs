@@ -27,6 +27,27 @@ pub const READERS: &str = "READERS";
 /// LRU hash of wide windows.
 pub const WIDE: &str = "WIDE";
 
+/// Array of one [`Replayed`].
+pub const REPLAYED: &str = "REPLAYED";
+/// Global of one byte; not 0: the instance replays a capture.
+pub const REPLAY: &str = "REPLAY";
+
+/// What an instance that replays a capture is told of it.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Replayed {
+    /// The time of the frame, in nanoseconds after 1970: the instance's clock.
+    pub now: u64,
+    /// Bytes of payload in each segment that the frame was merged of; 0: it is one alone, or that is not known.
+    pub piece: u64,
+    /// Connections numbered so far.
+    pub connections: u64,
+    /// Frames judged so far.
+    pub frames: u64,
+    /// What the last one came to: a [`crate::verdict::Verdict`].
+    pub verdict: u64,
+}
+
 /// What every segment reads first. Host byte order.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -2,6 +2,31 @@
 
 use crate::wire::{ACK, RST, Segment};
 
+/// The bytes of a segment that is turned into a RST. Offsets count from its frame's first byte.
+pub trait Bytes {
+    /// `N` bytes; `None` where the frame ends before.
+    fn load<const N: usize>(&self, offset: u32) -> Option<[u8; N]>;
+    /// Writes bytes; `false` where that was refused.
+    fn store<const N: usize>(&mut self, offset: u32, bytes: &[u8; N]) -> bool;
+    /// Cuts the frame to a length; `false` where that was refused.
+    fn cut(&mut self, length: u32) -> bool;
+}
+
+/// Bytes of a TCP header without options.
+const HEADER: u32 = 20;
+
+/// Cuts a segment down to its TCP header, behind `link` bytes of the link layer, and says whether its checksum was left
+/// to the device: then the field holds the pseudo header's sum.
+#[inline(always)]
+pub fn shorten<B: Bytes>(bytes: &mut B, link: u32, segment: &Segment) -> Option<bool> {
+    let header = link + segment.header;
+    let check = bytes.load::<2>(header + 16)?;
+    // What the stack summed up: the length on the wire, which the IP length may be too short for.
+    let length = segment.payload - segment.header + segment.length;
+    let partial = u16::from_be_bytes(check) == Reset::pseudo(segment, length);
+    if bytes.cut(header + HEADER) { Some(partial) } else { None }
+}
+
 /// A RST: what stands in its headers. Addresses as on the wire; numbers in host byte order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Reset {
@@ -54,9 +79,32 @@ impl Reset {
         }
     }
 
+    /// Writes the RST over the shortened segment, whose TCP header stands at `header` behind `link` bytes of the link
+    /// layer; `false` where a write was refused.
+    #[inline(always)]
+    pub fn write<B: Bytes>(&self, bytes: &mut B, link: u32, header: u32, partial: bool) -> bool {
+        let network = link + self.network;
+        let written = if self.version == 4 {
+            let Some(first) = bytes.load::<12>(network) else { return false };
+            let old = u16::from_be_bytes([first[10], first[11]]);
+            let length = (header - self.network + HEADER) as u16;
+            let was = u16::from_be_bytes([first[2], first[3]]);
+            let check = Self::adjust(old, was, length).to_be_bytes();
+            bytes.store(network + 2, &length.to_be_bytes())
+                && bytes.store(network + 10, &check)
+                && bytes.store(network + 12, &self.addresses4())
+        } else {
+            let length = (header - self.network - 40 + HEADER) as u16;
+            bytes.store(network + 4, &length.to_be_bytes())
+                && bytes.store(network + 8, &self.source)
+                && bytes.store(network + 24, &self.destination)
+        };
+        written && bytes.store(link + header, &self.header(partial))
+    }
+
     /// IPv4 source and destination.
     #[inline(always)]
-    pub const fn addresses4(&self) -> [u8; 8] {
+    const fn addresses4(&self) -> [u8; 8] {
         let (s, d) = (&self.source, &self.destination);
         [s[12], s[13], s[14], s[15], d[12], d[13], d[14], d[15]]
     }
@@ -82,7 +130,7 @@ impl Reset {
 
     /// The folded sum of a segment's pseudo header (RFC 9293 section 3.1, RFC 8200 section 8.1).
     #[inline(always)]
-    pub const fn pseudo(segment: &Segment, length: u32) -> u16 {
+    const fn pseudo(segment: &Segment, length: u32) -> u16 {
         fold(sum_pseudo(&segment.source, &segment.destination, segment.version, length))
     }
 

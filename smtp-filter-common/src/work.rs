@@ -158,6 +158,12 @@ impl Work {
         }
     }
 
+    /// The sequence number that the segment's receiver waits for: everything before has been forwarded.
+    #[inline(always)]
+    pub const fn next(&self) -> u32 {
+        self.state.half[self.event.direction as usize & 1].next
+    }
+
     /// Ends the reading: what was decided, and at which place of the stream.
     #[inline(always)]
     pub fn cut(&mut self, reason: u16, action: u8, place: u32) {

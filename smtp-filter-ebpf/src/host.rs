@@ -18,6 +18,7 @@ use smtp_filter_common::{
 use crate::{
     emit,
     maps::{COUNTERS, FRESH, FRESH_WIDE, HALF, LIVE, LOST, WIDE, copy_words},
+    replay,
 };
 
 /// One run of the program.
@@ -132,6 +133,9 @@ impl Host for Kernel {
 
     #[inline(always)]
     fn random(&mut self) -> u64 {
+        if let Some(number) = replay::number() {
+            return number;
+        }
         // SAFETY: the helper takes nothing.
         let high = unsafe { bpf_get_prandom_u32() };
         // SAFETY: as above.

@@ -7,6 +7,7 @@
 mod emit;
 mod host;
 mod maps;
+mod replay;
 mod reset;
 mod skb;
 mod trace;
@@ -17,7 +18,6 @@ use aya_ebpf::{
         __sk_buff,
         tcx_action_base::{TCX_DROP, TCX_NEXT},
     },
-    helpers::bpf_ktime_get_boot_ns,
     macros::classifier,
     programs::TcContext,
 };
@@ -26,7 +26,7 @@ use smtp_filter_common::{
     entry::Connection,
     limits::POLICY_SLOTS,
     policy::Policy,
-    reset::Reset,
+    reset::{Reset, shorten},
     verdict::Verdict,
     wire::{self, Kind},
     work::{Found, READ_CLIENT, READ_SERVER, SETTLED, Work},
@@ -83,7 +83,10 @@ fn run(skb: *mut __sk_buff, egress: bool) -> i32 {
     work.found = Found { reason: 0, how: SETTLED, verdict: Verdict::Pass as u8 };
     let entry = find(skb, policy, work, egress);
     match work.found.how {
-        SETTLED => return TCX_NEXT,
+        SETTLED => {
+            replay::judged(Verdict::Pass);
+            return TCX_NEXT;
+        }
         READ_CLIENT => {
             read_client(skb, policy, work, entry);
         }
@@ -102,7 +105,7 @@ fn run(skb: *mut __sk_buff, egress: bool) -> i32 {
 /// Reads the headers, and finds the connection.
 #[inline(never)]
 fn find(skb: *mut __sk_buff, policy: &Policy, work: &mut Work, egress: bool) -> *mut Connection {
-    let frame = Skb::new(skb);
+    let frame = Skb::new(skb).found(work);
     let kind = wire::read(&frame, policy, &mut work.segment);
     if kind == Kind::Other {
         return core::ptr::null_mut();
@@ -110,8 +113,7 @@ fn find(skb: *mut __sk_buff, policy: &Policy, work: &mut Work, egress: bool) -> 
     work.link = frame.link();
     let mut kernel = Kernel::new(skb, work, core::ptr::null_mut());
     let met = Met {
-        // SAFETY: the helper takes nothing.
-        now: unsafe { bpf_ktime_get_boot_ns() },
+        now: replay::now(),
         // SAFETY: the context is the kernel's.
         ifindex: unsafe { (*skb).ifindex },
         egress,
@@ -142,7 +144,9 @@ fn read_server(skb: *mut __sk_buff, policy: &Policy, work: &mut Work, entry: *mu
 #[inline(never)]
 fn finish(skb: *mut __sk_buff, policy: &Policy, work: &mut Work, entry: *mut Connection, egress: bool) -> i32 {
     let mut kernel = Kernel::new(skb, work, entry);
-    match datapath::finish(&mut kernel, policy, work) {
+    let verdict = datapath::finish(&mut kernel, policy, work);
+    replay::judged(verdict);
+    match verdict {
         Verdict::Pass => {
             if work.marked != 0 {
                 // SAFETY: the context is the kernel's.
@@ -161,14 +165,19 @@ fn finish(skb: *mut __sk_buff, policy: &Policy, work: &mut Work, entry: *mut Con
 #[inline(always)]
 fn reset(skb: *mut __sk_buff, work: &Work, egress: bool, both: bool) -> i32 {
     let segment = &work.segment;
-    let turned = Turned { skb, link: work.link, segment };
-    let next = work.state.half[work.event.direction as usize & 1].next;
-    let Some(partial) = turned.shorten() else { return TCX_DROP };
-    if !(turned.write(&Reset::to_sender(segment), partial) && turned.turn_link() && turned.send_back(egress)) || !both {
+    let mut turned = Turned { skb, link: work.link };
+    let Some(partial) = shorten(&mut turned, work.link, segment) else { return TCX_DROP };
+    let to_sender = Reset::to_sender(segment).write(&mut turned, work.link, segment.header, partial);
+    if !(to_sender && turned.turn_link() && turned.send_back(egress)) || !both {
         return TCX_DROP;
     }
     // Whatever fails here, the connection is cut: its next segment brings the RST once more.
-    if turned.turn_link() && turned.write(&Reset::to_receiver(segment, next), partial) { TCX_NEXT } else { TCX_DROP }
+    let to_receiver = Reset::to_receiver(segment, work.next());
+    if turned.turn_link() && to_receiver.write(&mut turned, work.link, segment.header, partial) {
+        TCX_NEXT
+    } else {
+        TCX_DROP
+    }
 }
 
 #[panic_handler]

@@ -6,7 +6,7 @@ use aya_ebpf::{
     maps::{Array, LruHashMap, PerCpuArray},
 };
 use smtp_filter_common::{
-    abi::{Control, Lost},
+    abi::{Control, Lost, Replayed},
     entry::Connection,
     event::Event,
     flow::{HalfOpen, Key},
@@ -47,6 +47,10 @@ pub static READERS: ArrayOfMaps<RingBuf<Event, 4096>, { READER_SLOTS as usize }>
 /// and the one nested run there is (egress, for our own RST) leaves at once.
 #[map]
 pub static WORK: PerCpuArray<Work> = PerCpuArray::with_max_entries(1, 0);
+
+/// Where a capture is replayed: what the loader says of it.
+#[map]
+pub static REPLAYED: Array<Replayed> = Array::with_max_entries(1, 0);
 
 /// 1 while this CPU sends a RST of the filter's own.
 #[map]

@@ -6,21 +6,19 @@ use aya_ebpf::{
     bindings::{__sk_buff, BPF_F_INGRESS, BPF_F_RECOMPUTE_CSUM},
     helpers::{bpf_clone_redirect, bpf_skb_change_tail, bpf_skb_load_bytes, bpf_skb_store_bytes},
 };
-use smtp_filter_common::{reset::Reset, wire::Segment};
+use smtp_filter_common::reset::Bytes;
 
 use crate::maps::SENDING;
 
 /// A segment turned into a RST, step by step: each one `false` where the kernel refused.
-pub struct Turned<'a> {
+pub struct Turned {
     /// The frame.
     pub skb: *mut __sk_buff,
     /// Bytes of the link layer's header.
     pub link: u32,
-    /// The segment's facts, as it came.
-    pub segment: &'a Segment,
 }
 
-impl Turned<'_> {
+impl Bytes for Turned {
     #[inline(always)]
     fn load<const N: usize>(&self, offset: u32) -> Option<[u8; N]> {
         let mut bytes = [0; N];
@@ -32,7 +30,7 @@ impl Turned<'_> {
     }
 
     #[inline(always)]
-    fn store<const N: usize>(&self, offset: u32, bytes: &[u8; N]) -> bool {
+    fn store<const N: usize>(&mut self, offset: u32, bytes: &[u8; N]) -> bool {
         // SAFETY: the helper reads N bytes.
         unsafe {
             bpf_skb_store_bytes(
@@ -45,48 +43,17 @@ impl Turned<'_> {
         }
     }
 
-    /// Cuts the segment down to the TCP header, and says whether its checksum was left to the device: then the field
-    /// holds the pseudo header's sum.
     #[inline(always)]
-    pub fn shorten(&self) -> Option<bool> {
-        let header = self.link + self.segment.header;
-        let check = self.load::<2>(header + 16)?;
-        // What the stack summed up: the length on the wire, which the IP length may be too short for.
-        let length = self.segment.payload - self.segment.header + self.segment.length;
-        let partial = u16::from_be_bytes(check) == Reset::pseudo(self.segment, length);
+    fn cut(&mut self, length: u32) -> bool {
         // SAFETY: the context is the kernel's.
-        if unsafe { bpf_skb_change_tail(self.skb, header + 20, 0) } != 0 {
-            return None;
-        }
-        Some(partial)
+        unsafe { bpf_skb_change_tail(self.skb, length, 0) == 0 }
     }
+}
 
-    /// Writes a RST into the shortened segment.
-    #[inline(always)]
-    pub fn write(&self, reset: &Reset, partial: bool) -> bool {
-        let network = self.link + reset.network;
-        let header = self.link + self.segment.header;
-        let written = if self.segment.version == 4 {
-            let Some(first) = self.load::<12>(network) else { return false };
-            let old = u16::from_be_bytes([first[10], first[11]]);
-            let length = (self.segment.header - reset.network + 20) as u16;
-            let was = u16::from_be_bytes([first[2], first[3]]);
-            let check = Reset::adjust(old, was, length).to_be_bytes();
-            self.store(network + 2, &length.to_be_bytes())
-                && self.store(network + 10, &check)
-                && self.store(network + 12, &reset.addresses4())
-        } else {
-            let length = (self.segment.header - reset.network - 40 + 20) as u16;
-            self.store(network + 4, &length.to_be_bytes())
-                && self.store(network + 8, &reset.source)
-                && self.store(network + 24, &reset.destination)
-        };
-        written && self.store(header, &reset.header(partial))
-    }
-
+impl Turned {
     /// Swaps the MAC addresses.
     #[inline(always)]
-    pub fn turn_link(&self) -> bool {
+    pub fn turn_link(&mut self) -> bool {
         if self.link == 0 {
             return true;
         }

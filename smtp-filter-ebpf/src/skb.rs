@@ -11,10 +11,11 @@ use aya_ebpf::{
 };
 use smtp_filter_common::{
     host::{Host, Step},
-    wire::{Frame, Raw},
+    wire::{Frame, Raw, is_tag},
+    work::Work,
 };
 
-use crate::host::Kernel;
+use crate::{host::Kernel, replay};
 
 /// Bytes of an Ethernet header.
 const ETHERNET: u32 = 14;
@@ -25,6 +26,9 @@ const HEADERS: u32 = 256;
 pub struct Skb {
     skb: *mut __sk_buff,
     link: Cell<u32>,
+    /// What offsets count from: 1 ([`BPF_HDR_START_NET`]) the network header, 0 ([`BPF_HDR_START_MAC`]) an Ethernet
+    /// header's end.
+    start: u32,
 }
 
 /// The link layer's header has not been looked at yet.
@@ -49,7 +53,16 @@ impl Skb {
     /// The frame of this run.
     #[inline(always)]
     pub const fn new(skb: *mut __sk_buff) -> Self {
-        Self { skb, link: Cell::new(NOT_YET) }
+        Self { skb, link: Cell::new(NOT_YET), start: BPF_HDR_START_NET }
+    }
+
+    /// Finds where the network header is to be looked for. The kernel says it, but for a tagged frame that a packet
+    /// socket or a macvtap sends: there it says the place behind the tags that its EtherType still names.
+    #[inline(always)]
+    pub fn found(self, work: &Work) -> Self {
+        let by_ethernet = is_tag(self.protocol()) && self.link() == ETHERNET;
+        let start = u32::from(work.unknown::<Kernel>(u8::from(!by_ethernet)) & 1);
+        Self { start, ..Self::new(self.skb) }
     }
 
     /// The whole frame, link layer included.
@@ -97,6 +110,9 @@ impl Frame for Skb {
 
     #[inline(always)]
     fn piece(&self) -> u16 {
+        if let Some(piece) = replay::piece() {
+            return piece;
+        }
         // SAFETY: as in `whole`. The kernel keeps it in 16 bits.
         unsafe { (*self.skb).gso_size as u16 }
     }
@@ -113,7 +129,7 @@ impl Frame for Skb {
 
     #[inline(always)]
     fn read<const N: usize>(&self, offset: u32) -> Option<Raw<N>> {
-        if let Some(raw) = relative(self.skb, offset, BPF_HDR_START_NET) {
+        if let Some(raw) = self.at(offset) {
             return Some(raw);
         }
         self.read_after_pull(offset)
@@ -130,6 +146,12 @@ impl Skb {
         if unsafe { bpf_skb_pull_data(self.skb, length) } != 0 {
             return None;
         }
-        relative(self.skb, offset, BPF_HDR_START_NET)
+        self.at(offset)
+    }
+
+    /// `N` bytes behind the link layer's header.
+    #[inline(always)]
+    fn at<const N: usize>(&self, offset: u32) -> Option<Raw<N>> {
+        relative(self.skb, offset + ETHERNET * (1 - self.start), self.start)
     }
 }

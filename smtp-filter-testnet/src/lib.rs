@@ -43,7 +43,7 @@ pub use client::{Client, NAME, Reply, send_by_esmtp};
 pub use dma::{DMA, Dma};
 pub use exim::{EXIM, Exim};
 pub use filter::Filter;
-pub use line::{Damage, Fate, Judge, Line};
+pub use line::{Damage, Fate, Judge, Line, device_of_kind};
 pub use msmtp::{MSMTP, msmtp};
 pub use namespace::Namespace;
 pub use network::{CLIENT_V4, CLIENT_V6, GATEWAY_V4, GATEWAY_V6, Network, SERVER_V4, SERVER_V6};

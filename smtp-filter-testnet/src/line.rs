@@ -204,6 +204,23 @@ const PLAIN_TUN: u16 = 0x1001;
 
 /// A tun device, up, with room for a burst: nothing is to be lost that nobody has chosen.
 fn tun(namespace: &Namespace, name: &str) -> Result<File> {
+    let file = make_tun(namespace, name)?;
+    namespace.ip(&[&format!("link set {name} txqueuelen 20000 up")])?;
+    Ok(file)
+}
+
+/// A device that says to have a link layer of this kind (ARPHRD_*, linux/if_arp.h); down, and gone with the file.
+pub fn device_of_kind(namespace: &Namespace, name: &str, kind: u16) -> Result<File> {
+    /// `TUNSETLINK`, which takes the number itself.
+    const SET_LINK: Opcode = rustix::ioctl::opcode::write::<i32>(b'T', 205);
+    let file = make_tun(namespace, name)?;
+    // SAFETY: the operation reads no memory.
+    unsafe { ioctl(file.as_fd(), rustix::ioctl::IntegerSetter::<SET_LINK>::new_usize(usize::from(kind))) }
+        .with_context(|| format!("give {name} a link layer of kind {kind}"))?;
+    Ok(file)
+}
+
+fn make_tun(namespace: &Namespace, name: &str) -> Result<File> {
     let mut request = Request { name: [0; 16], flags: PLAIN_TUN, rest: [0; 22] };
     let length = name.len().min(15);
     request.name[..length].copy_from_slice(&name.as_bytes()[..length]);
@@ -215,7 +232,6 @@ fn tun(namespace: &Namespace, name: &str) -> Result<File> {
         Ok(file.into())
     };
     let file = namespace.enter(open)?.with_context(|| format!("make the tun device {name}"))?;
-    namespace.ip(&[&format!("link set {name} txqueuelen 20000 up")])?;
     Ok(file.into())
 }
 

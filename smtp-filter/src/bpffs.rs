@@ -12,6 +12,8 @@ use rustix::{
 pub const MOUNT_POINT: &str = "/sys/fs/bpf";
 /// `BPF_FS_MAGIC` of the kernel.
 const MAGIC: i64 = 0xcafe_4a11;
+/// The file systems that the kernel knows.
+const FILE_SYSTEMS: &str = "/proc/filesystems";
 
 /// Whether this folder lies in a BPF file system.
 pub fn holds(folder: &Path) -> bool {
@@ -19,16 +21,46 @@ pub fn holds(folder: &Path) -> bool {
     statfs(folder).is_ok_and(|found| found.f_type as i64 & 0xffff_ffff == MAGIC)
 }
 
+/// How a folder for pins stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Found {
+    /// It lies in a BPF file system.
+    Mounted,
+    /// It will, once the file system is mounted at its usual place.
+    Mountable,
+}
+
+/// Looks whether a folder for pins can be made there, and changes nothing.
+pub fn look(pin_dir: &Path) -> Result<Found> {
+    if pin_dir.starts_with(MOUNT_POINT) && !holds(Path::new(MOUNT_POINT)) {
+        let known = fs::read_to_string(FILE_SYSTEMS);
+        if known.is_ok_and(|known| !known.split_whitespace().any(|name| name == "bpf")) {
+            bail!("this kernel has no BPF file system: boot one with CONFIG_BPF_SYSCALL");
+        }
+        return Ok(Found::Mountable);
+    }
+    require_folder(pin_dir).map(|()| Found::Mounted)
+}
+
 /// Sees to it that a folder for pins can be made there: below the usual mount point the file system is mounted if it
 /// is not yet.
 pub fn ensure(pin_dir: &Path) -> Result<()> {
-    if pin_dir.starts_with(MOUNT_POINT) && !holds(Path::new(MOUNT_POINT)) {
+    if look(pin_dir)? == Found::Mountable {
         mount_bpffs()?;
     }
+    require_folder(pin_dir)
+}
+
+fn require_folder(pin_dir: &Path) -> Result<()> {
     let parent = pin_dir.parent().filter(|parent| !parent.as_os_str().is_empty());
-    let Some(parent) = parent else { bail!("the pin directory {} has no folder above it", pin_dir.display()) };
+    let Some(parent) = parent else {
+        bail!(
+            "the pin directory {} has no folder above it: give its whole path, such as {MOUNT_POINT}/smtp-filter",
+            pin_dir.display()
+        );
+    };
     if !parent.is_dir() {
-        bail!("there is no folder {} for the pin directory {}", parent.display(), pin_dir.display());
+        bail!("there is no folder {} for the pin directory {}: make it first", parent.display(), pin_dir.display());
     }
     if !holds(parent) && holds(pin_dir) {
         bail!("{0} is the BPF file system itself: name a folder in it, such as {0}/smtp-filter", pin_dir.display());

@@ -36,6 +36,7 @@ impl std::error::Error for Usage {}
     max_term_width = 100,
     after_help = "\
 A first look, which changes nothing on the wire:
+  smtp-filter doctor                          says what this machine offers, what goes around
   smtp-filter up --iface eth0                 puts it on, shows every command; Ctrl-C takes it off
 
 In earnest:
@@ -43,7 +44,12 @@ In earnest:
   smtp-filter policy set commands.ehlo=drop   says what is to be done with EHLO
   smtp-filter policy set mode=enforce         from now on it is done, not only reported
   smtp-filter events                          shows what happens
+  smtp-filter stats                           counts what passed and what did not
   smtp-filter down                            takes it off, nothing is left
+
+Put it on the interface towards the clients or on the one towards the servers: one is enough, where
+both directions pass. In mode monitor, the default, everything passes and is only reported. A client
+whose command is dropped waits until it gives up; reset tells it at once.
 
 Exit codes: 0 done, 1 failed, 2 wrong usage."
 )]
@@ -71,7 +77,7 @@ pub struct Global {
     #[arg(long, global = true, value_name = "NAME")]
     pub netns: Option<String>,
 
-    /// Say what is done; twice: also the debug messages of the eBPF side
+    /// Say what is done; twice: with `up` in the foreground also the debug messages of the eBPF side
     #[arg(short, long, global = true, action = clap::ArgAction::Count)]
     pub verbose: u8,
 }
@@ -95,13 +101,19 @@ pub enum Verb {
     /// Show how the filter stands
     ///
     /// Interfaces and how it is attached, policy and mode, connections, segments by what was done with them, lost
-    /// events.
+    /// events. `NOT ATTACHED` behind an interface means that nothing is filtered there: `smtp-filter doctor` says why.
+    #[command(after_help = "\
+Examples:
+  smtp-filter status
+  smtp-filter status --json | jq -r .policy.mode")]
     Status,
     Policy(Policy),
     Events(Events),
     Stats(Stats),
     Connections(Connections),
     Replay(Replay),
+    Doctor(Doctor),
+    Generate(Generate),
     /// Take off a filter that is not confirmed in time; `up --detach --confirm` starts it
     #[command(hide = true)]
     Expire {
@@ -195,8 +207,13 @@ fn confirm_time(text: &str) -> Result<Duration, String> {
 
 /// Take the filter off
 ///
-/// Nothing is left: no program, no map, no pin. Where there is no filter, it says so and is content.
+/// Nothing is left: no program, no map, no pin. Where there is no filter, it says so and is content. Connections go on
+/// as they are; what was marked, dropped or reset is so no longer.
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  smtp-filter down
+  smtp-filter down --iface eth1                        stays on the other interfaces")]
 pub struct Down {
     /// Only from this interface; with the last one everything goes
     #[arg(long, value_name = "IF")]
@@ -221,6 +238,10 @@ pub struct Policy {
 #[derive(Debug, Subcommand)]
 pub enum PolicyVerb {
     /// Print the effective policy: every key with its value
+    #[command(after_help = "\
+Examples:
+  smtp-filter policy show
+  smtp-filter policy show --toml > mail.toml           to be changed by hand, checked and loaded")]
     Show {
         /// As a policy file, and nothing else
         #[arg(long, conflicts_with = "json")]
@@ -230,27 +251,53 @@ pub enum PolicyVerb {
     ///
     /// KEY is a path of the policy file: commands.ehlo, guards.sync, guards.unknown_connection.grace, mark.value,
     /// ports, mode, capture_envelope. `profile=NAME` starts over from that profile and keeps ports, mark and
-    /// capture_envelope.
+    /// capture_envelope. Several settings take effect together, or none of them. In mode monitor an action is taken
+    /// down and reported, but not carried out until `mode=enforce`.
+    #[command(after_help = "\
+Examples:
+  smtp-filter policy set commands.ehlo=drop            clients have to say HELO, or wait
+  smtp-filter policy set commands.vrfy=reset commands.expn=reset mode=enforce
+  smtp-filter policy set guards.unknown_connection.grace=1h
+  smtp-filter policy set mode=monitor                  everything passes again, and is reported
+
+`smtp-filter policy check --actions` lists every key with the actions that are legal there.")]
     Set {
         /// What to set: commands.ehlo=drop, mode=enforce, ports=25,587
         #[arg(value_name = "KEY=VALUE", required = true)]
         settings: Vec<String>,
     },
     /// Replace the running policy by a file's
+    ///
+    /// The file is checked first, as by `policy check`; a bad one leaves the running policy as it is. What the file does
+    /// not name is as in its profile, `monitor` where it names none.
+    #[command(after_help = "\
+Examples:
+  smtp-filter policy load mail.toml
+  smtp-filter policy profiles drop-esmtp | smtp-filter policy load -")]
     Load {
         /// Policy file; `-` is the standard input
         file: PathBuf,
     },
     /// Check a policy file without touching anything; needs no root
+    ///
+    /// A bad one is refused with file, line, column and what was expected there, and exit code 1.
+    #[command(after_help = "\
+Examples:
+  smtp-filter policy check mail.toml
+  smtp-filter policy check --actions                   every key, and what is legal there")]
     Check {
         /// Policy file; `-` is the standard input
         #[arg(required_unless_present = "actions")]
         file: Option<PathBuf>,
         /// Print which action is legal for which key
-        #[arg(long)]
+        #[arg(long, conflicts_with = "file")]
         actions: bool,
     },
     /// List the built-in policies, or print one as a policy file; needs no root
+    #[command(after_help = "\
+Examples:
+  smtp-filter policy profiles
+  smtp-filter policy profiles drop-esmtp > mail.toml   to begin a file of one's own with")]
     Profiles {
         /// The one to print
         name: Option<String>,
@@ -259,7 +306,9 @@ pub enum PolicyVerb {
 
 /// Show the events as they happen
 ///
-/// Several readers each see every event. What comes faster than it can be shown is lost, counted, and said.
+/// From now on, until Ctrl-C or the filter's end. A line says when, where, who, what, and what was done by which key of the
+/// policy; `would drop` is what mode monitor has let pass. Several readers each see every event. What comes faster than it
+/// can be shown is lost, counted, and said.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -287,8 +336,14 @@ pub struct Events {
 
 /// Show the counters by reason and action
 ///
-/// A reason is a policy key, or what the stream forced. Counters of commands count commands, the others segments.
+/// A reason is a policy key, or what the stream forced. Counters of commands count commands, the others segments. They
+/// count from `up` on, over all interfaces; `would drop` is what mode monitor has let pass.
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  smtp-filter stats
+  smtp-filter stats --watch
+  smtp-filter stats --json | jq '.reasons[] | select(.action == \"drop\")'")]
 pub struct Stats {
     /// Show them every second, with what came to each since, until Ctrl-C; with --json one object a line
     #[arg(long)]
@@ -319,7 +374,7 @@ pub struct Connections {
     pub client: Vec<IpNet>,
 }
 
-/// Show what the filter would have said and done to a capture; needs no root
+/// Show what the filter would have said and done to a capture; needs no root, but for --kernel
 ///
 /// Reads a capture file and judges its frames in user space, by the code that runs in the kernel and as if the filter
 /// had been there. Prints the events as `smtp-filter events` does, with the capture's times, and then on the standard
@@ -332,10 +387,20 @@ Examples:
   smtp-filter replay mail.pcapng --policy mail.toml --json | jq -r .verb
   tcpdump -i eth0 -w - tcp port 25 | smtp-filter replay -
   zcat mail.pcap.gz | smtp-filter replay -
+  smtp-filter replay mail.pcap --profile drop-esmtp --write out.pcap     and what would have come out
+  sudo smtp-filter replay mail.pcap --kernel                the same, judged by the kernel
 
 Files: pcap (microseconds or nanoseconds, either byte order) and pcapng, of Ethernet, raw IP, null and
 loopback, and Linux cooked (`tcpdump -i any`). Checksums are not looked at: a capture has the frames
 of its own machine before the network card fills them in.
+
+--kernel loads the programs once more, into a network namespace of its own, and runs them on each
+frame (BPF_PROG_TEST_RUN), with the capture's clock. It says what user space says; it is there to see
+that, and what the running kernel makes of it. No filter that is on is touched, nothing is sent.
+
+--write leaves out what is dropped, and puts in the RSTs of a reset: one to the sender, one to the
+receiver. It is a pcap file with nanoseconds, of the input's link type; it appears when it is whole,
+and nothing does where that fails.
 
 What a capture cannot tell:
   Afterwards     Behind the first command that is dropped or reset the capture goes on as it went
@@ -369,6 +434,52 @@ pub struct Replay {
     /// TCP port of SMTP servers, instead of those of the policy; may be given several times
     #[arg(long, value_name = "N")]
     pub port: Vec<u16>,
+
+    /// Judge by the programs in the kernel: a private instance, attached to nothing; needs root
+    #[arg(long)]
+    pub kernel: bool,
+
+    /// Write what would have come out to a pcap file; `-` is the standard output, where then no events are shown
+    #[arg(long, value_name = "OUT")]
+    pub write: Option<PathBuf>,
+}
+
+/// Say what this machine offers, what goes around the filter, and what to do about it
+///
+/// Looks at the kernel, its BPF and the memory, loads the programs for a trial and attaches them to a loopback of their
+/// own; then at each interface: what runs before the filter, what forwards past it, which routes lead elsewhere. It
+/// changes nothing. Without root it says what it could not look at.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  sudo smtp-filter doctor                  the filter that is on, else every interface with routes
+  sudo smtp-filter doctor --iface eth0     as if the filter were on eth0 alone
+  sudo smtp-filter doctor --json | jq -r '.checks[] | select(.ok | not) | .remedy'
+
+A check is `ok`; a `warning`, where the filter works but does not see everything, or where something
+could not be looked at; or `FAILED`, where the filter cannot work. Behind an arrow stands what to do.
+In JSON both of the latter have \"ok\": false. `smtp-filter up` says the warnings, too.
+
+Exit codes: 0 the filter can work here, with or without warnings; 1 it cannot; 2 wrong usage.")]
+pub struct Doctor {
+    /// Interface to look at, instead of those of the filter that is on; may be given several times
+    #[arg(long, value_name = "IF")]
+    pub iface: Vec<String>,
+
+    /// Live connections that there should be memory for, as for `up`
+    #[arg(long, value_name = "N", default_value_t = smtp_filter_common::limits::CONNECTIONS,
+          value_parser = clap::value_parser!(u32).range(16..=16_777_216))]
+    pub connections: u32,
+}
+
+/// Write man pages and shell completions
+///
+/// DIR/man gets a page for each command, DIR/completions a file for each shell.
+#[derive(Debug, Args)]
+#[command(hide = true)]
+pub struct Generate {
+    /// Folder to write to; made where it is missing
+    pub dir: PathBuf,
 }
 
 #[cfg(test)]

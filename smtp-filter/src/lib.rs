@@ -8,7 +8,9 @@ mod bpffs;
 mod cli;
 pub mod clock;
 mod cmd;
+mod doctor;
 pub mod events;
+mod files;
 pub mod instance;
 pub mod live;
 pub mod loader;
@@ -25,12 +27,14 @@ mod screen;
 mod signals;
 mod system;
 pub mod tables;
+mod text;
 
 use std::{io, process::ExitCode};
 
 use clap::Parser as _;
 
 pub use crate::attach::best_hook;
+use crate::text::one_line;
 
 /// Exit code for wrong usage.
 const USAGE: u8 = 2;
@@ -62,24 +66,18 @@ fn wrong_words(error: &clap::Error) -> ExitCode {
         let _ = error.print();
         return ExitCode::from(USAGE);
     }
+    if error.kind() == clap::error::ErrorKind::MissingSubcommand {
+        anstream::eprintln!("smtp-filter: a command is missing; `smtp-filter --help` says which there are");
+        return ExitCode::from(USAGE);
+    }
     let text = error.to_string();
     // The usage and the hint behind an empty line are said shorter here.
     let said = text.split("\n\nUsage:").next().unwrap_or(&text);
     let said = said.split("\n\nFor more information").next().unwrap_or(said);
     let said = said.strip_prefix("error: ").unwrap_or(said);
-    anstream::eprintln!("smtp-filter: {}; `smtp-filter --help` says what there is", one_line(said));
+    let said = said.replace("\n\n  tip: ", "; ");
+    anstream::eprintln!("smtp-filter: {}; `smtp-filter --help` says what there is", one_line(&said));
     ExitCode::from(USAGE)
-}
-
-/// A text on one line, without what could harm a terminal or make text look like other text.
-fn one_line(text: &str) -> String {
-    let joined = text.lines().map(str::trim).filter(|line| !line.is_empty()).collect::<Vec<_>>().join(" ");
-    let harmful = |c: char| {
-        c.is_control()
-            || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
-    };
-    let shown = |c: char| if harmful(c) { c.escape_unicode().to_string() } else { c.to_string() };
-    joined.chars().map(shown).collect()
 }
 
 /// Whoever read the output has gone: `smtp-filter events | head`.

@@ -37,11 +37,13 @@ pub struct LoadOptions {
     /// Folder of pinned maps to go on with, instead of new ones. They must be of this program's layout: see
     /// [`Tables::open`].
     pub adopt: Option<PathBuf>,
+    /// Whether it replays a capture: its clock is the capture's, and it numbers the connections as they come.
+    pub replay: bool,
 }
 
 impl Default for LoadOptions {
     fn default() -> Self {
-        Self { connections: CONNECTIONS, log_level: SILENT, adopt: None }
+        Self { connections: CONNECTIONS, log_level: SILENT, adopt: None, replay: false }
     }
 }
 
@@ -54,12 +56,16 @@ pub struct Filter {
 impl Filter {
     /// Loads maps and programs into the kernel, and has both programs verified.
     pub fn load(options: &LoadOptions) -> Result<Self> {
-        let LoadOptions { connections, log_level, adopt } = options;
+        let LoadOptions { connections, log_level, adopt, replay } = options;
         if OBJECT.is_empty() {
             bail!("this smtp-filter was built without its eBPF object and cannot filter: build it again with it");
         }
         let mut loader = EbpfLoader::new();
-        loader.map_max_entries(abi::LIVE, *connections).override_global(aya_log::LEVEL, log_level, false);
+        let replay = u8::from(*replay);
+        loader
+            .map_max_entries(abi::LIVE, *connections)
+            .override_global(aya_log::LEVEL, log_level, false)
+            .override_global(abi::REPLAY, &replay, true);
         if let Some(folder) = adopt {
             for name in PINNED_MAPS {
                 loader.map_pin_path(name, folder.join(name));
@@ -86,6 +92,11 @@ impl Filter {
     /// The program for what goes out.
     pub fn egress(&mut self) -> Result<&mut SchedClassifier> {
         program(&mut self.ebpf, abi::EGRESS)
+    }
+
+    /// The numbers of both programs, that for what comes in first.
+    pub fn program_ids(&self) -> [Option<u32>; 2] {
+        [abi::INGRESS, abi::EGRESS].map(|name| Some(self.ebpf.program(name)?.info().ok()?.id()))
     }
 
     /// Every counter that is not zero.

@@ -10,6 +10,7 @@ use std::{
 
 use anyhow::{Context as _, Result, anyhow, bail};
 use rustix::{
+    io::Errno,
     net::{AddressFamily, SocketType, netdevice, socket},
     thread::{LinkNameSpaceType, move_into_link_name_space},
 };
@@ -71,10 +72,14 @@ fn entries(folder: &Path) -> impl Iterator<Item = PathBuf> + use<> {
 /// there too; mounts stay as they are.
 pub fn enter(name: &str) -> Result<()> {
     let path = if name.contains('/') { PathBuf::from(name) } else { Path::new(NAMED).join(name) };
+    let known = "`ip netns list` shows which there are";
     if !path.exists() {
-        bail!("there is no network namespace {}: `ip netns list` shows which there are", path.display());
+        bail!("there is no network namespace {}: {known}", path.display());
     }
-    enter_path(&path)
+    enter_path(&path).map_err(|error| match error.downcast_ref() {
+        Some(&Errno::INVAL) => anyhow!("{} is no network namespace: {known}", path.display()),
+        _ => error,
+    })
 }
 
 fn enter_path(path: &Path) -> Result<()> {

@@ -142,12 +142,31 @@ impl PinDir {
         fs::read_dir(&self.0).is_ok_and(|mut entries| entries.next().is_some())
     }
 
+    /// Refuses a folder that is there and cannot be a filter's: what lies in it is not the loader's to remove.
+    pub fn require_pins(&self) -> Result<()> {
+        let (folder, remedy) = (self.0.display(), "give the --pin-dir that it was put on with");
+        if fs::symlink_metadata(&self.0).is_err() {
+            return Ok(());
+        }
+        if !bpffs::holds(&self.0) {
+            bail!("{folder} is not in a BPF file system, so no filter is there: {remedy}");
+        }
+        if !self.0.parent().is_some_and(bpffs::holds) {
+            bail!("{folder} is the BPF file system itself, and no filter's folder in it: {remedy}");
+        }
+        Ok(())
+    }
+
     /// Makes the folder where it is not there, and locks it.
     pub fn claim(&self) -> Result<DirLock> {
         bpffs::ensure(&self.0)?;
         let name = self.0.file_name().unwrap_or_default().to_string_lossy();
         if name.contains('.') {
-            bail!("the pin directory {} has a dot in its name, which the BPF file system refuses", self.0.display());
+            bail!(
+                "the pin directory {} has a dot in its name, which the BPF file system refuses: take another \
+                 name",
+                self.0.display()
+            );
         }
         // Whoever has just taken the filter off removes the folder while this waits for the lock.
         for _ in 0..PATIENCE.as_millis() {

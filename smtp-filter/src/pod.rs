@@ -1,7 +1,7 @@
 //! The shared types as values of maps.
 
 use smtp_filter_common::{
-    abi::{Control, Lost},
+    abi::{Control, Lost, Replayed},
     flow::Key,
     policy::Policy,
     reason::Counter,
@@ -16,6 +16,8 @@ pub struct Shared<T>(pub T);
 unsafe impl aya::Pod for Shared<Control> {}
 // SAFETY: as above.
 unsafe impl aya::Pod for Shared<Lost> {}
+// SAFETY: as above.
+unsafe impl aya::Pod for Shared<Replayed> {}
 // SAFETY: as above.
 unsafe impl aya::Pod for Shared<Counter> {}
 // SAFETY: as above.

@@ -45,14 +45,18 @@ fn require_version(found: Option<Version>) -> Result<()> {
     Ok(())
 }
 
-/// Refuses who may not use BPF and the network's hooks; `what` is the command.
-pub fn require_privileges(what: &str) -> Result<()> {
-    let allowed = geteuid().is_root()
+/// Whether this process may use BPF and the network's hooks.
+pub fn is_privileged() -> bool {
+    geteuid().is_root()
         || capabilities(None).is_ok_and(|sets| {
             sets.effective.contains(CapabilitySet::SYS_ADMIN)
                 || sets.effective.contains(CapabilitySet::BPF | CapabilitySet::NET_ADMIN)
-        });
-    if !allowed {
+        })
+}
+
+/// Refuses who may not use BPF and the network's hooks; `what` is the command.
+pub fn require_privileges(what: &str) -> Result<()> {
+    if !is_privileged() {
         bail!("`smtp-filter {what}` needs root (CAP_BPF and CAP_NET_ADMIN): run it with sudo");
     }
     Ok(())

@@ -58,7 +58,7 @@ fn help_and_version_are_no_errors() {
 #[test]
 fn every_verb_has_a_help_of_its_own() {
     let (_, out, _) = run(&["--help"]);
-    for verb in ["up", "down", "status", "policy", "events", "stats", "connections", "replay"] {
+    for verb in ["up", "down", "status", "policy", "events", "stats", "connections", "replay", "doctor"] {
         let line = out.lines().find(|line| line.trim_start().starts_with(verb)).unwrap();
         assert!(line.trim().len() > verb.len() + 3, "{line}");
     }
@@ -70,7 +70,7 @@ fn wrong_usage_is_2() {
         [].as_slice(),
         &["replay"],
         &["connections", "--client", "mail.example"],
-        &["doctor"],
+        &["doctor", "eth0"],
         &["confirm", "now"],
         &["up"],
         &["up", "--iface", "lo", "--connections", "0"],
@@ -213,6 +213,7 @@ fn who_is_not_root_is_told_so() {
         (&["policy", "set", "mode=enforce"], "policy set"),
         (&["events"], "events"),
         (&["stats"], "stats"),
+        (&["replay", "--kernel", "x"], "replay --kernel"),
     ] {
         let mut command = Command::new(&copy);
         command.args(words).current_dir("/");

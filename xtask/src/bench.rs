@@ -8,7 +8,7 @@ use crate::{
     setup, test,
 };
 
-/// Measure what the filter costs: program time in the kernel, and throughput through a gateway.
+/// Measure what the filter costs: program time in the kernel, throughput through a gateway, and the rate of replay.
 ///
 /// Prints each figure beside that of an empty program, or of the same without the filter, measured in turns in the same
 /// run, and beside the bar it is held against. No figure makes it fail. It takes about two minutes; other work on the
@@ -17,6 +17,7 @@ use crate::{
 #[command(after_help = "Examples:
   cargo xtask bench                    everything
   cargo xtask bench program            program time alone: seconds
+  cargo xtask bench replay             the rate of replay alone: seconds, without root
   cargo xtask bench network --json     throughput alone, one JSON object")]
 pub struct Args {
     /// Measure this alone
@@ -33,17 +34,20 @@ pub struct Args {
 enum Part {
     /// Program time by BPF_PROG_TEST_RUN, and what the verifier walked
     Program,
+    /// Frames a second of replay in user space, on one core
+    Replay,
     /// Throughput over veth pairs, with and without the filter
     Network,
 }
 
 impl Part {
-    const ALL: [Self; 2] = [Self::Program, Self::Network];
+    const ALL: [Self; 3] = [Self::Program, Self::Replay, Self::Network];
 
     /// The bench of the loader's crate.
     const fn bench(self) -> &'static str {
         match self {
             Self::Program => "program",
+            Self::Replay => "replay",
             Self::Network => "network",
         }
     }
@@ -63,7 +67,7 @@ pub fn run(args: &Args) -> Result<()> {
         let mut bench = cargo();
         bench.args(["bench", "--quiet", "--locked", "--package", "smtp-filter", "--bench", part.bench(), "--"]);
         bench.args(args.json.then_some("--json")).args(args.quick.then_some("--quick"));
-        if !is_root() {
+        if !is_root() && part != Part::Replay {
             bench.env(test::runner_variable()?, "sudo -E");
         }
         execute(&mut bench)?;

@@ -1,4 +1,6 @@
-//! `cargo xtask build`: the program with its eBPF object inside.
+//! `cargo xtask build`: the program with its eBPF object inside, its man pages and completions beside it.
+
+use std::process::Command;
 
 use anyhow::Result;
 
@@ -8,9 +10,10 @@ use crate::{
     setup,
 };
 
-/// Build target/release/smtp-filter, the eBPF object inside.
+/// Build target/release/smtp-filter, the eBPF object inside; man pages and shell completions beside it.
 ///
-/// The same as `cargo build --release`, after what is missing of the set-up was made up for. `--ebpf` compiles the
+/// The same as `cargo build --release`, after what is missing of the set-up was made up for, and then `smtp-filter
+/// generate`, which writes target/release/man and target/release/completions. `--ebpf` compiles the
 /// eBPF part alone and prints its compiler's own errors: the fast way while working on it.
 #[derive(clap::Args, Default)]
 pub struct Args {
@@ -26,8 +29,10 @@ pub fn run(args: &Args) -> Result<()> {
     }
     setup::build_tools(None)?;
     execute(cargo().args(["build", "--release", "--locked", "--package", "smtp-filter"]))?;
-    println!("build: {}", target_dir().join("release/smtp-filter").display());
-    Ok(())
+    let release = target_dir().join("release");
+    let program = release.join("smtp-filter");
+    println!("build: {}", program.display());
+    execute(Command::new(&program).arg("generate").arg(&release))
 }
 
 /// The eBPF part alone, into the target directory that the whole build uses too.

@@ -2,7 +2,9 @@
 //! kernel runs on its maps.
 
 mod frame;
+mod reset;
 mod world;
 
 pub use frame::SliceFrame;
+pub use reset::{Resets, resets};
 pub use world::World;

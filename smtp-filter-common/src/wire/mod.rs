@@ -6,6 +6,7 @@ mod tcp;
 mod vlan;
 
 pub use tcp::{ACK, FIN, PSH, RST, SYN, URG};
+pub use vlan::is_tag;
 
 use crate::{flow::NO_SCALE, host::Step, policy::Policy};
 

@@ -3,13 +3,19 @@
 use super::Frame;
 use crate::limits::VLAN_TAGS;
 
+/// Whether an EtherType is a tag's.
+#[inline(always)]
+pub const fn is_tag(protocol: u16) -> bool {
+    matches!(protocol, 0x8100 | 0x88a8 | 0x9100)
+}
+
 /// EtherType behind the tags, and where that header begins. More tags than are walked leave a tag's EtherType, which
 /// is no IP: on Linux such a frame reaches no TCP socket and no route.
 #[inline(always)]
 pub(super) fn skip<F: Frame>(frame: &F) -> (u16, u32) {
     let (mut protocol, mut offset) = (frame.protocol(), 0);
     for _ in 0..VLAN_TAGS {
-        if !matches!(protocol, 0x8100 | 0x88a8 | 0x9100) {
+        if !is_tag(protocol) {
             break;
         }
         // IEEE 802.1Q-2022 section 9.6: tag control information, then the EtherType of what follows.

@@ -4,7 +4,7 @@
 //! out as the wire will carry it.
 
 mod clsact;
-mod netlink;
+pub(crate) mod netlink;
 mod tcx;
 pub mod watch;
 
@@ -65,9 +65,14 @@ const ARPHRD_NONE: u16 = 0xfffe;
 
 /// The datapath knows where the IP header begins behind an Ethernet header or behind none; behind another one it would
 /// read the wrong bytes.
+pub fn reads_link_layer(kind: u16) -> bool {
+    matches!(kind, ARPHRD_ETHER | ARPHRD_PPP | ARPHRD_RAWIP | ARPHRD_LOOPBACK | ARPHRD_NONE)
+}
+
 fn require_link_layer(name: &str, ifindex: u32) -> Result<()> {
     match netlink::link_layer(ifindex)? {
-        None | Some(ARPHRD_ETHER | ARPHRD_PPP | ARPHRD_RAWIP | ARPHRD_LOOPBACK | ARPHRD_NONE) => Ok(()),
+        None => Ok(()),
+        Some(kind) if reads_link_layer(kind) => Ok(()),
         Some(other) => bail!(
             "interface {name:?} has a link layer of kind {other}, neither Ethernet nor bare IP: put the filter on the \
              interfaces that its packets come from and go to"

@@ -5,7 +5,7 @@ use anyhow::{Context as _, Result, bail};
 use rustix::{
     fd::OwnedFd,
     io::Errno,
-    net::{AddressFamily, RecvFlags, SendFlags, SocketType, recv, send, socket},
+    net::{AddressFamily, Protocol, RecvFlags, SendFlags, SocketType, recv, send, socket},
 };
 
 use crate::pins::Side;
@@ -22,8 +22,8 @@ const RTM_GETTFILTER: u16 = 46;
 const NLMSG_ERROR: u16 = 2;
 const NLMSG_DONE: u16 = 3;
 const NLM_F_REQUEST: u16 = 1;
-const NLM_F_ACK: u16 = 4;
-const NLM_F_DUMP: u16 = 0x300;
+pub(crate) const NLM_F_ACK: u16 = 4;
+pub(crate) const NLM_F_DUMP: u16 = 0x300;
 const TC_H_CLSACT: u32 = 0xffff_fff1;
 const TC_H_MIN_INGRESS: u32 = 0xffff_fff2;
 const TC_H_MIN_EGRESS: u32 = 0xffff_fff3;
@@ -34,7 +34,7 @@ const TCMSG: usize = 20;
 
 /// A filter of a clsact qdisc.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Filter {
+pub(crate) struct Filter {
     /// Its handle.
     pub handle: u32,
     /// Its priority and protocol, as the kernel packs them.
@@ -81,7 +81,7 @@ pub(super) fn has_clsact(ifindex: u32) -> Result<bool> {
 }
 
 /// The filters on one side of an interface; none where there is no such interface or qdisc.
-pub(super) fn filters(ifindex: u32, side: Side) -> Result<Vec<Filter>> {
+pub(crate) fn filters(ifindex: u32, side: Side) -> Result<Vec<Filter>> {
     let mut found = Vec::new();
     let request = message(RTM_GETTFILTER, NLM_F_DUMP, ifindex, 0, parent(side), 0);
     let done = talk(&request, |kind, body| {
@@ -121,22 +121,32 @@ fn absent_is_fine(result: Result<(), Errno>) -> Result<()> {
 }
 
 fn message(kind: u16, flags: u16, ifindex: u32, handle: u32, parent: u32, info: u32) -> Vec<u8> {
-    let mut out = Vec::with_capacity(HEADER + TCMSG);
-    out.extend(((HEADER + TCMSG) as u32).to_ne_bytes());
+    let mut body = vec![0; 4];
+    body.extend([ifindex, handle, parent, info].iter().flat_map(|field| field.to_ne_bytes()));
+    request(kind, flags, &body)
+}
+
+/// A request of this kind with this body behind its header.
+pub(crate) fn request(kind: u16, flags: u16, body: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(HEADER + body.len());
+    out.extend(((HEADER + body.len()) as u32).to_ne_bytes());
     out.extend(kind.to_ne_bytes());
     out.extend((NLM_F_REQUEST | flags).to_ne_bytes());
+    // The first request of its socket, for the kernel to answer to whoever holds the socket.
     out.extend(1_u32.to_ne_bytes());
     out.extend(0_u32.to_ne_bytes());
-    out.extend([0; 4]);
-    for field in [ifindex, handle, parent, info] {
-        out.extend(field.to_ne_bytes());
-    }
+    out.extend(body);
     out
 }
 
-/// Sends a request and hands each answer to `each`, until the kernel says that it is done.
-fn talk(request: &[u8], mut each: impl FnMut(u16, &[u8])) -> Result<(), Errno> {
-    let route: OwnedFd = socket(AddressFamily::NETLINK, SocketType::RAW, None)?;
+/// Sends a request to the kernel's routing side and hands each answer to `each`, until the kernel says that it is done.
+pub(crate) fn talk(request: &[u8], each: impl FnMut(u16, &[u8])) -> Result<(), Errno> {
+    talk_to(None, request, each)
+}
+
+/// The same with another side of the kernel than routing.
+pub(crate) fn talk_to(side: Option<Protocol>, request: &[u8], mut each: impl FnMut(u16, &[u8])) -> Result<(), Errno> {
+    let route: OwnedFd = socket(AddressFamily::NETLINK, SocketType::RAW, side)?;
     send(&route, request, SendFlags::empty())?;
     let mut buffer = vec![0; 1 << 16];
     loop {
@@ -160,7 +170,8 @@ fn talk(request: &[u8], mut each: impl FnMut(u16, &[u8])) -> Result<(), Errno> {
     }
 }
 
-fn word(bytes: &[u8], at: usize) -> u32 {
+/// Four bytes as a number; 0 beyond the end.
+pub(crate) fn word(bytes: &[u8], at: usize) -> u32 {
     bytes.get(at..at + 4).and_then(|bytes| bytes.try_into().ok()).map_or(0, u32::from_ne_bytes)
 }
 

@@ -2,9 +2,11 @@
 
 mod confirm;
 mod connections;
+mod doctor;
 mod down;
 mod events;
 mod expire;
+mod generate;
 mod guardian;
 mod policy;
 mod replay;
@@ -41,6 +43,8 @@ pub fn run(cli: &Cli) -> Result<()> {
         Verb::Stats(args) => stats::run(global, args),
         Verb::Connections(args) => connections::run(global, args),
         Verb::Replay(args) => replay::run(global, args),
+        Verb::Doctor(args) => doctor::run(global, args),
+        Verb::Generate(args) => generate::run(args),
         Verb::Expire { owner } => expire::run(global, *owner),
     }
 }

@@ -1,7 +1,7 @@
 //! `smtp-filter replay`
 
 use std::{
-    io::{self, BufWriter, Stdout, Write as _},
+    io::{self, BufWriter, IsTerminal as _, Stdout, Write as _},
     path::Path,
 };
 
@@ -18,60 +18,98 @@ use crate::{
     events::{console::Line, json, view::EventView},
     policy::Mode,
     replay::{
-        Replay, Seen, Source,
+        Judge, Replay, Seen, Source,
         capture::{self, Packet, Sink},
+        kernel::Kernel,
         progress::{Progress, rate},
+        write::Output,
     },
+    system,
 };
 
 /// Prints the events of a capture, and what was counted.
 pub fn run(global: &Global, args: &cli::Replay) -> Result<()> {
-    let cli::Replay { file, policy, profile, port } = args;
+    let cli::Replay { file, policy, profile, port, kernel, write } = args;
     let stdin = Path::new("-");
     if file == stdin && policy.as_deref() == Some(stdin) {
         bail!(Usage("replay: capture and policy cannot both come from the standard input".to_owned()));
     }
+    let to_stdout = write.as_deref() == Some(stdin);
+    if to_stdout && global.json {
+        bail!(Usage("replay: events and what is written cannot both go to the standard output".to_owned()));
+    }
+    if to_stdout && io::stdout().is_terminal() {
+        bail!(Usage(
+            "replay: a capture is not for a terminal: send the standard output to a file or a pipe".to_owned()
+        ));
+    }
+    if *kernel {
+        system::require_privileges("replay --kernel")?;
+        system::require_kernel()?;
+    }
     let document = asked("replay", policy.as_deref(), profile.as_deref(), port)?;
     let what = || format!("replay {}", file.display());
     let source = Source::open(file).with_context(what)?;
-    let mut show = Show {
-        replay: Replay::new(&document).with_context(what)?,
-        out: BufWriter::new(AutoStream::auto(io::stdout())),
-        progress: Progress::new(source.length()),
-        json: global.json,
-    };
-    let read = capture::read(source, &mut show);
-    show.progress.clear();
-    // The terminal gets events and summary in this order.
-    let flushed = show.out.flush().context("write to the standard output");
-    // What was read before the file broke off is good.
-    if !global.json && (read.is_ok() || show.replay.seen().frames > 0) {
-        anstream::eprint!("{}", show.summary(document.mode));
+    let output = write.as_deref().map(|path| Output::new(path, file)).transpose().with_context(what)?;
+    let how = How { mode: document.mode, json: global.json, quiet: to_stdout };
+    if *kernel {
+        let judge = Kernel::new().with_context(what)?;
+        show(Replay::before(judge, &document).with_context(what)?, source, output, how)
+    } else {
+        show(Replay::new(&document).with_context(what)?, source, output, how)
     }
-    let seen = show.replay.seen();
-    for remark in remarks(&seen) {
-        anstream::eprintln!("smtp-filter: {remark}");
-    }
-    flushed?;
-    read.with_context(what)?;
-    if seen.foreign > 0 && seen.foreign == seen.frames {
-        bail!("replay {}: all of its frames are of link types that are not read", file.display());
-    }
-    Ok(())
+    .with_context(what)
+}
+
+/// How it is shown.
+#[derive(Clone, Copy)]
+struct How {
+    mode: Mode,
+    json: bool,
+    /// The standard output is the capture's.
+    quiet: bool,
+}
+
+fn show<J: Judge>(replay: Replay<J>, source: Source, output: Option<Output>, how: How) -> Result<()> {
+    let out = BufWriter::new(AutoStream::auto(io::stdout()));
+    let progress = Progress::new(source.length());
+    Show { replay, output, out, progress, how }.all(source)
 }
 
 /// Shows what the filter says of frames.
-struct Show {
-    replay: Replay,
+struct Show<J> {
+    replay: Replay<J>,
+    output: Option<Output>,
     out: BufWriter<AutoStream<Stdout>>,
     progress: Progress,
-    json: bool,
+    how: How,
 }
 
-impl Show {
+impl<J: Judge> Show<J> {
+    fn all(mut self, source: Source) -> Result<()> {
+        let read = capture::read(source, &mut self);
+        self.progress.clear();
+        // The terminal gets events and summary in this order.
+        let flushed = self.out.flush().context("write to the standard output");
+        let seen = self.replay.seen();
+        // What was read before the file broke off is good.
+        if !self.how.json && (read.is_ok() || seen.frames > 0) {
+            anstream::eprint!("{}", self.summary()?);
+        }
+        for remark in remarks(&seen) {
+            anstream::eprintln!("smtp-filter: {remark}");
+        }
+        flushed?;
+        read?;
+        if seen.foreign > 0 && seen.foreign == seen.frames {
+            bail!("all of its frames are of link types that are not read");
+        }
+        self.output.map_or(Ok(()), Output::finish)
+    }
+
     fn print(&mut self, events: &[EventView]) -> io::Result<()> {
         for event in events {
-            if self.json {
+            if self.how.json {
                 writeln!(self.out, "{}", json::line(event))?;
             } else {
                 writeln!(self.out, "{}", Line(event))?;
@@ -80,14 +118,14 @@ impl Show {
         Ok(())
     }
 
-    fn summary(&self, mode: Mode) -> String {
+    fn summary(&self) -> Result<String> {
         let seen = self.replay.seen();
         let elapsed = self.progress.elapsed();
         let clock = WallClock::booted(0);
         let span = seen
             .span
             .map_or(String::new(), |(first, last)| format!(", {} to {}", clock.rfc3339(first), clock.rfc3339(last)));
-        let done = match mode {
+        let done = match self.how.mode {
             Mode::Monitor => "mode monitor, nothing is touched".to_owned(),
             Mode::Enforce => {
                 format!(
@@ -97,24 +135,28 @@ impl Show {
                 )
             }
         };
-        let counters = self.replay.counters();
-        format!(
+        let counters = self.replay.counters()?;
+        Ok(format!(
             "smtp-filter: {} ({} bytes){span}, in {:.2} s ({} frames/s)\nsmtp-filter: {}, {done}\n{}",
             frames(seen.frames),
             seen.bytes,
             elapsed.as_secs_f64(),
             rate(seen.frames, elapsed),
-            connections(self.replay.world().opened),
+            connections(self.replay.opened()?),
             table(&merge(&counters, self.replay.names())),
-        )
+        ))
     }
 }
 
-impl Sink for Show {
+impl<J: Judge> Sink for Show<J> {
     fn frame(&mut self, packet: &Packet<'_>) -> Result<()> {
-        self.replay.frame(packet);
-        let events = self.replay.events();
-        if !events.is_empty() {
+        let verdict = self.replay.frame(packet)?;
+        if let Some(output) = &mut self.output {
+            let link = packet.interface.link;
+            self.replay.out(packet, verdict, |bytes, length| output.frame(link, packet.time, bytes, length))?;
+        }
+        let events = self.replay.events()?;
+        if !events.is_empty() && !self.how.quiet {
             self.progress.clear();
             self.print(&events).context("write to the standard output")?;
         }

@@ -26,6 +26,7 @@ const ALL: &[Named] = &[
     ("status", of::<super::status::Report>),
     ("stats", of::<super::stats::Report>),
     ("connections", of::<super::connections::Report>),
+    ("doctor", of::<super::doctor::Report>),
     ("policy", of::<Document>),
 ];
 

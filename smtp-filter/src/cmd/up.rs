@@ -11,6 +11,7 @@ use super::{begin, expire, guardian::Guardian, runtime, status, wanted};
 use crate::{
     cli::{Global, Up},
     clock::WallClock,
+    doctor,
     events::{
         reader::EventReader,
         tail::{End, TailOptions, tail},
@@ -147,7 +148,10 @@ async fn show_logs(logger: Logger) -> Result<()> {
 
 /// What is on now.
 fn announcement(pins: &PinDir, placed: &Placed) -> String {
-    let Placed { filter: _, how, instance, document } = placed;
+    let Placed { filter, how, instance, document } = placed;
+    doctor::warnings(instance, filter.program_ids())
+        .iter()
+        .for_each(|line| anstream::eprintln!("smtp-filter: warning: {line}"));
     let how = match how {
         How::New => "on",
         How::TookOver => "took over, without a gap: on",

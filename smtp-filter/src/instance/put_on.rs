@@ -90,7 +90,7 @@ pub fn put_on(pins: &PinDir, what: &PutOn, before: impl FnOnce() -> Result<()>) 
     let mut indexes = BTreeSet::new();
     for name in &what.interfaces {
         if !indexes.insert(netns::interface_index(name)?) {
-            bail!("the interface {name} is named twice");
+            bail!("the interface {name} is named twice: name each once");
         }
     }
     let was_there = pins.path().exists();
@@ -142,7 +142,7 @@ pub(super) fn sit_on(
 fn put_on_new(pins: &PinDir, what: &PutOn, before: impl FnOnce() -> Result<()>) -> Result<Placed> {
     let document = what.policy.document(None).map_err(anyhow::Error::msg)?;
     let connections = what.connections.unwrap_or(CONNECTIONS);
-    let mut filter = Filter::load(&LoadOptions { connections, log_level: what.log_level, adopt: None })?;
+    let mut filter = Filter::load(&LoadOptions { connections, log_level: what.log_level, ..LoadOptions::default() })?;
     pins.create_folders()?;
     let mut instance = Instance {
         owner: new_owner()?,

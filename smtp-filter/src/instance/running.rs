@@ -68,6 +68,7 @@ impl Running {
     /// Opens what is pinned there; what a killed command left half-done is finished first, and places of readers that
     /// are no more become free.
     pub fn open(pins: &PinDir) -> Result<Self> {
+        pins.require_pins()?;
         let none = || anyhow!("no filter is on at {}: `smtp-filter up --iface IF` puts one on", pins.path().display());
         if !pins.in_use() {
             return Err(none());

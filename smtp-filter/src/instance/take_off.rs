@@ -35,6 +35,7 @@ pub enum TakenOff {
 /// Takes a filter off, from whatever state it is in: from one interface, or from everywhere. With its last interface
 /// the rest goes too.
 pub fn take_off(pins: &PinDir, interface: Option<&str>) -> Result<TakenOff> {
+    pins.require_pins()?;
     let Some(lock) = pins.lock()? else {
         return match interface {
             None => Ok(TakenOff::Nothing),

@@ -46,7 +46,8 @@ pub(super) fn take_over(pins: &PinDir, what: &PutOn, before: impl FnOnce() -> Re
         // Connections over them are older than the filter.
         instance.up_at = clock::since_boot();
     }
-    let load = LoadOptions { connections, log_level: what.log_level, adopt: Some(pins.maps()) };
+    let load =
+        LoadOptions { connections, log_level: what.log_level, adopt: Some(pins.maps()), ..LoadOptions::default() };
     let mut filter = Filter::load(&load)?;
     source.generation = source.generation.wrapping_add(1);
     source.text = to_toml(&document);
@@ -90,7 +91,7 @@ pub(super) fn take_over_other(pins: &PinDir, what: &PutOn, before: impl FnOnce()
     instance.up_at = clock::since_boot();
     instance.boot = WallClock::now().boot();
     let connections = what.connections.unwrap_or(smtp_filter_common::limits::CONNECTIONS);
-    let mut filter = Filter::load(&LoadOptions { connections, log_level: what.log_level, adopt: None })?;
+    let mut filter = Filter::load(&LoadOptions { connections, log_level: what.log_level, ..LoadOptions::default() })?;
     let mut build = || -> Result<Records> {
         let building = pins.create_building()?;
         let records = furnish(&mut filter, &building, &instance, &document, Names::default())?;

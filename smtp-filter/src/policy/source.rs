@@ -1,7 +1,6 @@
 //! Policies from text: a whole file, or `KEY=VALUE` of the command line.
 
 use std::{
-    fs::File,
     io::{self, Read as _},
     path::Path,
 };
@@ -13,6 +12,7 @@ use super::{
     profiles::Profile,
     value::{Table, Value, parse_table, parse_value},
 };
+use crate::files;
 
 /// Longest policy file that is read.
 const LONGEST: u64 = 1 << 20;
@@ -47,11 +47,7 @@ pub fn load(path: &Path) -> anyhow::Result<Document> {
 
 fn read_file(path: &Path) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
-    if path == Path::new("-") {
-        io::stdin().take(LONGEST + 1).read_to_end(&mut bytes)?;
-    } else {
-        File::open(path)?.take(LONGEST + 1).read_to_end(&mut bytes)?;
-    }
+    files::open(path)?.bytes.take(LONGEST + 1).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > LONGEST {
         return Err(io::Error::other("longer than 1 MiB, which no policy is"));
     }

@@ -46,8 +46,15 @@ pub struct Packet<'a> {
     pub way: Option<Way>,
     /// Its bytes.
     pub bytes: &'a [u8],
-    /// Whether that is all of it.
-    pub whole: bool,
+    /// How many there were on the wire.
+    pub length: u32,
+}
+
+impl Packet<'_> {
+    /// Whether all of it was captured.
+    pub fn is_whole(&self) -> bool {
+        self.bytes.len() as u64 >= u64::from(self.length)
+    }
 }
 
 /// An interface of a capture.
@@ -57,7 +64,8 @@ pub struct Interface {
     pub index: u32,
     /// Its name, escaped.
     pub name: String,
-    link: u32,
+    /// Its link type.
+    pub link: u32,
     /// Units of a second that times are counted in.
     resolution: u64,
     /// Seconds that are added to times.
@@ -301,8 +309,7 @@ impl<S: Sink> File<'_, S> {
         };
         self.frames += 1;
         let link = Link::of(interface.link);
-        let whole = bytes.len() as u64 >= u64::from(length);
-        self.sink.frame(&Packet { time: self.time, link, interface, way, bytes, whole })
+        self.sink.frame(&Packet { time: self.time, link, interface, way, bytes, length })
     }
 }
 

@@ -70,6 +70,29 @@ impl Link {
         }
     }
 
+    /// The link layer's header of a frame that goes back where another one with this header came from. Who sends it a
+    /// cooked header cannot say.
+    pub fn turned(self, header: &[u8]) -> Vec<u8> {
+        let mut turned = header.to_vec();
+        match (self, turned.as_mut_slice()) {
+            (Self::Ethernet, [a, b, c, d, e, f, g, h, i, j, k, l, ..]) => {
+                for (one, other) in [(a, g), (b, h), (c, i), (d, j), (e, k), (f, l)] {
+                    std::mem::swap(one, other);
+                }
+            }
+            (Self::Cooked, [high, low, _, _, rest @ ..]) => {
+                [*high, *low] = back(u16::from_be_bytes([*high, *low])).to_be_bytes();
+                clear(rest, 10);
+            }
+            (Self::Cooked2, [_, _, _, _, _, _, _, _, _, _, kind, rest @ ..]) => {
+                *kind = back(u16::from(*kind)) as u8;
+                clear(rest, 9);
+            }
+            _ => {}
+        }
+        turned
+    }
+
     /// Looks at a frame's header. What is shorter than its header is nobody's.
     pub fn find(self, bytes: &[u8]) -> Found<'_> {
         let plain = |frame| Found { frame, way: None, interface: None };
@@ -118,6 +141,19 @@ const fn way(kind: u16) -> Way {
     if kind == OUTGOING { Way::Out } else { Way::In }
 }
 
+/// `PACKET_HOST`: to the machine that captured.
+const HOST: u16 = 0;
+
+/// The kind of a frame that goes the other way.
+const fn back(kind: u16) -> u16 {
+    if kind == OUTGOING { HOST } else { OUTGOING }
+}
+
+/// No address, where so many bytes say its length and what it is.
+fn clear(bytes: &mut [u8], length: usize) {
+    bytes.iter_mut().take(length).for_each(|byte| *byte = 0);
+}
+
 #[cfg(test)]
 mod tests {
     use smtp_filter_common::wire::Frame as _;
@@ -144,6 +180,24 @@ mod tests {
         assert_eq!(found(Link::Cooked, &cooked(0)), (IPV4, 3, Some(Way::In), None));
         let cooked_2 = [0x86, 0xdd, 0, 0, 0, 0, 1, 2, 0, 1, 4, 6, 1, 2, 3, 4, 5, 6, 0, 0];
         assert_eq!(found(Link::Cooked2, &cooked_2), (IPV6, 3, Some(Way::Out), Some(0x102)));
+    }
+
+    #[test]
+    fn headers_are_turned_back() {
+        assert_eq!(
+            Link::Ethernet.turned(&[1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 8, 0]),
+            [7, 8, 9, 10, 11, 12, 1, 2, 3, 4, 5, 6, 8, 0]
+        );
+        for link in [Link::Raw, Link::Null] {
+            assert_eq!(link.turned(&[2, 0, 0, 0]), [2, 0, 0, 0]);
+        }
+        for (kind, back) in [(0, 4), (1, 4), (4, 0)] {
+            let cooked = [0, kind, 0, 1, 0, 6, 1, 2, 3, 4, 5, 6, 0, 0, 8, 0];
+            assert_eq!(Link::Cooked.turned(&cooked), [0, back, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 8, 0]);
+            let cooked_2 = [0x86, 0xdd, 0, 0, 0, 0, 1, 2, 0, 1, kind, 6, 1, 2, 3, 4, 5, 6, 0, 0];
+            let turned = [0x86, 0xdd, 0, 0, 0, 0, 1, 2, 0, 1, back, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+            assert_eq!(Link::Cooked2.turned(&cooked_2), turned);
+        }
     }
 
     #[test]

@@ -1,34 +1,39 @@
 //! Replay: the frames of a capture through the datapath, in user space, without root.
 //!
 //! `source` (bytes of a file) -> `capture` (frames with their times) -> `link` (where IP begins, which way it went) ->
-//! [`Replay`] (the datapath, and the words for its events).
+//! [`Replay`] (the datapath, in user space or elsewhere, and the words for its events) -> `write` (what came out, in a
+//! file).
 //!
 //! A capture tells what happened without the filter, and is judged as if the filter had been there: what it drops never
 //! reaches the other side's state, as in the kernel. What the two would have said to one another afterwards nobody
 //! knows; the rest of the capture is judged all the same.
 
 pub mod capture;
+mod judge;
+pub mod kernel;
 mod link;
+mod merged;
+mod post;
 pub mod progress;
 mod source;
+mod tap;
+mod veth;
+pub mod write;
 
-use std::collections::HashSet;
+use std::{collections::HashSet, fmt::Write as _};
 
 use anyhow::Result;
 use smtp_filter_common::{
-    action::Action,
     datapath::Met,
-    event::Event,
-    flow::Key,
     policy::Policy,
-    reason::{Counter, REASONS},
-    userspace::{SliceFrame, World},
+    userspace::World,
     verdict::Verdict,
     wire::{self, Kind, Segment},
 };
 
-use self::{capture::Packet, link::Found};
+use self::{capture::Packet, judge::Out, link::Found, merged::Merged};
 pub use self::{
+    judge::Judge,
     link::{Link, Way},
     source::Source,
 };
@@ -64,27 +69,49 @@ pub struct Seen {
 }
 
 /// The filter in front of a capture.
-pub struct Replay {
-    world: World,
+pub struct Replay<J = World> {
+    judge: J,
     policy: Box<Policy>,
     words: Words,
     seen: Seen,
-    reset: HashSet<Key>,
+    reset: HashSet<Ends>,
+    merged: Merged,
+}
+
+/// A connection: addresses and ports, the lower ones first.
+type Ends = [([u8; 16], u16); 2];
+
+fn ends(segment: &Segment) -> Ends {
+    let mut ends = [(segment.source, segment.source_port), (segment.destination, segment.destination_port)];
+    ends.sort_unstable();
+    ends
 }
 
 impl Replay {
-    /// The filter with a policy. It is put on when the first frame comes: the grace for connections whose beginning
-    /// the capture does not have counts from there.
+    /// The filter in user space.
     pub fn new(document: &Document) -> Result<Self> {
+        Self::before(World::new(), document)
+    }
+
+    /// The state of the datapath.
+    pub fn world(&self) -> &World {
+        &self.judge
+    }
+}
+
+impl<J: Judge> Replay<J> {
+    /// The filter with a policy, judged by `judge`. It is put on when the first frame comes: the grace for connections
+    /// whose beginning the capture does not have counts from there.
+    pub fn before(judge: J, document: &Document) -> Result<Self> {
         let mut names = Names::default();
         let policy = policy::compile(document, &mut names, 1, 0)?;
         let words = Words { names, interface: String::new() };
-        Ok(Self { world: World::new(), policy, words, seen: Seen::default(), reset: HashSet::new() })
+        Ok(Self { judge, policy, words, seen: Seen::default(), reset: HashSet::new(), merged: Merged::default() })
     }
 
     /// Judges a frame. `None`: nothing can be said of it.
-    pub fn frame(&mut self, packet: &Packet<'_>) -> Option<Verdict> {
-        let Packet { time, link, interface, way, bytes, whole } = *packet;
+    pub fn frame(&mut self, packet: &Packet<'_>) -> Result<Option<Verdict>> {
+        let Packet { time, link, interface, way, bytes, length: _ } = *packet;
         self.seen.frames += 1;
         self.seen.bytes += bytes.len() as u64;
         let first = match self.seen.span {
@@ -97,41 +124,65 @@ impl Replay {
         self.seen.span = Some((first, time));
         let Some(link) = link else {
             self.seen.foreign += 1;
-            return None;
+            return Ok(None);
         };
         let Found { frame, way: told, interface: told_interface } = link.find(bytes);
-        if !whole && wire::read(&frame, &self.policy, &mut Segment::EMPTY.clone()) == Kind::Unreadable {
+        let mut segment = Segment::EMPTY;
+        let kind = wire::read(&frame, &self.policy, &mut segment);
+        if !packet.is_whole() && kind == Kind::Unreadable {
             self.seen.cut_short += 1;
-            return None;
+            return Ok(None);
+        }
+        let piece = if kind == Kind::Segment { self.merged.piece(&frame, &segment, ends(&segment)) } else { 0 };
+        self.words.interface.clear();
+        match told_interface {
+            Some(index) => write!(self.words.interface, "#{index}")?,
+            None => self.words.interface.push_str(&interface.name),
         }
         let met = met(time, told_interface.unwrap_or(interface.index), told.or(way));
-        let verdict = self.judge(frame, met);
-        if !self.world.events.is_empty() {
-            self.words.interface = match told_interface {
-                Some(index) => format!("#{index}"),
-                None => interface.name.clone(),
-            };
-        }
-        Some(verdict)
-    }
-
-    fn judge(&mut self, frame: SliceFrame<'_>, met: Met) -> Verdict {
-        let verdict = self.world.frame(&self.policy, frame, met);
+        let verdict = self.judge.judge(&self.policy, frame.merged_of(piece), met)?;
         match verdict {
             Verdict::Pass => {}
             Verdict::Reset => {
-                self.reset.insert(self.world.last().key);
+                self.reset.insert(ends(&segment));
                 self.seen.stopped += 1;
             }
             Verdict::Drop | Verdict::ResetSender => self.seen.stopped += 1,
         }
-        verdict
+        Ok(Some(verdict))
+    }
+
+    /// What came out for the frame that was judged last, frames of its own link type: bytes, and how many of them there
+    /// were on the wire. What nothing can be said of is left as it is.
+    pub fn out(
+        &self,
+        packet: &Packet<'_>,
+        verdict: Option<Verdict>,
+        mut each: impl FnMut(&[u8], u32) -> Result<()>,
+    ) -> Result<()> {
+        let (Some(link), Some(verdict)) = (packet.link, verdict) else { return each(packet.bytes, packet.length) };
+        let Found { frame, .. } = link.find(packet.bytes);
+        let header = &packet.bytes[..packet.bytes.len() - frame.network().len()];
+        let Out { back, on } = self.judge.out(frame, verdict);
+        if let Some(back) = back {
+            let whole = [link.turned(header), back].concat();
+            each(&whole, whole.len() as u32)?;
+        }
+        match on {
+            // The same length, of which not all may have been captured.
+            Some(on) if verdict == Verdict::Pass => each(&[header, &on].concat(), packet.length),
+            Some(on) => {
+                let whole = [header, &on].concat();
+                each(&whole, whole.len() as u32)
+            }
+            None => Ok(()),
+        }
     }
 
     /// The events of the last frame, which are taken.
-    pub fn events(&mut self) -> Vec<EventView> {
-        let events: Vec<Event> = self.world.events.drain(..).collect();
-        events.iter().map(|event| EventView::new(event, &mut self.words)).collect()
+    pub fn events(&mut self) -> Result<Vec<EventView>> {
+        let events = self.judge.events()?;
+        Ok(events.iter().map(|event| EventView::new(event, &mut self.words)).collect())
     }
 
     /// What was seen so far.
@@ -144,30 +195,19 @@ impl Replay {
         self.reset.len()
     }
 
+    /// Connections that were opened.
+    pub fn opened(&self) -> Result<u64> {
+        self.judge.opened()
+    }
+
     /// Every counter that is not zero.
-    pub fn counters(&self) -> Vec<CounterRow> {
-        let mut rows = Vec::new();
-        for reason in 0..REASONS as u16 {
-            for action in Action::ALL {
-                for enforced in [true, false] {
-                    let counter = self.world.counter(reason, action, enforced);
-                    if counter != Counter::default() {
-                        rows.push(CounterRow { reason, action, enforced, counter });
-                    }
-                }
-            }
-        }
-        rows
+    pub fn counters(&self) -> Result<Vec<CounterRow>> {
+        self.judge.counters()
     }
 
     /// Which verb has which counter.
     pub fn names(&self) -> &Names {
         &self.words.names
-    }
-
-    /// The state of the datapath.
-    pub fn world(&self) -> &World {
-        &self.world
     }
 }
 

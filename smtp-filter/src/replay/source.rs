@@ -2,11 +2,12 @@
 
 use std::{
     cell::{Cell, RefCell},
-    fs::File,
     io::{self, Read},
     path::Path,
     rc::Rc,
 };
+
+use crate::files::{self, Opened};
 
 /// A file, or the standard input.
 pub struct Source {
@@ -38,16 +39,8 @@ impl Track {
 impl Source {
     /// Opens a file; `-` is the standard input.
     pub fn open(path: &Path) -> io::Result<Self> {
-        if path == Path::new("-") {
-            return Ok(Self::new(io::stdin(), None));
-        }
-        let file = File::open(path)?;
-        let about = file.metadata()?;
-        if about.is_dir() {
-            return Err(io::ErrorKind::IsADirectory.into());
-        }
-        let length = about.is_file().then_some(about.len());
-        Ok(Self::new(file, length))
+        let Opened { bytes, length } = files::open(path)?;
+        Ok(Self::new(bytes, length))
     }
 
     /// From something else that can be read.

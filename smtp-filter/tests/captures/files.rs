@@ -41,16 +41,28 @@ impl LinkType {
         [Self::Ethernet, Self::Raw, Self::RawBsd, Self::Ipv4, Self::Null, Self::Loop, Self::Cooked, Self::Cooked2];
 }
 
-/// A link layer's header in front of an IPv4 datagram. Cooked ones say that the client's segments come in.
-fn link_header(link: LinkType, from_client: bool) -> Vec<u8> {
-    let kind = if from_client { 0 } else { 4 };
+/// A link layer's header in front of an IP datagram, with its tags where it is Ethernet's. Cooked ones say that the
+/// client's segments come in.
+fn link_header(link: LinkType, frame: &Frame) -> Vec<u8> {
+    let kind = if frame.from_client { 0 } else { 4 };
+    let v6 = frame.bytes.first().is_some_and(|first| first >> 4 == 6);
+    let [high, low] = if v6 { [0x86, 0xdd] } else { [8, 0] };
+    let family = if v6 { 10 } else { 2 };
     match link {
-        LinkType::Ethernet => vec![2, 2, 2, 2, 2, 2, 4, 4, 4, 4, 4, 4, 8, 0],
+        LinkType::Ethernet => {
+            let mut header = vec![2, 2, 2, 2, 2, 2, 4, 4, 4, 4, 4, 4];
+            for tag in &frame.tags {
+                header.extend(tag.to_be_bytes());
+                header.extend([0, 7]);
+            }
+            header.extend([high, low]);
+            header
+        }
         LinkType::Raw | LinkType::RawBsd | LinkType::Ipv4 => vec![],
-        LinkType::Null => vec![2, 0, 0, 0],
-        LinkType::Loop => vec![0, 0, 0, 2],
-        LinkType::Cooked => vec![0, kind, 0, 1, 0, 6, 2, 2, 2, 2, 2, 2, 0, 0, 8, 0],
-        LinkType::Cooked2 => vec![8, 0, 0, 0, 0, 0, 0, 7, 0, 1, kind, 6, 2, 2, 2, 2, 2, 2, 0, 0],
+        LinkType::Null => vec![family, 0, 0, 0],
+        LinkType::Loop => vec![0, 0, 0, family],
+        LinkType::Cooked => vec![0, kind, 0, 1, 0, 6, 2, 2, 2, 2, 2, 2, 0, 0, high, low],
+        LinkType::Cooked2 => vec![high, low, 0, 0, 0, 0, 0, 7, 0, 1, kind, 6, 2, 2, 2, 2, 2, 2, 0, 0],
     }
 }
 
@@ -85,7 +97,7 @@ impl Pcap {
 
     /// Adds a frame, of which at most so many bytes are captured.
     pub fn frame(&mut self, frame: &Frame, longest: usize) {
-        let whole = [link_header(self.link, frame.from_client), frame.bytes.clone()].concat();
+        let whole = [link_header(self.link, frame), frame.bytes.clone()].concat();
         let kept = whole.len().min(longest);
         let fraction = frame.time % 1_000_000_000 / if self.nanoseconds { 1 } else { 1000 };
         let seconds = frame.time / 1_000_000_000;
@@ -126,7 +138,7 @@ impl Ng {
     /// A frame of an interface, its time in the interface's units.
     pub fn frame(&mut self, interface: u32, link: LinkType, units: u64, frame: &Frame, options: &[(u16, &[u8])]) {
         let endian = self.endian;
-        let bytes = [link_header(link, frame.from_client), frame.bytes.clone()].concat();
+        let bytes = [link_header(link, frame), frame.bytes.clone()].concat();
         let length = bytes.len() as u32;
         let mut body = Vec::new();
         for number in [interface, (units >> 32) as u32, units as u32, length, length] {
@@ -139,7 +151,7 @@ impl Ng {
 
     /// A frame without a time.
     pub fn simple(&mut self, link: LinkType, frame: &Frame) {
-        let bytes = [link_header(link, frame.from_client), frame.bytes.clone()].concat();
+        let bytes = [link_header(link, frame), frame.bytes.clone()].concat();
         let body = [self.endian.u32(bytes.len() as u32).to_vec(), padded(bytes)].concat();
         self.block(3, &body);
     }

@@ -4,9 +4,11 @@ use std::collections::BTreeMap;
 
 use etherparse::{NetSlice, PacketBuilder, SlicedPacket, TcpHeader, TcpOptionElement, TransportSlice};
 
-/// An IPv4 datagram.
+/// An IP datagram.
 #[derive(Clone, Debug)]
 pub struct Frame {
+    /// EtherTypes of the tags in front of it, on Ethernet; the outer one first.
+    pub tags: Vec<u16>,
     /// Nanoseconds after 1970.
     pub time: u64,
     pub from_client: bool,
@@ -28,12 +30,27 @@ pub struct Talk {
     /// Bytes of it that the other side has acknowledged.
     acknowledged: [u32; 2],
     port: u16,
+    /// The server's.
+    pub server_port: u16,
+    /// IPv6 from now on.
+    pub v6: bool,
 }
+
+const CLIENT_V6: [u8; 16] = [0x20, 0x01, 0x0d, 0xb8, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1];
+const SERVER_V6: [u8; 16] = [0x20, 0x01, 0x0d, 0xb8, 0, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 2];
 
 impl Talk {
     pub fn new(port: u16) -> Self {
         // Near the end of the numbers: they wrap.
-        Self { time: 1_700_000_000_123_456_789, isn: [u32::MAX - 5, 7_000], said: [0; 2], acknowledged: [0; 2], port }
+        Self {
+            time: 1_700_000_000_123_456_789,
+            isn: [u32::MAX - 5, 7_000],
+            said: [0; 2],
+            acknowledged: [0; 2],
+            port,
+            server_port: 25,
+            v6: false,
+        }
     }
 
     pub fn handshake(&mut self) -> Vec<Frame> {
@@ -77,6 +94,16 @@ impl Talk {
         self.segment(from_client, self.said[side], b"", |_| {})
     }
 
+    /// An empty segment with changed numbers or flags.
+    pub fn odd(&mut self, from_client: bool, change: impl FnOnce(&mut TcpHeader)) -> Frame {
+        self.segment(from_client, self.said[usize::from(!from_client)], b"", change)
+    }
+
+    /// Time passes.
+    pub fn wait(&mut self, nanoseconds: u64) {
+        self.time += nanoseconds;
+    }
+
     pub fn fin(&mut self, from_client: bool) -> Frame {
         let side = usize::from(!from_client);
         let offset = self.said[side];
@@ -89,7 +116,7 @@ impl Talk {
     fn segment(&mut self, from_client: bool, offset: u32, bytes: &[u8], change: impl FnOnce(&mut TcpHeader)) -> Frame {
         self.time += 1_000_000;
         let side = usize::from(!from_client);
-        let (from, to) = if from_client { (self.port, 25) } else { (25, self.port) };
+        let (from, to) = if from_client { (self.port, self.server_port) } else { (self.server_port, self.port) };
         let sequence = self.isn[side].wrapping_add(1).wrapping_add(offset);
         let mut tcp = TcpHeader::new(from, to, sequence, 0xffff);
         tcp.ack = true;
@@ -101,11 +128,17 @@ impl Talk {
             tcp.sequence_number = self.isn[side];
             tcp.set_options(&[TcpOptionElement::MaximumSegmentSize(1460), TcpOptionElement::WindowScale(7)]).unwrap();
         }
-        let (source, destination) = if from_client { (CLIENT, SERVER) } else { (SERVER, CLIENT) };
-        let builder = PacketBuilder::ipv4(source, destination, 64).tcp_header(tcp);
+        let way = if self.v6 {
+            let (source, destination) = if from_client { (CLIENT_V6, SERVER_V6) } else { (SERVER_V6, CLIENT_V6) };
+            PacketBuilder::ipv6(source, destination, 64)
+        } else {
+            let (source, destination) = if from_client { (CLIENT, SERVER) } else { (SERVER, CLIENT) };
+            PacketBuilder::ipv4(source, destination, 64)
+        };
+        let builder = way.tcp_header(tcp);
         let mut frame = Vec::new();
         builder.write(&mut frame, bytes).unwrap();
-        Frame { time: self.time, from_client, bytes: frame }
+        Frame { tags: Vec::new(), time: self.time, from_client, bytes: frame }
     }
 }
 

@@ -1,0 +1,28 @@
+//! Is there a BPF file system for the pins, or can it be mounted?
+
+use super::check::Check;
+use crate::{bpffs, pins::PinDir, system};
+
+/// Looks, and mounts nothing.
+pub fn check(pins: &PinDir) -> Check {
+    let folder = pins.path();
+    match bpffs::look(folder) {
+        Ok(bpffs::Found::Mounted) => Check::good("bpf_file_system", format!("mounted; pins at {}", folder.display())),
+        Ok(bpffs::Found::Mountable) if system::is_privileged() => Check::good(
+            "bpf_file_system",
+            format!("not mounted yet: `smtp-filter up` mounts it on {}", bpffs::MOUNT_POINT),
+        ),
+        Ok(bpffs::Found::Mountable) => Check::good(
+            "bpf_file_system",
+            format!(
+                "not mounted, or not to be seen by this user: `sudo smtp-filter up` sees to {}",
+                bpffs::MOUNT_POINT
+            ),
+        ),
+        Err(error) => Check::failure(
+            "bpf_file_system",
+            format!("{error:#}"),
+            format!("give a --pin-dir below {}, or leave it out", bpffs::MOUNT_POINT),
+        ),
+    }
+}

@@ -1,0 +1,169 @@
+//! Man pages and completions, as `smtp-filter generate` writes them: whole, without a complaint of their readers, and
+//! a shell completes by them. Needs no root.
+
+use std::{
+    collections::BTreeSet,
+    env, fs,
+    io::Write as _,
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+};
+
+use anyhow::{Context as _, Result, ensure};
+
+const PROGRAM: &str = env!("CARGO_BIN_EXE_smtp-filter");
+
+/// What is written, which goes away with it.
+struct Written(PathBuf);
+
+impl Written {
+    fn new(name: &str) -> Result<Self> {
+        let dir = env::temp_dir().join(format!("smtpf-{}-generate-{name}", std::process::id()));
+        let said = output(Command::new(PROGRAM).arg("generate").arg(&dir))?;
+        ensure!(said.contains("man pages are in") && said.lines().count() == 1, "{said}");
+        Ok(Self(dir))
+    }
+
+    fn page(&self, name: &str) -> Result<String> {
+        let path = self.0.join("man").join(name);
+        fs::read_to_string(&path).with_context(|| path.display().to_string())
+    }
+}
+
+impl Drop for Written {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+fn output(command: &mut Command) -> Result<String> {
+    let output = command.env_remove("SMTP_FILTER_PIN_DIR").stdin(Stdio::null()).output()?;
+    ensure!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
+    Ok(String::from_utf8(output.stdout)?)
+}
+
+/// The commands below one, as its help lists them.
+fn verbs(words: &[&str]) -> Result<Vec<String>> {
+    let help = output(Command::new(PROGRAM).args(words).arg("--help"))?;
+    let listed = help.lines().skip_while(|line| *line != "Commands:").skip(1);
+    let named = listed.take_while(|line| !line.is_empty()).filter_map(|line| line.split_whitespace().next());
+    Ok(named.filter(|verb| *verb != "help").map(str::to_owned).collect())
+}
+
+/// Says that something could not be looked at, past what `cargo test` keeps back.
+fn skipped(test: &str, why: &str) {
+    let _ = writeln!(std::io::stderr(), "SKIPPED {test}: {why}");
+}
+
+fn is_there(program: &str) -> bool {
+    Command::new(program).arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok()
+}
+
+#[test]
+fn every_command_has_a_page_with_all_its_options() -> Result<()> {
+    let written = Written::new("pages")?;
+    let mut expected = BTreeSet::from(["smtp-filter.1".to_owned()]);
+    let mut commands: Vec<Vec<String>> = vec![Vec::new()];
+    for verb in verbs(&[])? {
+        let below = if verb == "policy" { verbs(&["policy"])? } else { Vec::new() };
+        commands.extend(below.into_iter().map(|below| vec![verb.clone(), below]));
+        commands.push(vec![verb]);
+    }
+    ensure!(commands.len() > 12, "{commands:?}");
+    for words in &commands {
+        let name = format!("{}.1", [&["smtp-filter".to_owned()], words.as_slice()].concat().join("-"));
+        let page = written.page(&name)?;
+        let help = output(Command::new(PROGRAM).args(words).arg("--help"))?;
+        for option in help.split_whitespace().filter(|word| word.starts_with("--") && word.len() > 2) {
+            let option = option.trim_end_matches(|c: char| !c.is_ascii_alphanumeric());
+            let option = option.split(['=', ']']).next().unwrap_or_default();
+            ensure!(page.contains(&option.replace('-', "\\-")), "{name} says nothing of {option}");
+        }
+        // Examples keep their lines.
+        let examples = help.lines().skip_while(|line| *line != "Examples:").take_while(|line| !line.is_empty());
+        for line in examples.filter(|line| line.starts_with("  smtp-filter")) {
+            let line = line.replace('\\', "\\\\").replace('-', "\\-").replace('\'', "\\*(Aq");
+            ensure!(page.lines().any(|found| found == line), "{name} lacks {line:?}");
+        }
+        expected.insert(name);
+    }
+    let found: BTreeSet<String> = fs::read_dir(written.0.join("man"))?
+        .map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned()))
+        .collect::<Result<_>>()?;
+    assert_eq!(found, expected, "no page of a hidden command");
+    Ok(())
+}
+
+#[test]
+fn man_has_nothing_to_complain_of() -> Result<()> {
+    const TEST: &str = "man_has_nothing_to_complain_of";
+    if !is_there("man") {
+        skipped(TEST, "there is no man");
+        return Ok(());
+    }
+    let written = Written::new("man")?;
+    for page in fs::read_dir(written.0.join("man"))? {
+        let page = page?.path();
+        let mut man = Command::new("man");
+        man.args(["--warnings", "-l"]).arg(&page).env("MANPAGER", "cat").env("LC_ALL", "C.UTF-8");
+        let shown = man.stdin(Stdio::null()).output()?;
+        let said = String::from_utf8_lossy(&shown.stderr).into_owned();
+        ensure!(shown.status.success() && said.is_empty(), "{}: {said}", page.display());
+        ensure!(String::from_utf8_lossy(&shown.stdout).contains("SYNOPSIS"), "{}", page.display());
+    }
+    Ok(())
+}
+
+/// What bash offers for these words, the last of which is being typed.
+fn completed(script: &Path, words: &[&str]) -> Result<BTreeSet<String>> {
+    let last = words.len() - 1;
+    let quoted: Vec<String> = words.iter().map(|word| format!("'{word}'")).collect();
+    let commands = format!(
+        "source '{}'; f=$(complete -p smtp-filter); f=${{f#*-F }}; f=${{f%% *}}; COMP_WORDS=({}); COMP_CWORD={last}; $f \
+         smtp-filter '{}' '{}'; printf '%s\\n' \"${{COMPREPLY[@]}}\"",
+        script.display(),
+        quoted.join(" "),
+        words[last],
+        words[last - 1],
+    );
+    let said = output(Command::new("bash").args(["--norc", "-c", &commands]))?;
+    Ok(said.lines().map(str::to_owned).collect())
+}
+
+#[test]
+fn bash_completes_what_is_typed() -> Result<()> {
+    const TEST: &str = "bash_completes_what_is_typed";
+    if !is_there("bash") {
+        skipped(TEST, "there is no bash");
+        return Ok(());
+    }
+    let written = Written::new("bash")?;
+    let script = written.0.join("completions/smtp-filter.bash");
+    output(Command::new("bash").arg("-n").arg(&script))?;
+    let set = |words: &[&str]| words.iter().map(ToString::to_string).collect::<BTreeSet<_>>();
+    assert_eq!(completed(&script, &["smtp-filter", "po"])?, set(&["policy"]));
+    assert_eq!(completed(&script, &["smtp-filter", "policy", "s"])?, set(&["set", "show"]));
+    assert_eq!(completed(&script, &["smtp-filter", "up", "--det"])?, set(&["--detach"]));
+    assert_eq!(completed(&script, &["smtp-filter", "up", "--hook", ""])?, set(&["auto", "tcx", "clsact"]));
+    let all = completed(&script, &["smtp-filter", ""])?;
+    for verb in verbs(&[])? {
+        ensure!(all.contains(&verb), "{verb}: {all:?}");
+    }
+    ensure!(!all.contains("generate") && !all.contains("expire"), "hidden: {all:?}");
+    Ok(())
+}
+
+#[test]
+fn other_shells_read_theirs_without_complaint() -> Result<()> {
+    let written = Written::new("shells")?;
+    for (shell, file) in [("zsh", "_smtp-filter"), ("fish", "smtp-filter.fish")] {
+        let file = written.0.join("completions").join(file);
+        ensure!(fs::read_to_string(&file)?.contains("doctor"), "{}", file.display());
+        if is_there(shell) {
+            output(Command::new(shell).arg("-n").arg(&file))?;
+        } else {
+            skipped("other_shells_read_theirs_without_complaint", &format!("there is no {shell}"));
+        }
+    }
+    Ok(())
+}
