@@ -387,7 +387,7 @@ Examples:
   smtp-filter replay mail.pcapng --policy mail.toml --json | jq -r .verb
   tcpdump -i eth0 -w - tcp port 25 | smtp-filter replay -
   zcat mail.pcap.gz | smtp-filter replay -
-  smtp-filter replay mail.pcap --profile drop-esmtp --write out.pcap     and what would have come out
+  smtp-filter replay mail.pcap --write out.pcap             and what would have come out
   sudo smtp-filter replay mail.pcap --kernel                the same, judged by the kernel
 
 Files: pcap (microseconds or nanoseconds, either byte order) and pcapng, of Ethernet, raw IP, null and

@@ -46,7 +46,9 @@ fn output(command: &mut Command) -> Result<String> {
 fn verbs(words: &[&str]) -> Result<Vec<String>> {
     let help = output(Command::new(PROGRAM).args(words).arg("--help"))?;
     let listed = help.lines().skip_while(|line| *line != "Commands:").skip(1);
-    let named = listed.take_while(|line| !line.is_empty()).filter_map(|line| line.split_whitespace().next());
+    // What stands further in goes on with the line above.
+    let listed = listed.take_while(|line| !line.is_empty()).filter(|line| !line.starts_with("   "));
+    let named = listed.filter_map(|line| line.split_whitespace().next());
     Ok(named.filter(|verb| *verb != "help").map(str::to_owned).collect())
 }
 
