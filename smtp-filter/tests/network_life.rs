@@ -19,6 +19,7 @@ use lab::{
 };
 use rustix::{net::sockopt::set_socket_linger, process::Signal};
 use serde_json::Value;
+use smtp_filter_common::{limits::POLICY_SLOTS, policy::Policy};
 use smtp_filter_testnet::{Client, Filter, MailServer, Namespace, Network, Running, SERVER_V4, SERVER_V6};
 
 /// How long a reply to EHLO is waited for that must not come.
@@ -349,7 +350,7 @@ fn is_obeyed(network: &Network, filter: &Filter) -> Result<()> {
 fn calls(filter: &Filter, words: &[&str], log: &Path) -> Result<Vec<(&'static str, usize)>> {
     lab::succeed(&mut strace(filter, words, log, "trace=bpf,rename,mkdir,rmdir,unlink,sendto"))?;
     let made = fs::read_to_string(log)?;
-    let count = |call: &str| made.lines().filter(|line| line.contains(&format!(" {call}("))).count();
+    let count = |call: &str| made.lines().filter(|line| line.starts_with(&format!("{call}("))).count();
     Ok(["bpf", "rename", "mkdir", "rmdir", "unlink", "sendto"].map(|call| (call, count(call))).to_vec())
 }
 
@@ -357,7 +358,7 @@ fn calls(filter: &Filter, words: &[&str], log: &Path) -> Result<Vec<(&'static st
 fn strace(filter: &Filter, words: &[&str], log: &Path, what: &str) -> Command {
     let traced = filter.command(words);
     let mut strace = Command::new("strace");
-    strace.args(["-f", "-e", what, "-o"]).arg(log).arg(traced.get_program()).args(traced.get_args());
+    strace.args(["-e", what, "-o"]).arg(log).arg(traced.get_program()).args(traced.get_args());
     strace
 }
 
@@ -429,6 +430,52 @@ fn a_command_killed_at_each_of_its_steps_leaves_a_way_on() -> Result<()> {
         ensure!(!filter.pin_dir().exists());
     }
     ensure!(!server.lines().is_empty());
+    Ok(())
+}
+
+/// When the program in the kernel goes off by itself: nanoseconds since boot; 0: never.
+fn off_at(filter: &Filter) -> Result<u64> {
+    let pinned = |name: &str| Ok::<_, anyhow::Error>(MapData::from_pin(filter.pin_dir().join("maps").join(name))?);
+    let control: Array<MapData, [u32; 2]> = Map::from_map_data(pinned("CONTROL")?)?.try_into()?;
+    let policies: Array<MapData, [u8; size_of::<Policy>()]> = Map::from_map_data(pinned("POLICIES")?)?.try_into()?;
+    let [_, generation] = control.get(&0, 0)?;
+    let policy = policies.get(&(generation % POLICY_SLOTS), 0)?;
+    let at = core::mem::offset_of!(Policy, off_at);
+    Ok(u64::from_ne_bytes(policy[at..at + 8].try_into()?))
+}
+
+/// A trial ends by the record and by the programs, or by neither.
+#[test]
+fn a_takeover_killed_half_way_leaves_a_trial_in_one_mind() -> Result<()> {
+    if !is_root("a_takeover_killed_half_way_leaves_a_trial_in_one_mind") {
+        return Ok(());
+    }
+    if Command::new("strace").arg("-V").output().is_err() {
+        eprintln!("SKIPPED a_takeover_killed_half_way_leaves_a_trial_in_one_mind: there is no strace");
+        return Ok(());
+    }
+    let network = Network::new()?;
+    let log = TemporaryFile::new("life-trial", b"")?;
+    let up = ["up", "--detach", "--netns", network.gateway.name(), "--iface", "inside"];
+    let trial = [up.as_slice(), &["--confirm", "1h"]].concat();
+    for (first, second) in [(trial.as_slice(), up.as_slice()), (&up, &trial)] {
+        let filter = filter(&network.gateway)?;
+        filter.succeed(first)?;
+        lab::succeed(&mut strace(&filter, second, &log.0, "trace=bpf"))?;
+        let made = fs::read_to_string(&log.0)?;
+        let calls: Vec<&str> = made.lines().filter(|line| line.starts_with("bpf(")).collect();
+        let last = calls.iter().rposition(|line| line.contains("BPF_LINK_UPDATE")).context("links are updated")?;
+        filter.succeed(first)?;
+        // Until the new policy is put into its slot.
+        let kill = format!("inject=bpf:signal=KILL:when={}", last + 2);
+        let killed = strace(&filter, second, &log.0, &kill).output()?;
+        ensure!(!killed.status.success(), "killed");
+        let status = filter.json(&["status"])?;
+        ensure!(status["unconfirmed_until"].is_null() == (off_at(&filter)? == 0), "{status}, {}", off_at(&filter)?);
+        filter.succeed(&["confirm"])?;
+        ensure!(off_at(&filter)? == 0, "confirmed");
+        filter.down()?;
+    }
     Ok(())
 }
 

@@ -2,10 +2,11 @@
 
 use anyhow::{Context as _, Result};
 
-use super::{interfaces::sit_on_all, open_maps};
+use super::{compile_for, interfaces::sit_on_all, open_maps};
 use crate::{
     attach::PinnedPrograms,
     pins::{DirLock, PinDir},
+    policy,
     record::Records,
     tables::OtherLayout,
 };
@@ -59,6 +60,7 @@ fn finish(pins: &PinDir) -> Result<()> {
     let takes_over = crate::pins::Side::BOTH.map(|side| pins.next_program(side).exists());
     if takes_over == [true, true] {
         sit_on(pins, Records::open(&pins.maps())?, PinnedPrograms::open(|side| pins.next_program(side))?)?;
+        renew_policy(pins)?;
     }
     match takes_over {
         // One of them was put in its place already: then both are at the hooks.
@@ -67,6 +69,19 @@ fn finish(pins: &PinDir) -> Result<()> {
         [true, false] => pins.remove_next_programs(),
         [false, false] => Ok(()),
     }
+}
+
+/// Puts the policy in force on again as the record has it: a takeover writes down first when the filter goes off
+/// unconfirmed and since when its grace counts, and says it to the programs last.
+fn renew_policy(pins: &PinDir) -> Result<()> {
+    // A filter of another version has no policy that this one could write: it is taken over as a whole.
+    let Ok((mut tables, mut records, instance)) = open_maps(pins) else { return Ok(()) };
+    let Some(mut source) = records.source(tables.generation()?)? else { return Ok(()) };
+    let document = policy::parse("the active policy", &source.text)?;
+    source.generation = source.generation.wrapping_add(1);
+    let compiled = compile_for(&instance, &document, &mut source)?;
+    records.set_source(&source)?;
+    tables.activate(&compiled)
 }
 
 /// Puts programs on all interfaces of an instance, in its network namespace.
