@@ -527,7 +527,7 @@ impl<H: Host, const FROM: usize> Step for Passes<'_, H, FROM> {
             Taken::Changed(reason) => CHANGED | reason.number() as u32,
             Taken::Unchanged(reason) => reason.number() as u32,
         };
-        work.run.cut != 0 || work.run.commands < 2
+        work.run.cut != 0 || work.run.commands < 2 && work.run.rewrites == 0
     }
 }
 

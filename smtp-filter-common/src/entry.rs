@@ -90,8 +90,8 @@ pub struct Half {
     pub next: u32,
     /// Sequence number of the SYN.
     pub isn: u32,
-    /// Zero.
-    pub spare: u32,
+    /// Sequence number behind the last byte that was rewritten, if `rewrote` is set.
+    pub rewritten: u32,
     /// Sequence number of the FIN, once `fin` is set.
     pub fin_at: u32,
     /// Bytes of payload forwarded, up to `next`; those in TLS are not among them (see [`Half::all_bytes`]).
@@ -102,8 +102,10 @@ pub struct Half {
     pub rst: u8,
     /// 1: the windowed bytes are in the shared pool.
     pub wide: u8,
+    /// 1: bytes that are not acknowledged were rewritten.
+    pub rewrote: u8,
     /// Zero.
-    pub reserved: [u8; 5],
+    pub reserved: [u8; 4],
 }
 
 /// Bytes in front of TLS that may be unacknowledged when it begins: the line that brought it and its reply.
@@ -128,7 +130,7 @@ impl Half {
 pub struct Line {
     /// The verb, or the keyword of a reply line.
     pub word: Word,
-    /// The first four bytes of a reply line: code and separator.
+    /// The first four bytes of a reply line: code and separator. Of a command: bytes in front of its verb.
     pub head: u32,
     /// Bytes of the line so far, its LF counted. Saturates.
     pub length: u32,
@@ -141,8 +143,8 @@ pub struct Line {
     /// Characters of the argument kept.
     pub arg_length: u8,
     /// Bit 0: the argument is longer than what is kept. Bit 1: something else than one space stands before the word, or
-    /// between it and the argument (see [`Line::is_plain`]).
-    pub arg_more: u8,
+    /// between it and the argument (see [`Line::is_plain`]). The others: [`crate::smtp::line::DOWNGRADED`] and what follows.
+    pub facts: u8,
 }
 
 /// The dialogue. 88 bytes.
@@ -179,8 +181,12 @@ pub struct Session {
     pub end: u8,
     /// 1: the reply to EHLO that is being read offers CHUNKING.
     pub offers: u8,
+    /// What stands before the next byte of the banner: see [`crate::smtp::banner`].
+    pub banner: u8,
+    /// Characters of the banner's word that is under way, as long as it may be ESMTP.
+    pub esmtp: u8,
     /// Zero.
-    pub reserved: [u8; 14],
+    pub reserved: [u8; 12],
 }
 
 /// Early ranges, remembered places and changes of kind in the client's stream. 220 bytes.
@@ -232,7 +238,18 @@ pub struct State {
 impl State {
     /// An empty one.
     pub const EMPTY: Self = Self {
-        half: [Half { next: 0, isn: 0, spare: 0, fin_at: 0, bytes: 0, fin: 0, rst: 0, wide: 0, reserved: [0; 5] }; 2],
+        half: [Half {
+            next: 0,
+            isn: 0,
+            rewritten: 0,
+            fin_at: 0,
+            bytes: 0,
+            fin: 0,
+            rst: 0,
+            wide: 0,
+            rewrote: 0,
+            reserved: [0; 4],
+        }; 2],
         line: [Line {
             word: Word { high: 0, low: 0 },
             head: 0,
@@ -241,7 +258,7 @@ impl State {
             state: 0,
             word_length: 0,
             arg_length: 0,
-            arg_more: 0,
+            facts: 0,
         }; 2],
         session: Session {
             since: 0,
@@ -259,7 +276,9 @@ impl State {
             chunking: 0,
             end: 0,
             offers: 0,
-            reserved: [0; 14],
+            banner: 0,
+            esmtp: 0,
+            reserved: [0; 12],
         },
         memory: Memory {
             early_start: [0; EARLY],

@@ -15,6 +15,11 @@ pub const GUARD: u8 = 2;
 /// A connection's end.
 pub const CLOSE: u8 = 3;
 
+/// A keyword in the reply to EHLO was judged.
+pub const EXTENSION: u8 = 4;
+/// The banner was judged.
+pub const BANNER: u8 = 5;
+
 /// From the client to the server.
 pub const CLIENT: u8 = 0;
 /// From the server to the client.
@@ -107,7 +112,7 @@ pub struct Event {
     pub server_port: [u8; 2],
     /// Reason number.
     pub reason: u16,
-    /// [`CONNECT`], [`COMMAND`], [`GUARD`] or [`CLOSE`].
+    /// [`CONNECT`], [`COMMAND`] and the others.
     pub kind: u8,
     /// [`CLIENT`] or [`SERVER`]: where the segment came from.
     pub direction: u8,
@@ -123,12 +128,16 @@ pub struct Event {
     pub arg_flags: u8,
     /// Length of what stands in `cut`; [`CUT_MORE`] where there was more.
     pub cut_length: u8,
+    /// Length of what stands in `became`; then `cut` is what stood there before, and nothing was cut.
+    pub became_length: u8,
     /// Zero.
-    pub reserved: [u8; 10],
+    pub reserved: [u8; 9],
     /// First bytes of a command's argument, as they came; of [`CLOSE`] the [`Summary`], word by word.
     pub arg: [u8; ARG_ROOM],
     /// First bytes of what was cut, as they came.
     pub cut: [u8; CUT],
+    /// First bytes of what stands in the place of what was rewritten.
+    pub became: [u8; CUT],
 }
 
 /// `arg_flags`: there was more.
@@ -161,9 +170,11 @@ impl Event {
         arg_length: 0,
         arg_flags: 0,
         cut_length: 0,
-        reserved: [0; 10],
+        became_length: 0,
+        reserved: [0; 9],
         arg: [0; ARG_ROOM],
         cut: [0; CUT],
+        became: [0; CUT],
     };
 
     /// What the connection came to, of a [`CLOSE`] event.

@@ -6,7 +6,7 @@ use crate::{
     entry::{Shared, State, Windows},
     event::Event,
     flow::{HalfOpen, Key},
-    limits::{PIECE, WIDE_WINDOW},
+    limits::{PATCH, PIECE, WIDE_WINDOW},
 };
 
 /// A step of a loop. The verifier looks at it once, however often it runs, so loops over a segment are made of these.
@@ -28,6 +28,9 @@ pub type Piece = [u64; 1 + PIECE / 8];
 pub const fn byte(piece: &Piece, at: u32) -> u8 {
     (piece[1 + ((at >> 3) as usize & (PIECE / 8 - 1))] >> ((at & 7) * 8)) as u8
 }
+
+/// Bytes of a segment that are to be rewritten, or that come in their place. The first one is the lowest byte of word 0.
+pub type Patch = [u64; PATCH / 8];
 
 /// A window of the shared pool.
 pub type Wide = [u8; WIDE_WINDOW];
@@ -64,6 +67,15 @@ pub trait Host {
     /// Fetches `length` bytes (1 to [`PIECE`]) of payload at `offset` into a piece, from word 1 on. `false` where the
     /// segment does not give them.
     fn fetch(&mut self, offset: u32, length: u32, piece: &mut Piece) -> bool;
+
+    /// Fetches `length` bytes (1 to [`PATCH`]) of payload at `offset` into a patch. `false` where the segment does not
+    /// give them.
+    fn fetch_patch(&mut self, offset: u32, length: u32, patch: &mut Patch) -> bool;
+
+    /// Puts `length` bytes (1 to [`PATCH`]) in the place of those that stand at `offset` of the payload, which `old` holds,
+    /// and corrects the TCP checksum by their difference. `offset` is a multiple of 4; behind `length` both patches hold 0
+    /// up to the next multiple of 4. `false` where the segment cannot be written to.
+    fn replace(&mut self, offset: u32, length: u32, old: &Patch, new: &Patch) -> bool;
 
     /// A random number.
     fn random(&mut self) -> u64;

@@ -13,6 +13,10 @@ pub const CUT: usize = 32;
 pub const NAMED_VERBS: usize = 64;
 /// Names that all policies since `up` together may use: a counter's place is never given to another name.
 pub const NAMES: usize = 256;
+/// EHLO keywords that one policy may name.
+pub const NAMED_KEYWORDS: usize = 64;
+/// The same as [`NAMES`], for keywords.
+pub const KEYWORD_NAMES: usize = 128;
 /// Policies that are kept for segments still under way when a new one is set.
 pub const POLICY_SLOTS: u32 = 8;
 /// Readers of events at the same time.
@@ -23,6 +27,11 @@ pub const VLAN_TAGS: usize = 4;
 pub const EXTENSION_HEADERS: usize = 8;
 /// Bytes that are fetched from a segment at once. A power of two.
 pub const PIECE: usize = 8192;
+/// Bytes that are rewritten at once: few enough to be written without a loop of their own, for the kernel allows eight frames
+/// of calls and call-backs. A power of two.
+pub const PATCH: usize = 64;
+/// A masked BDAT and its chunk become one line, which may be so long (RFC 5321 section 4.5.3.1.4).
+pub const MASKED_LINE: u64 = 512;
 /// Forwarded, unacknowledged command bytes kept in the entry. A power of two.
 pub const CLIENT_WINDOW: usize = 256;
 /// Forwarded, unacknowledged reply bytes kept in the entry. A power of two.

@@ -1,32 +1,56 @@
 //! The policy as the datapath reads it: compiled by the loader, one flat value a generation.
 
-use crate::{action::Action, limits::NAMED_VERBS, reason::FIRST_NAME, word::Word};
+use crate::{
+    action::Action,
+    limits::{NAMED_KEYWORDS, NAMED_VERBS},
+    reason::{FIRST_KEYWORD, FIRST_NAME},
+    word::Word,
+};
 
 /// Mode `monitor`: everything passes unchanged; what would have been done is counted and reported.
 pub const MONITOR: u8 = 0;
 /// Mode `enforce`.
 pub const ENFORCE: u8 = 1;
+/// `Policy::fill`: a masked command becomes X, and the server answers 500.
+pub const FILL_X: u8 = 0;
+/// `Policy::fill`: a masked command becomes NOOP, where that can be, and the server answers 250.
+pub const FILL_NOOP: u8 = 1;
+/// `Policy::banner`: it stays.
+pub const SHOW_ALL: u8 = 0;
+/// `Policy::banner`: host and the word ESMTP stay.
+pub const SHOW_HOST: u8 = 1;
+/// `Policy::banner`: the host stays.
+pub const SHOW_HOST_SMTP: u8 = 2;
+/// `Policy::banner`: `2` and `0` stay, all else becomes `*`.
+pub const SHOW_PIX: u8 = 3;
 /// Guards that have an action of their own: reasons below this number.
 pub const GUARDS: usize = 16;
 
-/// One named verb.
+/// One named verb or keyword.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct VerbRule {
-    /// The verb.
+    /// The verb, or the keyword.
     pub verb: Word,
     /// What is done with it: an [`Action`].
     pub action: u8,
     /// Its place among the names, for the reason number.
     pub name: u8,
+    /// Characters of the word; 0 of an unused place.
+    pub length: u8,
     /// Zero.
-    pub reserved: [u8; 6],
+    pub reserved: [u8; 5],
 }
 
 impl VerbRule {
     /// An unused place: behind every word.
-    pub const UNUSED: Self =
-        Self { verb: Word { high: u64::MAX, low: u64::MAX }, action: Action::Drop as u8, name: 0, reserved: [0; 6] };
+    pub const UNUSED: Self = Self {
+        verb: Word { high: u64::MAX, low: u64::MAX },
+        action: Action::Drop as u8,
+        name: 0,
+        length: 0,
+        reserved: [0; 5],
+    };
 }
 
 /// A compiled policy. Written whole into a slot that no segment reads, then made the active one in one step.
@@ -41,8 +65,8 @@ pub struct Policy {
     pub capture_envelope: u8,
     /// [`Action`] for a verb that is not named.
     pub other: u8,
-    /// Zero.
-    pub reserved: u8,
+    /// [`Action`] for a keyword in the reply to EHLO that is not named.
+    pub other_keyword: u8,
     /// Bits of `skb->mark` that action `mark` sets.
     pub mark_value: u32,
     /// Bits of `skb->mark` that action `mark` touches.
@@ -53,16 +77,24 @@ pub struct Policy {
     pub off_at: u64,
     /// [`Action`] of each guard, by reason number.
     pub guards: [u8; GUARDS],
+    /// [`FILL_X`] or [`FILL_NOOP`].
+    pub fill: u8,
+    /// [`SHOW_ALL`] and the others.
+    pub banner: u8,
+    /// Zero.
+    pub reserved: [u8; 6],
+    /// Named keywords in the reply to EHLO in ascending order, unused places behind.
+    pub keywords: [VerbRule; NAMED_KEYWORDS],
     /// Named verbs in ascending order, unused places behind.
     pub verbs: [VerbRule; NAMED_VERBS],
     /// One bit a port (host byte order): bit `port % 64` of word `port / 64`.
     pub ports: [u64; 1024],
 }
 
-/// What the policy says of a verb.
+/// What the policy says of a verb or a keyword.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct VerbVerdict {
-    /// Reason number: [`FIRST_NAME`] plus the name's place.
+    /// Reason number: [`FIRST_NAME`] or [`FIRST_KEYWORD`] plus the name's place.
     pub reason: u16,
     /// The action's number.
     pub action: u8,
@@ -76,12 +108,16 @@ impl Policy {
             mode: MONITOR,
             capture_envelope: 0,
             other: Action::Pass as u8,
-            reserved: 0,
+            other_keyword: Action::Pass as u8,
             mark_value: 0,
             mark_mask: 0,
             grace_until: 0,
             off_at: 0,
             guards: [Action::Drop as u8; GUARDS],
+            fill: FILL_X,
+            banner: SHOW_ALL,
+            reserved: [0; 6],
+            keywords: [VerbRule::UNUSED; NAMED_KEYWORDS],
             verbs: [VerbRule::UNUSED; NAMED_VERBS],
             ports: [0; 1024],
         }
@@ -126,20 +162,12 @@ impl Policy {
 
     /// Names a verb. The list stays in order; `false` where it is full.
     pub fn set_verb(&mut self, verb: Word, action: Action, name: u8) -> bool {
-        let mut rule = VerbRule { verb, action: action as u8, name, reserved: [0; 6] };
-        for slot in &mut self.verbs {
-            if slot.verb == verb {
-                *slot = rule;
-                return true;
-            }
-            if slot.verb > rule.verb {
-                core::mem::swap(slot, &mut rule);
-                if rule == VerbRule::UNUSED {
-                    return true;
-                }
-            }
-        }
-        false
+        set(&mut self.verbs, verb, action, name)
+    }
+
+    /// Names a keyword. The list stays in order; `false` where it is full.
+    pub fn set_keyword(&mut self, keyword: Word, action: Action, name: u8) -> bool {
+        set(&mut self.keywords, keyword, action, name)
     }
 
     /// Looks a verb up.
@@ -147,25 +175,64 @@ impl Policy {
         self.verb_hiding(verb, |index| index)
     }
 
-    /// Looks a verb up: a binary search of fixed depth without branches, for the verifier's sake. `hide` gives an index
-    /// back without letting the compiler know its bounds, or it would drop the mask that the verifier needs.
+    /// Looks a verb up. `hide` gives an index back without letting the compiler know its bounds, or it would drop the
+    /// mask that the verifier needs.
     #[inline(always)]
     pub fn verb_hiding(&self, verb: Word, hide: impl Fn(u32) -> u32) -> VerbVerdict {
-        const MASK: usize = NAMED_VERBS - 1;
-        let mut at = 0_u32;
-        let mut width = NAMED_VERBS as u32 / 2;
-        while width > 0 {
-            let probe = self.verbs[hide(at + width) as usize & MASK].verb;
-            at += width * probe.at_most(verb) as u32;
-            width /= 2;
+        look_up(&self.verbs, verb, (FIRST_NAME, self.other), hide)
+    }
+
+    /// Looks a keyword up.
+    pub fn keyword(&self, keyword: Word) -> VerbVerdict {
+        self.keyword_hiding(keyword, |index| index)
+    }
+
+    /// Looks a keyword up, as [`Policy::verb_hiding`] does a verb.
+    #[inline(always)]
+    pub fn keyword_hiding(&self, keyword: Word, hide: impl Fn(u32) -> u32) -> VerbVerdict {
+        look_up(&self.keywords, keyword, (FIRST_KEYWORD, self.other_keyword), hide)
+    }
+}
+
+fn set<const N: usize>(rules: &mut [VerbRule; N], verb: Word, action: Action, name: u8) -> bool {
+    let length = verb.bytes().iter().filter(|byte| **byte != 0).count() as u8;
+    let mut rule = VerbRule { verb, action: action as u8, name, length, reserved: [0; 5] };
+    for slot in rules {
+        if slot.verb == verb {
+            *slot = rule;
+            return true;
         }
-        let rule = &self.verbs[hide(at) as usize & MASK];
-        // Sixteen bytes of 0xff would find an unused place.
-        let named = (rule.verb.is(verb) & (1 ^ verb.is(VerbRule::UNUSED.verb))) as u8;
-        let other = 1 ^ named;
-        VerbVerdict {
-            reason: FIRST_NAME + (rule.name * named) as u16,
-            action: (rule.action * named) | (self.other * other),
+        if slot.verb > rule.verb {
+            core::mem::swap(slot, &mut rule);
+            if rule == VerbRule::UNUSED {
+                return true;
+            }
         }
+    }
+    false
+}
+
+/// A binary search of fixed depth without branches, for the verifier's sake. `other` is the reason number of the first
+/// name, and the action for a word that is not named.
+#[inline(always)]
+fn look_up<const N: usize>(
+    rules: &[VerbRule; N],
+    word: Word,
+    other: (u16, u8),
+    hide: impl Fn(u32) -> u32,
+) -> VerbVerdict {
+    let mut at = 0_u32;
+    let mut width = N as u32 / 2;
+    while width > 0 {
+        let probe = rules[hide(at + width) as usize & (N - 1)].verb;
+        at += width * probe.at_most(word) as u32;
+        width /= 2;
+    }
+    let rule = &rules[hide(at) as usize & (N - 1)];
+    // Sixteen bytes of 0xff would find an unused place.
+    let named = (rule.verb.is(word) & (1 ^ word.is(VerbRule::UNUSED.verb))) as u8;
+    VerbVerdict {
+        reason: other.0 + (rule.name * named) as u16,
+        action: (rule.action * named) | (other.1 * (1 ^ named)),
     }
 }

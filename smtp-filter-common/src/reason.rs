@@ -1,14 +1,17 @@
 //! Why a segment was judged as it was: one number a reason, one counter a reason, action and mode.
 //!
-//! Numbers below [`FIRST_NAME`] are listed here; from [`FIRST_NAME`] on they stand for `commands.NAME`, where the
-//! loader keeps which name has which place (the first place is `other`).
+//! Numbers below [`FIRST_NAME`] are listed here; from [`FIRST_NAME`] on they stand for `commands.NAME`, from
+//! [`FIRST_KEYWORD`] on for `extensions.NAME`, where the loader keeps which name has which place (the first place is
+//! `other`).
 
-use crate::limits::NAMES;
+use crate::limits::{KEYWORD_NAMES, NAMES};
 
 /// First reason number that stands for a command's name.
 pub const FIRST_NAME: u16 = 64;
+/// First reason number that stands for a keyword's name.
+pub const FIRST_KEYWORD: u16 = FIRST_NAME + NAMES as u16;
 /// Reasons there are.
-pub const REASONS: u32 = FIRST_NAME as u32 + NAMES as u32;
+pub const REASONS: u32 = FIRST_KEYWORD as u32 + KEYWORD_NAMES as u32;
 /// Counters of a reason: one an action, twice (enforced or not).
 pub const COUNTERS_PER_REASON: u32 = 16;
 
@@ -76,6 +79,8 @@ reasons! {
     Gap = 27, "stream.gap";
     /// Passed: mail text in front of a gap, in which no end of data is possible.
     EarlyText = 28, "stream.early_text";
+    /// The server's banner.
+    Banner = 30, "banner.show";
     /// Passed: a segment of the handshake.
     Handshake = 40, "pass.handshake";
     /// Passed: an acknowledgement without payload.

@@ -3,7 +3,10 @@
 use crate::{
     action::Action,
     entry::{Line, Shared, TLS, first, second},
-    event::{ARG_MORE, ARG_WITHHELD, CLIENT, CLOSE, COMMAND, CONNECT, CUT_MORE, Ended, Event, GUARD, SERVER, Summary},
+    event::{
+        ARG_MORE, ARG_WITHHELD, BANNER, CLIENT, CLOSE, COMMAND, CONNECT, CUT_MORE, EXTENSION, Ended, Event, GUARD,
+        SERVER, Summary,
+    },
     host::Host,
     limits::{ARG_ROOM, CUT},
     policy::{Policy, VerbVerdict},
@@ -13,9 +16,9 @@ use crate::{
     work::Work,
 };
 
-/// What the policy says of the command in hand, into the event in hand; in the telling pass it goes out.
+/// What the policy says of the command in hand, into the event in hand.
 #[inline(always)]
-pub fn command<H: Host>(host: &mut H, policy: &Policy, work: &mut Work, line: &Line, kind: u8, verdict: VerbVerdict) {
+pub fn command(policy: &Policy, work: &mut Work, line: &Line, kind: u8, verdict: VerbVerdict) {
     let enforced = policy.enforces() || verdict.action <= Action::Log as u8;
     let withheld = kind == verb::AUTH || (kind == verb::MAIL || kind == verb::RCPT) && policy.capture_envelope == 0;
     let event = &mut work.event;
@@ -26,6 +29,7 @@ pub fn command<H: Host>(host: &mut H, policy: &Policy, work: &mut Work, line: &L
     event.action = verdict.action;
     event.enforced = enforced as u8;
     event.cut_length = 0;
+    event.became_length = 0;
     event.arg_length = 0;
     event.arg_flags = 0;
     if withheld {
@@ -37,9 +41,28 @@ pub fn command<H: Host>(host: &mut H, policy: &Policy, work: &mut Work, line: &L
     }
     work.run.commands += 1;
     work.run.line = line.length;
-    if work.run.telling != 0 {
-        tell(host, work);
-    }
+}
+
+/// What the policy says of the keyword in hand, into the event in hand.
+#[inline(always)]
+pub fn extension(policy: &Policy, work: &mut Work, verdict: VerbVerdict) {
+    let enforced = policy.enforces() || verdict.action <= Action::Log as u8;
+    no_command(work, EXTENSION, verdict.reason, verdict.action, enforced);
+    let line = &work.state.line[SERVER as usize];
+    work.event.verb = line.name();
+    work.event.verb_length = line.word_length;
+    work.event.cut_length = 0;
+    work.run.commands += 1;
+    work.run.line = line.length;
+}
+
+/// That the banner is shown otherwise than the server wrote it, into the event in hand.
+#[inline(always)]
+pub fn banner(policy: &Policy, work: &mut Work) {
+    no_command(work, BANNER, Reason::Banner.number(), Action::Mask as u8, policy.enforces());
+    work.event.cut_length = 0;
+    work.run.commands += 1;
+    work.run.line = work.state.line[SERVER as usize].length;
 }
 
 /// 1 if the argument ends with the CR of the line's end. Without a branch, as all that stands in front of much.
@@ -107,6 +130,7 @@ fn no_command(work: &mut Work, kind: u8, reason: u16, action: u8, enforced: bool
     event.verb_length = 0;
     event.arg_length = 0;
     event.arg_flags = 0;
+    event.became_length = 0;
     event.reason = reason;
     event.action = action;
     event.enforced = enforced as u8;

@@ -52,6 +52,14 @@ impl Word {
         equal(self.high, other.high) & equal(self.low, other.low)
     }
 
+    /// The word without its last `count` characters (0 to 15).
+    #[inline(always)]
+    pub const fn without_last(self, count: u32) -> Self {
+        let (high, low) = if count & 8 == 0 { (self.high, self.low) } else { (0, self.high) };
+        let bits = (count & 7) * 8;
+        Self { high: high >> bits, low: low >> bits | (high << 1) << (63 - bits) }
+    }
+
     /// Its characters, in the last places; unused places in front are 0.
     pub const fn bytes(self) -> [u8; WORD] {
         let (high, low) = (self.high.to_be_bytes(), self.low.to_be_bytes());
@@ -77,4 +85,19 @@ const fn below(a: u64, b: u64) -> u64 {
 const fn equal(a: u64, b: u64) -> u64 {
     let differs = a ^ b;
     1 ^ (differs | differs.wrapping_neg()) >> 63
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_word_is_shortened_from_its_end() {
+        let word = Word::of("STARTTLSSTARTTLX");
+        for length in 1..16 {
+            let part = Word::new(&b"STARTTLSSTARTTLX"[..length]).unwrap();
+            assert_eq!(word.without_last(16 - length as u32), part, "{length}");
+        }
+        assert_eq!(word.without_last(0), word);
+    }
 }

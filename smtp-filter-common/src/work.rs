@@ -8,9 +8,10 @@ use crate::{
     entry::State,
     event::Event,
     flow::{HalfOpen, Key},
-    host::{Host, Piece},
-    limits::{ARG_ROOM, PIECE},
+    host::{Host, Patch, Piece},
+    limits::{ARG_ROOM, PATCH, PIECE},
     reason::Reason,
+    smtp::rewrite::Change,
     wire::Segment,
 };
 
@@ -18,6 +19,8 @@ use crate::{
 #[repr(C, align(8))]
 #[derive(Clone, Copy, Debug)]
 pub struct Run {
+    /// The argument of BDAT: see [`crate::smtp::bdat`].
+    pub chunk: u64,
     /// Offset in the payload of the next byte.
     pub at: u32,
     /// Offset in the payload where reading ends.
@@ -50,6 +53,10 @@ pub struct Run {
     pub line: u32,
     /// Bytes that differ from what passed first.
     pub differs: u32,
+    /// Offset in the payload of the first new byte.
+    pub first: u32,
+    /// Offset in the payload up to which a word of the banner stays.
+    pub kept: u32,
     /// Reason of the cut.
     pub reason: u16,
     /// [`Action`] of the cut; [`Action::Pass`] while there is none.
@@ -64,6 +71,14 @@ pub struct Run {
     pub text: u8,
     /// 1: the cut is a command's; the event in hand is its.
     pub line_cut: u8,
+    /// 1: bytes are to be rewritten, which the pass that tells does.
+    pub rewrites: u8,
+    /// 1: the event in hand has not been told.
+    pub untold: u8,
+    /// 1: a verb that passes begins with the word in hand.
+    pub begins: u8,
+    /// Zero.
+    pub reserved: u8,
 }
 
 /// No place.
@@ -124,6 +139,12 @@ pub struct Work {
     pub ends: u8,
     /// See [`Work::unknown`].
     pub hidden: AtomicU64,
+    /// What is to be rewritten next.
+    pub change: Change,
+    /// Bytes that are rewritten.
+    pub old: Patch,
+    /// What comes in their place.
+    pub new: Patch,
     /// Bytes of the segment.
     pub piece: Piece,
 }
@@ -154,6 +175,9 @@ impl Work {
             marked: 0,
             ends: 0,
             hidden: AtomicU64::new(0),
+            change: Change::NONE,
+            old: [0; PATCH / 8],
+            new: [0; PATCH / 8],
             piece: [0; 1 + PIECE / 8],
         }
     }
@@ -182,6 +206,7 @@ impl Work {
 impl Run {
     /// Nothing read yet.
     pub const EMPTY: Self = Self {
+        chunk: 0,
         at: 0,
         end: 0,
         piece_at: 0,
@@ -198,6 +223,8 @@ impl Run {
         commands: 0,
         line: 0,
         differs: 0,
+        first: 0,
+        kept: 0,
         reason: 0,
         cut: 0,
         telling: 0,
@@ -205,5 +232,9 @@ impl Run {
         mark: 0,
         text: 0,
         line_cut: 0,
+        rewrites: 0,
+        untold: 0,
+        begins: 0,
+        reserved: 0,
     };
 }

@@ -129,7 +129,7 @@ proptest! {
                 *word = *word & !(0xff << (place % 8 * 8)) | u64::from(*byte) << (place % 8 * 8);
             }
             let mut read = 0;
-            line::read::<Loops>(&mut line, &mut arg, &piece, 3, now as u32, &mut read);
+            line::read::<Loops, 0>(&mut line, &mut arg, &piece, (3, now as u32), &mut read);
             at += read as usize;
         }
         let end = bytes.iter().position(|byte| *byte == b'\n');
@@ -250,7 +250,7 @@ mod loops {
         entry::{Shared, State, Windows},
         event::Event,
         flow::{HalfOpen, Key},
-        host::{Host, Piece, Step, Wide},
+        host::{Host, Patch, Piece, Step, Wide},
     };
 
     impl Host for super::Loops {
@@ -279,6 +279,12 @@ mod loops {
             value
         }
         fn fetch(&mut self, _: u32, _: u32, _: &mut Piece) -> bool {
+            unreachable!()
+        }
+        fn fetch_patch(&mut self, _: u32, _: u32, _: &mut Patch) -> bool {
+            unreachable!()
+        }
+        fn replace(&mut self, _: u32, _: u32, _: &Patch, _: &Patch) -> bool {
             unreachable!()
         }
         fn random(&mut self) -> u64 {

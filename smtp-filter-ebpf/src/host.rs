@@ -4,14 +4,16 @@ use core::{arch::asm, ffi::c_void, sync::atomic::AtomicU64};
 
 use aya_ebpf::{
     bindings::{__sk_buff, BPF_NOEXIST},
-    helpers::{bpf_get_prandom_u32, bpf_loop, bpf_skb_load_bytes},
+    helpers::{
+        bpf_csum_diff, bpf_get_prandom_u32, bpf_l4_csum_replace, bpf_loop, bpf_skb_load_bytes, bpf_skb_store_bytes,
+    },
 };
 use smtp_filter_common::{
     entry::{Connection, Shared, State, Windows},
     event::Event,
     flow::{HalfOpen, Key},
-    host::{Host, Piece, Step, Wide},
-    limits::PIECE,
+    host::{Host, Patch, Piece, Step, Wide},
+    limits::{PATCH, PIECE},
     work::Work,
 };
 
@@ -21,12 +23,17 @@ use crate::{
     replay,
 };
 
+/// Offset of the checksum in the TCP header.
+const CHECK: u32 = 16;
+
 /// One run of the program.
 pub struct Kernel {
     /// The frame.
     pub skb: *mut __sk_buff,
     /// Offset of the payload from the frame's start.
     pub payload: u32,
+    /// Offset of the TCP header from there.
+    pub header: u32,
     /// The connection that was found; null before.
     pub entry: *mut Connection,
 }
@@ -35,7 +42,8 @@ impl Kernel {
     /// For a segment whose headers are read.
     #[inline(always)]
     pub fn new(skb: *mut __sk_buff, work: &Work, entry: *mut Connection) -> Self {
-        Self { skb, payload: work.link.wrapping_add(work.segment.payload), entry }
+        let Work { link, segment, .. } = work;
+        Self { skb, payload: link.wrapping_add(segment.payload), header: link.wrapping_add(segment.header), entry }
     }
 }
 
@@ -128,6 +136,35 @@ impl Host for Kernel {
         unsafe {
             let to = piece.as_mut_ptr().add(1).cast::<c_void>();
             bpf_skb_load_bytes(self.skb.cast::<c_void>(), self.payload.wrapping_add(offset), to, less + 1) == 0
+        }
+    }
+
+    #[inline(always)]
+    fn fetch_patch(&mut self, offset: u32, length: u32, patch: &mut Patch) -> bool {
+        let less = Self::opaque(length.wrapping_sub(1)) & (PATCH as u32 - 1);
+        // SAFETY: there is room for PATCH bytes; the length is at most that.
+        unsafe {
+            let to = patch.as_mut_ptr().cast::<c_void>();
+            bpf_skb_load_bytes(self.skb.cast::<c_void>(), self.payload.wrapping_add(offset), to, less + 1) == 0
+        }
+    }
+
+    #[inline(always)]
+    fn replace(&mut self, offset: u32, length: u32, old: &Patch, new: &Patch) -> bool {
+        let less = Self::opaque(length.wrapping_sub(1)) & (PATCH as u32 - 1);
+        // Up to the next multiple of 4, where both hold 0. At most PATCH, as every verifier since 6.1 sees.
+        let words = (less & !3) + 4;
+        let skb = self.skb;
+        // SAFETY: there are PATCH bytes in each; the length is at most that.
+        unsafe {
+            let from = new.as_ptr().cast_mut();
+            let difference = bpf_csum_diff(old.as_ptr().cast_mut().cast::<u32>(), words, from.cast::<u32>(), words, 0);
+            // Flag BPF_F_RECOMPUTE_CSUM would take a checksum that the device left complete for one of the old bytes;
+            // the sum over bytes and field together stays what it was (kernel 6.18, net/core/filter.c).
+            if bpf_skb_store_bytes(skb, self.payload.wrapping_add(offset), from.cast::<c_void>(), less + 1, 0) != 0 {
+                return false;
+            }
+            bpf_l4_csum_replace(skb, self.header.wrapping_add(CHECK), 0, difference as u64, 0) == 0
         }
     }
 

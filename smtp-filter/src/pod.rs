@@ -36,7 +36,12 @@ const _: () = {
     use core::mem::offset_of;
     use smtp_filter_common::policy::VerbRule;
     assert!(
-        offset_of!(Policy, guards) + size_of::<[u8; smtp_filter_common::policy::GUARDS]>() == offset_of!(Policy, verbs)
+        offset_of!(Policy, guards) + size_of::<[u8; smtp_filter_common::policy::GUARDS]>() == offset_of!(Policy, fill)
+            && offset_of!(Policy, fill) + 8 == offset_of!(Policy, keywords)
+    );
+    assert!(
+        offset_of!(Policy, keywords) + size_of::<[VerbRule; smtp_filter_common::limits::NAMED_KEYWORDS]>()
+            == offset_of!(Policy, verbs)
     );
     assert!(
         offset_of!(Policy, verbs) + size_of::<[VerbRule; smtp_filter_common::limits::NAMED_VERBS]>()

@@ -5,9 +5,10 @@
 //! [`next`] is the readable rule that the table is made of.
 
 use crate::{
-    entry::Line,
+    event::CLIENT,
     host::{Host, Step},
     limits::ARG_ROOM,
+    work::Work,
 };
 
 /// Longest argument that is read: nine digits, ` LAST`, CR.
@@ -101,21 +102,43 @@ impl Step for Read<'_> {
     }
 }
 
-/// The octets, and whether this is the last chunk; `None` where the argument is not written as it has to be.
+/// In the number of octets: this is the last chunk.
+const IS_LAST: u64 = 1 << 32;
+/// In the place of a number of octets: the argument is not written as it has to be.
+const UNREADABLE: u64 = u64::MAX;
+
+/// What [`read`] found: the octets, and whether this is the last chunk; `None` where the argument is not written as it has to
+/// be.
 #[inline(always)]
-pub fn size<H: Host>(arg: &[u8; ARG_ROOM], line: &Line) -> Option<(u64, bool)> {
+pub const fn size(work: &Work) -> Option<(u64, bool)> {
+    match work.run.chunk {
+        UNREADABLE => None,
+        size => Some((size & (IS_LAST - 1), size & IS_LAST != 0)),
+    }
+}
+
+/// Reads the argument of the line in hand. A function of its own, so that its stack frame is not its callers'.
+#[inline(never)]
+pub fn read<H: Host>(work: &mut Work) -> bool {
+    work.run.chunk = number::<H>(work);
+    true
+}
+
+#[inline(always)]
+fn number<H: Host>(work: &Work) -> u64 {
     let (mut size, mut digits, mut state) = (0, 0, NONE);
+    let (arg, line) = (&work.state.arg, &work.state.line[CLIENT as usize]);
     let length = line.arg_length as u32;
     if length > ROOM || !line.is_plain() {
-        return None;
+        return UNREADABLE;
     }
     H::repeat(ROOM, &mut Read { arg, length, size: &mut size, digits: &mut digits, state: &mut state });
     if digits > DIGITS {
-        return None;
+        return UNREADABLE;
     }
     match state {
-        END => Some((size, false)),
-        END_LAST => Some((size, true)),
-        _ => None,
+        END => size,
+        END_LAST => size | IS_LAST,
+        _ => UNREADABLE,
     }
 }

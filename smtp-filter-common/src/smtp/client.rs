@@ -4,10 +4,16 @@ use crate::{
     action::Action,
     event::CLIENT,
     host::{Host, Step},
-    policy::Policy,
-    reason::Reason,
+    limits::MASKED_LINE,
+    policy::{FILL_NOOP, Policy},
+    reason::{FIRST_NAME, Reason},
     report,
-    smtp::{AUTH_LINE, CHUNK, COMMAND, TEXT, bdat, line, text, verb},
+    smtp::{
+        AUTH_LINE, CHUNK, COMMAND, MASKED_CHUNK, TEXT, bdat, begins,
+        line::{self, CROSSED, DOWNGRADED, IN_WORD, MASKED, NOOPED},
+        rewrite::{self, Change, Place},
+        text, verb,
+    },
     work::{NOWHERE, Work},
 };
 
@@ -35,17 +41,43 @@ impl<H: Host> Step for Steps<'_, H> {
     #[inline(always)]
     fn step(&mut self, _index: u32) -> bool {
         let (host, work) = (&mut *self.host, &mut *self.work);
-        if work.run.at >= work.run.end {
-            return true;
-        }
+        let over = work.run.at >= work.run.end;
         match work.state.session.mode {
+            COMMAND if over => {
+                let line = &work.state.line[SIDE];
+                if work.state.session.hold != 0 || line.length == 0 {
+                    return true;
+                }
+                // Not in there, where the stack is deep.
+                let (word, length) = (line.name(), line.word_length as u32);
+                work.run.begins = begins::allowed::<H, _>(&self.policy.verbs, word, length) as u8;
+                if !unfinished(host, self.policy, work) {
+                    return true;
+                }
+            }
+            _ if over => return true,
             TEXT => mail_text(host, work),
             CHUNK => chunk(work),
+            MASKED_CHUNK => masked_chunk(work),
             COMMAND | AUTH_LINE => command_bytes(host, self.policy, work),
             _ => work.run.at = work.run.end,
         }
-        work.run.cut != 0
+        over | carry_out::<H, SIDE>(host, work)
     }
+}
+
+/// Makes the change that a step has asked for, and tells what it has to tell. Whether there is a decision against the
+/// segment.
+#[inline(always)]
+pub fn carry_out<H: Host, const FROM: usize>(host: &mut H, work: &mut Work) -> bool {
+    if work.run.cut == 0 && work.change.pending != 0 && !rewrite::make::<H, FROM>(host, work) {
+        return true;
+    }
+    if work.run.untold & work.run.telling != 0 && work.run.cut == 0 {
+        report::tell(host, work);
+    }
+    work.run.untold = 0;
+    work.run.cut != 0
 }
 
 /// The place of the next byte in sequence space.
@@ -107,6 +139,24 @@ fn chunk(work: &mut Work) {
     }
 }
 
+/// The chunk of a masked BDAT becomes X, and its last two bytes the line's end.
+#[inline(always)]
+fn masked_chunk(work: &mut Work) {
+    let here = work.run.end - work.run.at;
+    let left = work.state.session.chunk as u32;
+    let here = if left > here { here } else { left };
+    let (from, to) = (work.run.at, work.run.at + here);
+    let crlf = from.wrapping_add(left).wrapping_sub(2);
+    work.run.at = to;
+    work.state.session.chunk = (left - here) as u64;
+    if left == here {
+        let at = place(work);
+        work.state.session.mode = COMMAND;
+        work.state.line[SIDE].begin(false, at);
+    }
+    work.change = Change { crlf, ..Change::fill(from, to, b'X') };
+}
+
 #[inline(always)]
 fn command_bytes<H: Host>(host: &mut H, policy: &Policy, work: &mut Work) {
     let hold = work.state.session.hold;
@@ -126,7 +176,7 @@ fn command_bytes<H: Host>(host: &mut H, policy: &Policy, work: &mut Work) {
     }
     work.run.read = 0;
     let Work { state, piece, run, .. } = &mut *work;
-    line::read::<H>(&mut state.line[SIDE], &mut state.arg, piece, from, length, &mut run.read);
+    line::read::<H, 0>(&mut state.line[SIDE], &mut state.arg, piece, (from, length), &mut run.read);
     work.run.at += work.run.read;
     if work.state.line[SIDE].done() {
         let passes = command(host, policy, work);
@@ -153,12 +203,27 @@ fn command<H: Host>(host: &mut H, policy: &Policy, work: &mut Work) -> bool {
     }
     let kind = work.unknown::<H>(verb::kind(line.name()));
     let verdict = policy.verb_hiding(line.name(), H::opaque);
-    report::command(host, policy, work, line, kind, verdict);
+    report::command(policy, work, line, kind, verdict);
     if policy.enforces() && Action::number_cuts(verdict.action) {
         work.cut(verdict.reason, verdict.action, line.start);
         work.run.line_cut = 1;
         return false;
     }
+    if kind == verb::BDAT && !bdat::read::<H>(work) {
+        return false;
+    }
+    // Downgrade or mask, neither more nor less.
+    let asked = (policy.enforces() as u8) & (verdict.action.wrapping_sub(Action::Downgrade as u8) < 2) as u8;
+    let begun = (line.facts & (MASKED | DOWNGRADED) != 0) as u8;
+    let asked = work.unknown::<H>(asked | begun);
+    let mut kind = kind;
+    if asked != 0 {
+        kind = rewritten(host, policy, work, kind);
+        if work.run.cut != 0 {
+            return false;
+        }
+    }
+    work.run.untold = 1;
     work.run.mark |= (policy.enforces() && verdict.action == Action::Mark as u8) as u8;
     let session = &mut work.state.session;
     session.commands = session.commands.wrapping_add(1);
@@ -166,10 +231,11 @@ fn command<H: Host>(host: &mut H, policy: &Policy, work: &mut Work) -> bool {
     let mut waits = kind;
     match kind {
         verb::DATA | verb::AUTH | verb::STARTTLS => session.hold = kind,
-        verb::BDAT => match bdat::size::<H>(&work.state.arg, line) {
+        verb::BDAT => match bdat::size(work) {
             // RFC 3030 section 2: the octets follow at once, and the server takes them whatever it answers. That holds
             // for a server that speaks BDAT; for any other the next bytes are commands.
-            Some((size, last)) if session.chunking != 0 => {
+            Some((size, last)) if work.state.session.chunking != 0 => {
+                let session = &mut work.state.session;
                 waits = if last { verb::BDAT_LAST } else { verb::BDAT };
                 session.chunk = size;
                 if size > 0 {
@@ -181,7 +247,7 @@ fn command<H: Host>(host: &mut H, policy: &Policy, work: &mut Work) -> bool {
                     }
                 }
             }
-            _ => session.hold = verb::BDAT,
+            _ => work.state.session.hold = verb::BDAT,
         },
         _ => {}
     }
@@ -189,4 +255,122 @@ fn command<H: Host>(host: &mut H, policy: &Policy, work: &mut Work) -> bool {
         work.hold_back(Reason::Backlog);
     }
     work.run.cut == 0
+}
+
+/// A command that is rewritten: returns what the server takes it for. Where it cannot be, that is decided against it.
+#[inline(never)]
+fn rewritten<H: Host>(host: &mut H, policy: &Policy, work: &mut Work, kind: u8) -> u8 {
+    let at = work.run.at;
+    let place = Place::of(work, SIDE, work.state.line[SIDE].head);
+    let line = &work.state.line[SIDE];
+    let (facts, start, length) = (line.facts, line.start, line.length);
+    if line.word_length == 0 {
+        // An empty line is nobody's command.
+        work.event.action = Action::Pass as u8;
+        return verb::PLAIN;
+    }
+    work.event.enforced = 1;
+    if facts & MASKED == 0 && kind == verb::EHLO {
+        // The word that was downgraded has not gone on.
+        let downgraded = facts & DOWNGRADED != 0;
+        if downgraded || work.event.action == Action::Downgrade as u8 && place.has_word(place.from) {
+            work.event.action = Action::Downgrade as u8;
+            if !downgraded {
+                work.change = Change::downgrade(place.word).told();
+            }
+            return verb::HELO;
+        }
+    }
+    work.event.action = Action::Mask as u8;
+    let cr = rewrite::ends_with_cr(host, work, place.from, place.to);
+    if facts & MASKED == 0 && !place.breaks_word(cr) {
+        // The word and what ends it are gone already: the server would know the command.
+        work.event.action = Action::Reset as u8;
+        work.cut(work.event.reason, Action::Reset as u8, start);
+        work.run.line_cut = 1;
+        return verb::PLAIN;
+    }
+    // A CR in front of the LF stays.
+    let place = Place { to: place.to - cr, ..place };
+    let mut change = fill(policy, facts, kind, &place);
+    if kind == verb::BDAT
+        && let Some((size, _)) = bdat::size(work)
+        && size > 0
+    {
+        if length as u64 + size > MASKED_LINE {
+            work.event.action = Action::Reset as u8;
+            work.cut(work.event.reason, Action::Reset as u8, start);
+            work.run.line_cut = 1;
+            return verb::PLAIN;
+        }
+        // The line's own end becomes X like the rest.
+        change.to = at;
+        change.crlf = at.wrapping_add(size as u32).wrapping_sub(2);
+        work.state.session.mode = MASKED_CHUNK;
+        work.state.session.chunk = size;
+    }
+    work.change = change.told();
+    verb::PLAIN
+}
+
+/// What a masked command becomes. A 250 would be taken for success where AUTH, STARTTLS, BDAT or DATA are answered by it.
+#[inline(always)]
+fn fill(policy: &Policy, facts: u8, kind: u8, place: &Place) -> Change {
+    let noop = (policy.fill == FILL_NOOP) as u8
+        & place.has_word(place.from) as u8
+        & (place.to.wrapping_sub(place.from) as i32 >= 4) as u8
+        & !matches!(kind, verb::AUTH | verb::STARTTLS | verb::BDAT | verb::DATA) as u8;
+    let begun = facts & MASKED != 0;
+    let noop = noop & !begun as u8;
+    let spaces = noop != 0 || facts & NOOPED != 0;
+    Change { noop, ..Change::fill(place.from, place.to, if spaces { b' ' } else { b'X' }) }
+}
+
+/// The segment ends in the midst of a command. What of it must not get through has to be overwritten now, for the rest of
+/// the line comes when this is gone. Whether there is any.
+#[inline(never)]
+fn unfinished<H: Host>(host: &mut H, policy: &Policy, work: &mut Work) -> bool {
+    let end = work.run.at;
+    let place = Place::of(work, SIDE, work.state.line[SIDE].head);
+    // It may be the CR of the line's end.
+    let cr = rewrite::ends_with_cr(host, work, place.from, place.to);
+    let place = Place { to: place.to - cr, ..place };
+    let line = &work.state.line[SIDE];
+    let verdict = policy.verb_hiding(line.name(), H::opaque);
+    let kind = verb::kind(line.name());
+    // The word goes on behind HELO.
+    let crossed = line.facts & DOWNGRADED != 0 && kind != verb::EHLO;
+    if line.facts & MASKED != 0 || crossed {
+        let fill = if line.facts & NOOPED != 0 { b' ' } else { b'X' };
+        return ask(work, Change::fill(place.from, place.to, fill), CROSSED * crossed as u8);
+    }
+    let asked = verdict.action.wrapping_sub(Action::Downgrade as u8) < 2;
+    if !policy.enforces() || !asked || line.word_length == 0 || line.facts & DOWNGRADED != 0 {
+        return false;
+    }
+    let in_word = line.state == IN_WORD;
+    let other = verdict.reason == FIRST_NAME;
+    if in_word && other && work.run.begins != 0 {
+        return false;
+    }
+    if verdict.action == Action::Downgrade as u8 && place.has_word(place.from) {
+        return ask(work, Change::downgrade(place.word), DOWNGRADED);
+    }
+    if in_word {
+        // The byte that makes the word whole.
+        return ask(work, Change::fill(end - 1, end, b'X'), CROSSED);
+    }
+    if !place.breaks_word(0) {
+        return false;
+    }
+    let change = fill(policy, 0, kind, &place);
+    ask(work, change, if change.fill == b' ' { NOOPED } else { CROSSED })
+}
+
+/// Asks for a change of the line in hand, and notes what it makes of it.
+#[inline(always)]
+const fn ask(work: &mut Work, change: Change, facts: u8) -> bool {
+    work.state.line[SIDE].facts |= facts;
+    work.change = change;
+    true
 }

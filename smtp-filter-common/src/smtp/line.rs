@@ -28,6 +28,19 @@ pub const HEAD: u8 = 4;
 /// `Line::state`: the line end has been read.
 pub const DONE: u8 = 8;
 
+/// `Line::facts`: the argument is longer than what is kept.
+pub const MORE: u8 = 1;
+/// `Line::facts`: something else than one space stands before the word, or between it and the argument.
+pub const ODD: u8 = 2;
+/// `Line::facts`: EHLO became HELO.
+pub const DOWNGRADED: u8 = 4;
+/// `Line::facts`: from some byte on the line became X, and its rest becomes X.
+pub const CROSSED: u8 = 8;
+/// `Line::facts`: the line became NOOP, and its rest becomes spaces.
+pub const NOOPED: u8 = 16;
+/// `Line::facts`: the line was overwritten.
+pub const MASKED: u8 = CROSSED | NOOPED;
+
 const NEWLINE: u8 = 0;
 const SPACE: u8 = 1;
 const OTHER: u8 = 2;
@@ -70,13 +83,17 @@ static NEXT: [u8; 64] = {
 };
 
 /// Class in the upper byte, the byte in upper case in the lower; the highest bit is set for what stands between words and is
-/// no space.
+/// no space, the one below for what ends a keyword as a space does (`AUTH=LOGIN`, a form from before RFC 2554).
 static BYTES: [u16; 256] = {
     let mut table = [0; 256];
     let mut i = 0;
     while i < 256 {
         let odd = class(i as u8) == SPACE && i as u8 != b' ';
-        table[i] = (odd as u16) << 15 | (class(i as u8) as u16) << 8 | (i as u8).to_ascii_uppercase() as u16;
+        let equals = i as u8 == b'=';
+        table[i] = (odd as u16) << 15
+            | (equals as u16) << 14
+            | (class(i as u8) as u16) << 8
+            | (i as u8).to_ascii_uppercase() as u16;
         i += 1;
     }
     table
@@ -94,7 +111,7 @@ impl Line {
             state: if head { HEAD } else { BLANK },
             word_length: 0,
             arg_length: 0,
-            arg_more: 0,
+            facts: 0,
         };
     }
 
@@ -114,7 +131,7 @@ impl Line {
     /// so, no two readers differ about it.
     #[inline(always)]
     pub const fn is_plain(&self) -> bool {
-        self.arg_more == 0
+        self.facts & (MORE | ODD) == 0
             && self.arg_length != 0
             && self.length == self.word_length as u32 + 1 + self.arg_length as u32 + 1
     }
@@ -122,14 +139,16 @@ impl Line {
     /// Whether the argument is longer than what is kept.
     #[inline(always)]
     pub const fn has_more(&self) -> bool {
-        self.arg_more & 1 != 0
+        self.facts & MORE != 0
     }
 
     /// Reads a byte, unless the line is done or `present` is 0; returns 1 if it was read.
     #[inline(always)]
-    fn step<H: Host>(&mut self, arg: &mut [u8; ARG_ROOM], byte: u8, present: u32) -> u32 {
+    fn step<H: Host, const REPLY: u32>(&mut self, arg: &mut [u8; ARG_ROOM], byte: u8, present: u32) -> u32 {
         let facts = BYTES[byte as usize];
-        let class = (facts >> 8 & 3) as u32 | (3 * (1 - present));
+        let class = (facts >> 8 & 3) as u32;
+        // From OTHER to SPACE.
+        let class = (class ^ (3 * (facts as u32 >> 14 & REPLY))) | (3 * (1 - present));
         let read = present & (1 - (self.state as u32 >> 3));
         let between = (self.state as u32).wrapping_sub(IN_ARG as u32) >> 31;
         let entry = NEXT[H::opaque((self.state as u32) << 2 | class) as usize & 63];
@@ -147,10 +166,13 @@ impl Line {
         arg[self.arg_length as usize & (ARG_ROOM - 1)] = byte;
         self.arg_length += kept & room;
         let odd = (facts >> 15) as u32 & between & read;
-        self.arg_more |= kept & (1 ^ room) | (odd as u8) << 1;
+        self.facts |= kept & (1 ^ room) | (odd as u8) << 1;
 
         let head = (entry >> 6 & 1) as u32;
         self.head = (self.head << (head * 8)) | (byte as u32 * head);
+        // BLANK is 0.
+        let blank = (self.state as u32).wrapping_sub(1) >> 31;
+        self.head += blank & read & (1 - REPLY);
         self.length += read & (1 ^ self.length >> 31);
         read
     }
@@ -159,7 +181,7 @@ impl Line {
 /// Bytes that one step of the loop reads.
 const GROUP: u32 = 8;
 
-struct Read<'a, H> {
+struct Read<'a, H, const REPLY: u32> {
     line: &'a mut Line,
     arg: &'a mut [u8; ARG_ROOM],
     piece: &'a Piece,
@@ -169,7 +191,7 @@ struct Read<'a, H> {
     host: PhantomData<H>,
 }
 
-impl<H: Host> Step for Read<'_, H> {
+impl<H: Host, const REPLY: u32> Step for Read<'_, H, REPLY> {
     #[inline(always)]
     fn step(&mut self, index: u32) -> bool {
         let first = index * GROUP;
@@ -179,7 +201,7 @@ impl<H: Host> Step for Read<'_, H> {
         while i < GROUP {
             let at = first + i;
             let present = at.wrapping_sub(self.length) >> 31;
-            read += line.step::<H>(self.arg, byte(self.piece, self.from + at), present);
+            read += line.step::<H, REPLY>(self.arg, byte(self.piece, self.from + at), present);
             i += 1;
         }
         *self.read += read;
@@ -188,10 +210,18 @@ impl<H: Host> Step for Read<'_, H> {
     }
 }
 
-/// Reads a line on, from byte `from` of a piece, at most `length` bytes; adds to `read` how many there were.
+/// Reads a line of a command, or (`REPLY` is 1) of a reply on, from byte `from` of a piece, at most `length` bytes; adds to
+/// `read` how many there were.
 #[inline(always)]
-pub fn read<H: Host>(line: &mut Line, arg: &mut [u8; ARG_ROOM], piece: &Piece, from: u32, length: u32, read: &mut u32) {
-    H::repeat(length / GROUP + 1, &mut Read::<H> { line, arg, piece, read, from, length, host: PhantomData });
+pub fn read<H: Host, const REPLY: u32>(
+    line: &mut Line,
+    arg: &mut [u8; ARG_ROOM],
+    piece: &Piece,
+    (from, length): (u32, u32),
+    read: &mut u32,
+) {
+    let step = &mut Read::<H, REPLY> { line, arg, piece, read, from, length, host: PhantomData };
+    H::repeat(length / GROUP + 1, step);
 }
 
 /// Sees to it that the segment's next bytes are in the piece: where there they begin, and how many are at hand. 0 where

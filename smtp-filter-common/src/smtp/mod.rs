@@ -1,9 +1,12 @@
 //! The SMTP automaton: bytes in, facts out.
 
+pub mod banner;
 pub mod bdat;
+pub mod begins;
 pub mod client;
 pub mod line;
 pub mod pending;
+pub mod rewrite;
 pub mod server;
 pub mod text;
 pub mod verb;
@@ -18,3 +21,5 @@ pub const CHUNK: u8 = 2;
 pub const AUTH_LINE: u8 = 3;
 /// `Session::mode`: to TLS.
 pub const TLS: u8 = 4;
+/// `Session::mode`: to the chunk of a masked BDAT, which becomes the rest of its line.
+pub const MASKED_CHUNK: u8 = 5;

@@ -2,12 +2,19 @@
 //! state (I3).
 
 use crate::{
+    action::Action,
     entry::Line,
     event::{CLIENT, Ended, SERVER},
     host::{Host, Step},
     policy::Policy,
-    reason::Reason,
-    smtp::{AUTH_LINE, CHUNK, TEXT, TLS, client, line, text, verb},
+    reason::{FIRST_KEYWORD, Reason},
+    report,
+    smtp::{
+        AUTH_LINE, CHUNK, TEXT, TLS, banner, begins, client,
+        line::{self, CROSSED, HEAD, IN_WORD},
+        rewrite::{self, Change, Place},
+        text, verb,
+    },
     word::Word,
     work::Work,
 };
@@ -45,18 +52,27 @@ impl<H: Host> Step for Steps<'_, H> {
     #[inline(always)]
     fn step(&mut self, _index: u32) -> bool {
         let (host, work) = (&mut *self.host, &mut *self.work);
-        if work.run.at >= work.run.end {
-            return true;
-        }
-        if work.state.session.mode == TLS {
+        let over = work.run.at >= work.run.end;
+        if over {
+            let begun = work.state.line[SIDE].length != 0 && work.state.session.mode != TLS;
+            let asked = match work.state.session.greeted {
+                _ if !begun => false,
+                0 => banner::veil(host, self.policy, work),
+                _ => unfinished(host, self.policy, work),
+            };
+            if !asked {
+                return true;
+            }
+        } else if work.state.session.mode == TLS {
             // RFC 3207 section 4: behind the 220 it is the client's turn.
             let at = work.segment.sequence.wrapping_add(work.run.at);
             let reason = Reason::StarttlsInjection;
             work.cut(reason.number(), self.policy.guard(reason.number()), at);
             return true;
+        } else {
+            reply_bytes(host, self.policy, work);
         }
-        reply_bytes(host, self.policy, work);
-        work.run.cut != 0
+        over | client::carry_out::<H, SIDE>(host, work)
     }
 }
 
@@ -68,14 +84,93 @@ fn reply_bytes<H: Host>(host: &mut H, policy: &Policy, work: &mut Work) {
     }
     work.run.read = 0;
     let Work { state, piece, run, discard, .. } = &mut *work;
-    line::read::<H>(&mut state.line[SIDE], discard, piece, from, length, &mut run.read);
+    line::read::<H, 1>(&mut state.line[SIDE], discard, piece, (from, length), &mut run.read);
     work.run.at += work.run.read;
     if work.state.line[SIDE].done() {
+        let shown = match work.state.session.greeted {
+            0 => banner::veil(host, policy, work),
+            _ => !has_keyword(work) || keyword(host, policy, work),
+        };
         let line = work.state.line[SIDE];
-        reply_line(policy, work, &line);
+        if shown {
+            reply_line(policy, work, &line);
+        }
         let at = work.segment.sequence.wrapping_add(work.run.at);
         work.state.line[SIDE].begin(true, at);
     }
+}
+
+/// Bytes of code and separator, in front of a reply line's text.
+pub const BEFORE: u32 = 4;
+
+/// Whether a reply line may hold a keyword: a line but the first of a reply to EHLO that says yes (RFC 5321 section
+/// 4.1.1.1). `false` as long as its code and separator have not been read.
+#[inline(always)]
+fn has_keyword(work: &Work) -> bool {
+    let (session, line) = (&work.state.session, &work.state.line[SIDE]);
+    let asked = session.greeted != 0 && session.reply != 0 && session.answered() == verb::EHLO;
+    // A line that ends within its head has no keyword.
+    asked && line.head >> 24 == b'2' as u32 && line.word_length != 0 && line.length > BEFORE
+}
+
+/// A whole line with a keyword; `false` where a decision against it stands in `run.cut`. A function of its own, so that its
+/// stack frame does not lie below the loop over the line.
+#[inline(never)]
+fn keyword<H: Host>(host: &mut H, policy: &Policy, work: &mut Work) -> bool {
+    let place = Place::of(work, SIDE, BEFORE);
+    let line = &work.state.line[SIDE];
+    let crossed = line.facts & CROSSED != 0;
+    let verdict = policy.keyword_hiding(line.name(), H::opaque);
+    report::extension(policy, work, verdict);
+    if crossed || policy.enforces() && verdict.action == Action::Mask as u8 {
+        work.event.action = Action::Mask as u8;
+        work.event.enforced = 1;
+        let from = keyword_from(&place);
+        let cr = rewrite::ends_with_cr(host, work, from, place.to);
+        work.change = Change::fill(from, place.to - cr, b'X').told();
+    }
+    work.run.untold = 1;
+    work.run.cut == 0
+}
+
+/// Where what is at hand of keyword and parameters begins.
+#[inline(always)]
+const fn keyword_from(place: &Place) -> u32 {
+    if place.has_word(place.from) { place.word } else { place.from }
+}
+
+/// The segment ends in the midst of a reply line. What of a keyword must not get through has to be
+/// overwritten now. Whether there is any.
+#[inline(never)]
+fn unfinished<H: Host>(host: &mut H, policy: &Policy, work: &mut Work) -> bool {
+    let end = work.run.at;
+    let place = Place::of(work, SIDE, BEFORE);
+    if work.state.line[SIDE].state >= HEAD || !has_keyword(work) {
+        return false;
+    }
+    let from = keyword_from(&place);
+    // It may be the CR of the line's end.
+    let cr = rewrite::ends_with_cr(host, work, from, place.to);
+    let mut change = Change::fill(from, place.to - cr, b'X');
+    let line = &work.state.line[SIDE];
+    if line.facts & CROSSED == 0 {
+        let verdict = policy.keyword_hiding(line.name(), H::opaque);
+        if !policy.enforces() || verdict.action != Action::Mask as u8 {
+            return false;
+        }
+        if line.state == IN_WORD {
+            let other = verdict.reason == FIRST_KEYWORD;
+            if other && begins::allowed::<H, _>(&policy.keywords, line.name(), line.word_length as u32) {
+                return false;
+            }
+            // The byte that makes the word whole.
+            change.from = end - 1;
+            change.to = end;
+        }
+        work.state.line[SIDE].facts |= CROSSED;
+    }
+    work.change = change;
+    true
 }
 
 /// The code and the separator of a reply line; `None` where it does not begin with three digits.

@@ -34,6 +34,7 @@ pub fn payload<H: Host>(host: &mut H, policy: &Policy, work: &mut Work, acknowle
         work.hold_back(Reason::BeyondWindow);
         return Taken::Unchanged(Reason::BeyondWindow);
     }
+    super::forget_rewritten(work, SIDE, acknowledged);
     regions::forget::<H>(&mut work.state.memory, acknowledged);
     work.state.memory.forget_acknowledged(acknowledged);
     if ahead(work.segment.sequence, next) > 0 {
@@ -100,6 +101,7 @@ fn begin<H: Host>(host: &mut H, work: &mut Work, next: u32) -> bool {
         }
     }
     work.run.at = at;
+    work.run.first = at;
     work.run.end = work.segment.length;
     true
 }

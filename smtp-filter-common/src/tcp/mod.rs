@@ -28,6 +28,13 @@ pub const fn earlier(a: u32, b: u32) -> u32 {
     if ahead(a, b) < 0 { a } else { b }
 }
 
+/// Forgets that bytes were rewritten, once all of them are acknowledged.
+#[inline(always)]
+fn forget_rewritten(work: &mut crate::work::Work, from: usize, acknowledged: u32) {
+    let half = &mut work.state.half[from];
+    half.rewrote &= (ahead(half.rewritten, acknowledged) > 0) as u8;
+}
+
 /// Where region `index` of the client's stream ends.
 #[inline(always)]
 fn regions_end(work: &crate::work::Work, index: usize) -> u32 {

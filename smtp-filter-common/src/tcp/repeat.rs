@@ -44,7 +44,7 @@ impl<H: Host> Step for Regions<'_, H> {
         match memory.region_kind[i] {
             smtp::TEXT => text(host, work, from, to),
             smtp::CHUNK | smtp::TLS => {}
-            _ => window::compare::<H, SIDE>(host, work, from, to),
+            _ => window::repeat::<H, SIDE>(host, work, from, to),
         }
         false
     }
@@ -52,7 +52,7 @@ impl<H: Host> Step for Regions<'_, H> {
 
 /// Checks the repeated sequence numbers `from..to`, none of them acknowledged; `false` if they are to be kept away
 /// from the server.
-#[inline(never)]
+#[inline(always)]
 pub fn check<H: Host>(host: &mut H, work: &mut Work, from: u32, to: u32) -> bool {
     work.run.differs = 0;
     H::repeat(REGIONS as u32, &mut Regions { host, work, from, to });

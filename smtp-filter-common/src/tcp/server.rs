@@ -17,6 +17,7 @@ pub fn payload<H: Host>(host: &mut H, policy: &Policy, work: &mut Work, acknowle
         work.hold_back(Reason::BeyondWindow);
         return Taken::Unchanged(Reason::BeyondWindow);
     }
+    super::forget_rewritten(work, SIDE, acknowledged);
     if ahead(work.segment.sequence, next) > 0 {
         work.hold_back(Reason::Early);
         return Taken::Unchanged(Reason::Early);
@@ -25,6 +26,7 @@ pub fn payload<H: Host>(host: &mut H, policy: &Policy, work: &mut Work, acknowle
         return Taken::Unchanged(Reason::Repeat);
     }
     work.run.at = next.wrapping_sub(work.segment.sequence);
+    work.run.first = work.run.at;
     work.run.end = work.segment.length;
     work.run.piece_length = 0;
     if !automaton::read(host, policy, work) || !settle(host, work, acknowledged, next) {
@@ -41,7 +43,7 @@ fn repeated<H: Host>(host: &mut H, policy: &Policy, work: &mut Work, acknowledge
     let to = earlier(end, next);
     if ahead(to, from) > 0 {
         work.run.differs = 0;
-        window::compare::<H, SIDE>(host, work, from.wrapping_sub(sequence), to.wrapping_sub(sequence));
+        window::repeat::<H, SIDE>(host, work, from.wrapping_sub(sequence), to.wrapping_sub(sequence));
         if work.run.differs != 0 {
             let action = policy.guard(Reason::ChangedRepeat.number());
             work.cut(Reason::ChangedRepeat.number(), action, sequence);

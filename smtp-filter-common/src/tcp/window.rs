@@ -6,7 +6,8 @@ use super::ahead;
 use crate::{
     event::CLIENT,
     host::{Host, Piece, Step, byte},
-    limits::{CLIENT_WINDOW, SERVER_WINDOW, WIDE_WINDOW},
+    limits::{CLIENT_WINDOW, PATCH, PIECE, SERVER_WINDOW, WIDE_WINDOW},
+    smtp::rewrite,
     work::Work,
 };
 
@@ -65,7 +66,7 @@ impl<const N: usize> Step for Compare<'_, N> {
     }
 }
 
-/// From the narrow ring to the piece, from where they go into the wide one.
+/// From a ring to the piece.
 struct Collect<'a, const N: usize> {
     ring: &'a [u8; N],
     piece: &'a mut Piece,
@@ -82,7 +83,7 @@ impl<const N: usize> Step for Collect<'_, N> {
             word |= (kept as u64) << (i * 8);
             i += 1;
         }
-        self.piece[1 + (index as usize & (N / 8 - 1))] = word;
+        self.piece[1 + (index as usize & (PIECE / 8 - 1))] = word;
         false
     }
 }
@@ -175,10 +176,108 @@ pub fn keep<H: Host, const FROM: usize>(host: &mut H, work: &mut Work, from: u32
     true
 }
 
+/// Has payload `from..to` repeat what was forwarded at its place. It is compared with that; where bytes were rewritten that
+/// are not acknowledged, it becomes that. `run.differs` is not 0 afterwards if it is other, or what was forwarded is not
+/// known any more.
+#[inline(always)]
+pub fn repeat<H: Host, const FROM: usize>(host: &mut H, work: &mut Work, from: u32, to: u32) {
+    let half = &work.state.half[FROM];
+    if half.rewrote != 0 && ahead(half.rewritten, work.segment.sequence.wrapping_add(from)) > 0 {
+        restore::<H, FROM>(host, work, from, to);
+    } else {
+        compare::<H, FROM>(host, work, from, to);
+    }
+}
+
+/// Writes what was forwarded over payload `from..to`.
+#[inline(never)]
+fn restore<H: Host, const FROM: usize>(host: &mut H, work: &mut Work, from: u32, to: u32) -> bool {
+    let length = to - from;
+    let sequence = work.segment.sequence.wrapping_add(from);
+    work.run.piece_length = 0;
+    if length > WIDE_WINDOW as u32 || !collect::<H, FROM>(host, work, sequence, length) {
+        work.run.differs = 1;
+        return false;
+    }
+    H::repeat(length / PATCH as u32 + 2, &mut Restore { host, work, from, to });
+    work.run.differs == 0
+}
+
+struct Restore<'a, H> {
+    host: &'a mut H,
+    work: &'a mut Work,
+    from: u32,
+    to: u32,
+}
+
+impl<H: Host> Step for Restore<'_, H> {
+    #[inline(always)]
+    fn step(&mut self, index: u32) -> bool {
+        let (host, work) = (&mut *self.host, &mut *self.work);
+        let start = (self.from & !3).wrapping_add(index * PATCH as u32);
+        if start >= self.to || self.to > work.segment.length {
+            return true;
+        }
+        let length = rewrite::patch_length(self.to, start, work.segment.length);
+        if !host.fetch_patch(start, length, &mut work.old) {
+            work.run.differs = 1;
+            return true;
+        }
+        let differs = put::<H>(work, (start, length), (self.from, self.to), index);
+        if differs != 0 && !host.replace(start, length, &work.old, &work.new) {
+            work.run.differs = 1;
+        }
+        work.run.differs != 0
+    }
+}
+
+/// Puts the bytes of a piece, which begins at offset `from` and reaches to `to`, in the place of those of patch number
+/// `index`. Returns what differs. Without a branch.
+#[inline(always)]
+fn put<H: Host>(work: &mut Work, (start, length): (u32, u32), (from, to): (u32, u32), index: u32) -> u64 {
+    let Work { old, new, piece, .. } = work;
+    // The first patch begins at most three bytes before the piece.
+    let shift = (from & 3) * 8;
+    let mut differs = 0;
+    let mut i = 0;
+    while i < PATCH / 8 {
+        let at = start.wrapping_add(i as u32 * 8);
+        let there = rewrite::present::<H>(length.wrapping_sub(i as u32 * 8));
+        let nth = H::opaque(index * (PATCH as u32 / 8) + i as u32) as usize & (PIECE / 8 - 1);
+        let kept = (piece[1 + nth] << shift) | (piece[nth] >> 1) >> (63 - shift);
+        let inside = rewrite::between::<H>(from.wrapping_sub(at), to.wrapping_sub(at)) & there;
+        old[i] &= there;
+        new[i] = (old[i] & !inside) | (kept & inside);
+        differs |= old[i] ^ new[i];
+        i += 1;
+    }
+    differs
+}
+
+/// From a window to the piece.
+#[inline(always)]
+fn collect<H: Host, const FROM: usize>(host: &mut H, work: &mut Work, sequence: u32, length: u32) -> bool {
+    let Work { piece, state, .. } = work;
+    let steps = length / GROUP + 1;
+    if state.half[FROM].wide != 0 {
+        let window = number::<H, FROM>(host);
+        let Some(ring) = host.wide(window, false) else { return false };
+        H::repeat(steps, &mut Collect { ring: &*ring, piece, sequence });
+        return true;
+    }
+    let Some(windows) = host.windows() else { return false };
+    if FROM == CLIENT as usize {
+        H::repeat(steps, &mut Collect { ring: &windows.client, piece, sequence });
+    } else {
+        H::repeat(steps, &mut Collect { ring: &windows.server, piece, sequence });
+    }
+    true
+}
+
 /// Compares payload `from..to` with what was forwarded at its place; `run.differs` is not 0 afterwards if it is other,
 /// or cannot be compared any more.
 #[inline(always)]
-pub fn compare<H: Host, const FROM: usize>(host: &mut H, work: &mut Work, from: u32, to: u32) {
+fn compare<H: Host, const FROM: usize>(host: &mut H, work: &mut Work, from: u32, to: u32) {
     let length = to - from;
     let sequence = work.segment.sequence.wrapping_add(from);
     if length > WIDE_WINDOW as u32 || !fetch(host, work, from, length) {
@@ -209,7 +308,8 @@ pub fn compare<H: Host, const FROM: usize>(host: &mut H, work: &mut Work, from: 
 /// Fetches payload for a window, unless the piece begins with it.
 #[inline(always)]
 fn fetch<H: Host>(host: &mut H, work: &mut Work, from: u32, length: u32) -> bool {
-    if work.run.piece_at == from && work.run.piece_length >= length {
+    // What was rewritten stands there otherwise.
+    if work.run.piece_at == from && work.run.piece_length >= length && work.run.rewrites == 0 {
         return true;
     }
     work.run.piece_length = 0;

@@ -1,6 +1,7 @@
 //! The datapath's world in user space: bytes from a slice, state in hash tables. Tests and replays run on it what the
 //! kernel runs on its maps.
 
+mod checksum;
 mod frame;
 mod reset;
 mod world;

@@ -7,14 +7,17 @@ use std::{
     vec::Vec,
 };
 
-use super::frame::{SliceFrame, repeat};
+use super::{
+    checksum,
+    frame::{SliceFrame, repeat},
+};
 use crate::{
     action::Action,
     datapath::{self, Met},
     entry::{Connection, Shared, State, Windows},
     event::Event,
     flow::{HalfOpen, Key},
-    host::{Host, Piece, Step, Wide},
+    host::{Host, Patch, Piece, Step, Wide},
     limits::{CLIENT_WINDOW, SERVER_WINDOW, WIDE_WINDOW},
     policy::Policy,
     reason::{COUNTERS_PER_REASON, Counter, REASONS, counter},
@@ -34,6 +37,8 @@ pub struct World {
     pub closed: u64,
     /// Whether the last frame, if it passed, carries the policy's mark.
     pub marked: bool,
+    /// The last frame from its network header on, if it was rewritten.
+    rewritten: Option<Vec<u8>>,
     live: HashMap<Key, usize>,
     connections: Vec<Connection>,
     half: HashMap<Key, HalfOpen>,
@@ -59,6 +64,7 @@ impl World {
             opened: 0,
             closed: 0,
             marked: false,
+            rewritten: None,
             live: HashMap::new(),
             connections: Vec::new(),
             half: HashMap::new(),
@@ -75,12 +81,23 @@ impl World {
         let spare = self.spare.take().unwrap_or_else(|| Box::new(Work::new()));
         let mut work = core::mem::replace(&mut self.work, spare);
         let kind = wire::read(&frame, policy, &mut work.segment);
-        let payload = work.segment.payload;
-        let verdict =
-            datapath::judge(&mut Hook { world: self, frame, payload, entry: None }, policy, &mut work, kind, met);
+        let (payload, header) = (work.segment.payload, work.segment.header);
+        self.rewritten = None;
+        let verdict = datapath::judge(
+            &mut Hook { world: self, frame, payload, header, entry: None },
+            policy,
+            &mut work,
+            kind,
+            met,
+        );
         self.marked = verdict == Verdict::Pass && work.marked != 0;
         self.spare = Some(core::mem::replace(&mut self.work, work));
         verdict
+    }
+
+    /// The last frame from its network header on, if it was rewritten.
+    pub fn rewritten(&self) -> Option<&[u8]> {
+        self.rewritten.as_deref()
     }
 
     /// What was judged last: the facts of the segment and the state of its connection, for a RST to be made of.
@@ -128,6 +145,8 @@ struct Hook<'a> {
     frame: SliceFrame<'a>,
     /// Offset of the payload from the network header.
     payload: u32,
+    /// Offset of the TCP header from there.
+    header: u32,
     /// The connection that was found.
     entry: Option<usize>,
 }
@@ -136,6 +155,30 @@ impl Hook<'_> {
     fn connection(&mut self) -> Option<&mut Connection> {
         self.world.connections.get_mut(self.entry?)
     }
+
+    /// Payload, as it is by now.
+    fn bytes(&self, offset: u32, length: u32) -> Option<&[u8]> {
+        let at = self.payload.checked_add(offset)?;
+        match &self.world.rewritten {
+            Some(network) => network.get(at as usize..at.checked_add(length)? as usize),
+            None => self.frame.bytes(at, length),
+        }
+    }
+}
+
+/// Copies bytes into words; `false` where there is no room.
+fn fill_words(words: &mut [u64], bytes: &[u8]) -> bool {
+    if bytes.len() > words.len() * 8 {
+        return false;
+    }
+    for (word, bytes) in words.iter_mut().zip(bytes.chunks(8)) {
+        let mut whole = word.to_le_bytes();
+        for (place, byte) in whole.iter_mut().zip(bytes) {
+            *place = *byte;
+        }
+        *word = u64::from_le_bytes(whole);
+    }
+    true
 }
 
 impl Host for Hook<'_> {
@@ -172,18 +215,28 @@ impl Host for Hook<'_> {
     }
 
     fn fetch(&mut self, offset: u32, length: u32, piece: &mut Piece) -> bool {
-        let Some(bytes) = self.frame.bytes(self.payload.wrapping_add(offset), length) else { return false };
+        let Some(bytes) = self.bytes(offset, length) else { return false };
         let (_, room) = piece.split_at_mut(1);
-        if bytes.len() > room.len() * 8 {
-            return false;
+        fill_words(room, bytes)
+    }
+
+    fn fetch_patch(&mut self, offset: u32, length: u32, patch: &mut Patch) -> bool {
+        let Some(bytes) = self.bytes(offset, length) else { return false };
+        fill_words(patch, bytes)
+    }
+
+    fn replace(&mut self, offset: u32, length: u32, old: &Patch, new: &Patch) -> bool {
+        let network = self.world.rewritten.get_or_insert_with(|| self.frame.network().to_vec());
+        let at = self.payload.wrapping_add(offset) as usize;
+        let Some(place) = network.get_mut(at..at + length as usize) else { return false };
+        for (byte, new) in place.iter_mut().zip(new.iter().flat_map(|word| word.to_le_bytes())) {
+            *byte = new;
         }
-        for (word, bytes) in room.iter_mut().zip(bytes.chunks(8)) {
-            let mut whole = word.to_le_bytes();
-            for (place, byte) in whole.iter_mut().zip(bytes) {
-                *place = *byte;
-            }
-            *word = u64::from_le_bytes(whole);
-        }
+        let check = self.header as usize + checksum::OFFSET;
+        let Some([high, low]) = network.get_mut(check..check + 2) else { return false };
+        let words = length.div_ceil(8) as usize;
+        let corrected = checksum::correct(u16::from_be_bytes([*high, *low]), old.iter().zip(new).take(words));
+        [*high, *low] = corrected.to_be_bytes();
         true
     }
 

@@ -1,0 +1,25 @@
+//! The TCP checksum, corrected by what changed (RFC 1624 section 3).
+
+/// Offset of the checksum in the TCP header.
+pub const OFFSET: usize = 16;
+
+/// The checksum when words of payload, which begin at an even offset, have given way to others. Both are in the order in
+/// which they were fetched: the first byte is the lowest.
+pub fn correct<'a>(checksum: u16, changes: impl Iterator<Item = (&'a u64, &'a u64)>) -> u16 {
+    // HC' = ~(~HC + ~m + m')
+    let mut sum = u64::from(!checksum);
+    for (old, new) in changes {
+        for (old, new) in halves(*old).into_iter().zip(halves(*new)) {
+            sum += u64::from(!old) + u64::from(new);
+        }
+    }
+    while sum >> 16 != 0 {
+        sum = (sum & 0xffff) + (sum >> 16);
+    }
+    !(sum as u16)
+}
+
+fn halves(word: u64) -> [u16; 4] {
+    let [a, b, c, d, e, f, g, h] = word.to_le_bytes();
+    [[a, b], [c, d], [e, f], [g, h]].map(u16::from_be_bytes)
+}
