@@ -228,6 +228,7 @@ pub struct Down {
 Examples:
   smtp-filter policy show
   smtp-filter policy set commands.ehlo=drop commands.vrfy=reset mode=enforce
+  smtp-filter policy set extensions.chunking=mask banner.show=host
   smtp-filter policy set profile=monitor               back to looking on
   smtp-filter policy check mail.toml && smtp-filter policy load mail.toml")]
 pub struct Policy {
@@ -249,20 +250,24 @@ Examples:
     },
     /// Change single keys of the running policy
     ///
-    /// KEY is a path of the policy file: commands.ehlo, guards.sync, guards.unknown_connection.grace, mark.value,
-    /// ports, mode, capture_envelope. `profile=NAME` starts over from that profile and keeps ports, mark and
-    /// capture_envelope. Several settings take effect together, or none of them. In mode monitor an action is taken
-    /// down and reported, but not carried out until `mode=enforce`.
+    /// KEY is a path of the policy file: commands.ehlo, extensions.starttls, banner.show, mask.fill, guards.sync,
+    /// guards.unknown_connection.grace, mark.value, ports, mode, capture_envelope. `profile=NAME` starts over from that
+    /// profile and keeps ports, mark and capture_envelope. Several settings take effect together, or none of them. In
+    /// mode monitor an action is taken down and reported, but not carried out until `mode=enforce`.
+    ///
+    /// What takes STARTTLS away sends mail in clear, and keeps senders that insist on TLS from sending at all: of a policy
+    /// that does so, the standard error says so.
     #[command(after_help = "\
 Examples:
-  smtp-filter policy set commands.ehlo=drop            clients have to say HELO, or wait
-  smtp-filter policy set commands.vrfy=reset commands.expn=reset mode=enforce
+  smtp-filter policy set commands.ehlo=downgrade       clients speak plain SMTP; no STARTTLS
+  smtp-filter policy set commands.vrfy=mask commands.expn=reset mode=enforce
+  smtp-filter policy set extensions.chunking=mask      nobody is offered CHUNKING, and BDAT is masked
   smtp-filter policy set guards.unknown_connection.grace=1h
   smtp-filter policy set mode=monitor                  everything passes again, and is reported
 
 `smtp-filter policy check --actions` lists every key with the actions that are legal there.")]
     Set {
-        /// What to set: commands.ehlo=drop, mode=enforce, ports=25,587
+        /// What to set: commands.ehlo=drop, extensions.chunking=mask, mode=enforce, ports=25,587
         #[arg(value_name = "KEY=VALUE", required = true)]
         settings: Vec<String>,
     },

@@ -17,7 +17,7 @@ use crate::{clock, netns::Netns, policy::Names};
 const INSTANCE: &str = "INSTANCE";
 /// Name of the map with the policies' records.
 const SOURCES: &str = "SOURCES";
-/// Room for one record: a policy of 64 verbs and 1,024 ports with 256 names takes less than a third.
+/// Room for one record: a policy of 64 verbs, 64 keywords and 1,024 ports with 384 names takes less than half.
 const ROOM: usize = 64 * 1024;
 /// Where a record's text begins; before it stands its length.
 const HEAD: usize = size_of::<u32>();
@@ -92,7 +92,8 @@ pub struct Source {
     pub generation: u32,
     /// The effective policy as a file.
     pub text: String,
-    /// Which verb has which counter.
+    /// Which verb and which keyword has which counter.
+    #[serde(flatten)]
     pub names: Names,
 }
 
@@ -183,8 +184,10 @@ impl Records {
 
 #[cfg(test)]
 mod tests {
+    use smtp_filter_common::{action::Action, reason::FIRST_KEYWORD};
+
     use super::*;
-    use crate::policy::{PORTS, Profile, VerbName, to_toml};
+    use crate::policy::{PORTS, Profile, WordName, to_toml};
 
     #[test]
     fn the_largest_policy_fits() {
@@ -192,16 +195,35 @@ mod tests {
         document.ports = (60_000..60_000 + PORTS as u16).collect();
         let mut names = Names::default();
         for i in 0..255 {
-            let verb = VerbName::new(&format!("\"\"\"\"\"\"\"\"\"\"\"\"\"{i}")).unwrap();
+            let verb = WordName::new(&format!("\"\"\"\"\"\"\"\"\"\"\"\"\"{i}")).unwrap();
             names.place(&verb).unwrap();
             if i < 34 {
                 document.commands.named.insert(verb, document.commands.other);
             }
         }
+        for i in 0..127 {
+            let keyword = WordName::new(&format!("\"\"\"\"\"\"\"\"\"\"\"\"\"{i}")).unwrap();
+            names.keyword_place(&keyword).unwrap();
+            if i < 64 {
+                document.extensions.named.insert(keyword, Action::Mask);
+            }
+        }
         let source = Source { generation: 9, text: to_toml(&document), names };
         let blob = encode(&source).unwrap();
         assert_eq!(decode::<Source>(&blob).unwrap(), source);
-        assert!(u32::from_le_bytes(blob.0[..HEAD].try_into().unwrap()) < ROOM as u32 / 3);
+        assert!(u32::from_le_bytes(blob.0[..HEAD].try_into().unwrap()) < ROOM as u32 / 2);
+    }
+
+    #[test]
+    fn names_are_read_from_a_version_without_keywords_and_by_it() {
+        let older = serde_json::json!({ "generation": 3, "text": "", "names": ["other", "EHLO"] });
+        let source: Source = serde_json::from_value(older.clone()).unwrap();
+        assert_eq!(
+            (source.names.reason(65), source.names.reason(FIRST_KEYWORD)),
+            ("commands.ehlo".into(), "extensions.other".into())
+        );
+        let newer = serde_json::to_value(&source).unwrap();
+        assert_eq!((&newer["names"], &newer["keywords"]), (&older["names"], &serde_json::json!(["other"])));
     }
 
     #[test]

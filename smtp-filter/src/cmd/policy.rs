@@ -11,7 +11,7 @@ use crate::{
     cli::{Global, Policy, PolicyVerb},
     instance::{Change, Running},
     output::{Table, print, print_json},
-    policy::{self, COMMANDS, Commands, Document, GUARDS, Mode, Profile, to_toml},
+    policy::{self, ByName, COMMANDS, Document, EHLO, EXTENSIONS, GUARDS, Mode, Profile, starttls_warning, to_toml},
 };
 
 /// Shows or changes the policy.
@@ -43,7 +43,8 @@ fn show(running: &Running, toml: bool, json: bool) -> Result<()> {
 fn set(global: &Global, settings: &[String]) -> Result<()> {
     let change = running(global, "policy set")?
         .change(|document| policy::set(document, settings).map_err(anyhow::Error::msg).context("set"))?;
-    let sets_action = settings.iter().any(|setting| setting.starts_with("commands.") || setting.starts_with("guards."));
+    let sections = ["commands.", "extensions.", "banner.", "guards."];
+    let sets_action = settings.iter().any(|setting| sections.iter().any(|section| setting.starts_with(section)));
     tell(&change, sets_action, global.json)
 }
 
@@ -55,6 +56,7 @@ fn load(global: &Global, file: &Path) -> Result<()> {
 
 /// Says what is in force now, and what of it is not carried out.
 fn tell(Change { before, after, generation }: &Change, sets_action: bool, json: bool) -> Result<()> {
+    warn(after);
     if json {
         return print_json(&json!({ "v": 1, "policy": PolicyState::new(after, *generation) }));
     }
@@ -63,9 +65,13 @@ fn tell(Change { before, after, generation }: &Change, sets_action: bool, json: 
     if before.ports != after.ports {
         out += &format!("ports: {:?} instead of {:?}\n", after.ports, before.ports);
     }
-    let gone = unnamed(&before.commands, &after.commands);
-    if !gone.is_empty() {
-        out += &format!("no longer named, so that `other` holds for them: {}\n", gone.join(", "));
+    for (before, after, what) in
+        [(&before.commands, &after.commands, "commands"), (&before.extensions, &after.extensions, "extensions")]
+    {
+        let gone = unnamed(before, after);
+        if !gone.is_empty() {
+            out += &format!("no longer named, so that `{what}.other` holds for them: {}\n", gone.join(", "));
+        }
     }
     if sets_action && after.mode == Mode::Monitor {
         out += "not enforced: in mode monitor actions are only reported; `smtp-filter policy set mode=enforce` changes that\n";
@@ -73,9 +79,16 @@ fn tell(Change { before, after, generation }: &Change, sets_action: bool, json: 
     print(&out)
 }
 
-/// Verbs that were named and are not any more.
-fn unnamed(before: &Commands, after: &Commands) -> Vec<String> {
-    before.named.keys().filter(|verb| !after.named.contains_key(verb)).map(ToString::to_string).collect()
+/// Says on the standard error what the policy in force does that nobody may want.
+pub(super) fn warn(document: &Document) {
+    if let Some(warning) = starttls_warning(document) {
+        anstream::eprintln!("smtp-filter: {warning}");
+    }
+}
+
+/// Words that were named and are not any more.
+fn unnamed(before: &ByName, after: &ByName) -> Vec<String> {
+    before.named.keys().filter(|word| !after.named.contains_key(*word)).map(ToString::to_string).collect()
 }
 
 fn check(file: Option<&Path>, json: bool) -> Result<()> {
@@ -84,22 +97,32 @@ fn check(file: Option<&Path>, json: bool) -> Result<()> {
     if json {
         return print_json(&document);
     }
-    let Document { profile, ports, mode, commands, .. } = &document;
+    let Document { profile, ports, mode, commands, extensions, .. } = &document;
     print(&format!(
-        "{}: good: profile {}, mode {}, ports {ports:?}, {} verbs named\n",
+        "{}: good: profile {}, mode {}, ports {ports:?}, {} verbs and {} keywords named\n",
         file.display(),
         profile.name(),
         mode.name(),
-        commands.named.len()
+        commands.named.len(),
+        extensions.named.len()
     ))
 }
 
 /// The one table of which action is legal where.
 fn actions(json: bool) -> Result<()> {
-    let default = Profile::default().document().commands.other;
+    let Document { commands, extensions, .. } = Profile::default().document();
+    let (commands, extensions) = (commands.other, extensions.other);
     let rows: Vec<(&str, &[Action], Action, &str)> = [
-        ("commands.VERB", COMMANDS, default, "a command with this verb; the default is that of the profile"),
-        ("commands.other", COMMANDS, default, "a command whose verb is not named"),
+        ("commands.EHLO", EHLO, commands, "EHLO, which alone can become HELO (`downgrade`)"),
+        ("commands.VERB", COMMANDS, commands, "a command with this verb; the default is that of the profile"),
+        ("commands.other", COMMANDS, commands, "a command whose verb is not named"),
+        (
+            "extensions.KEYWORD",
+            EXTENSIONS,
+            extensions,
+            "a line with this keyword in the reply to EHLO; `mask` masks the verbs that it announces too",
+        ),
+        ("extensions.other", EXTENSIONS, extensions, "a line in the reply to EHLO whose keyword is not named"),
     ]
     .into_iter()
     .chain(GUARDS.iter().map(|guard| (guard.reason.name(), guard.legal, guard.default, guard.meaning)))

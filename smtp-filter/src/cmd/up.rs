@@ -58,6 +58,7 @@ pub fn run(global: &Global, args: &Up) -> Result<()> {
 
 async fn detached(pins: &PinDir, what: &PutOn, global: &Global, signals: &mut Signals) -> Result<()> {
     let placed = put_on(pins, what, || Ok(()))?;
+    super::policy::warn(&placed.document);
     let (said, owner) = (announcement(pins, &placed), placed.instance.owner);
     let unconfirmed = placed.instance.confirm_until.is_some();
     drop(placed);
@@ -81,6 +82,7 @@ async fn foreground(pins: &PinDir, what: &PutOn, global: &Global, signals: &mut 
         Ok(())
     })?;
     let reader = reader.context("the reader was made")?;
+    super::policy::warn(&placed.document);
     // The standard output is for the events alone.
     anstream::eprintln!("smtp-filter: {}; Ctrl-C takes it off", announcement(pins, &placed));
     let owner = placed.instance.owner;

@@ -238,7 +238,7 @@ mod tests {
     use smtp_filter_common::{reason::FIRST_NAME, word::Word};
 
     use super::*;
-    use crate::policy::{Names, VerbName};
+    use crate::policy::{Names, WordName};
 
     fn command(verb: &str, arg: &[u8]) -> Event {
         let mut event = Event {
@@ -264,7 +264,7 @@ mod tests {
 
     fn view(event: &Event) -> EventView {
         let mut names = Names::default();
-        names.place(&VerbName::new("EHLO").unwrap()).unwrap();
+        names.place(&WordName::new("EHLO").unwrap()).unwrap();
         EventView::new(event, &mut Fixed(names))
     }
 

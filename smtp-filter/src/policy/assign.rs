@@ -1,14 +1,18 @@
 //! Laying a table of settings over a policy: the same for a file and for `policy set`.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{collections::BTreeSet, ops::Range, time::Duration};
 
-use smtp_filter_common::{action::Action, limits::NAMED_VERBS, reason::Reason};
+use smtp_filter_common::{
+    action::Action,
+    limits::{NAMED_KEYWORDS, NAMED_VERBS},
+    reason::Reason,
+};
 
 use super::{
-    document::{Document, Mode, VerbName},
+    document::{ByName, Document, Fill, Mode, Show, WordName},
     fault::{Fault, Located, one_of, quoted},
-    profiles::{self, Profile},
-    rules::{self, COMMANDS, GUARDS, Guard, LATER_ACTIONS, LATER_GUARDS, LATER_SECTIONS},
+    profiles::Profile,
+    rules::{self, COMMANDS, EHLO, EXTENSIONS, GUARDS, Guard, LATER_GUARDS, LATER_SECTIONS},
     value::{Table, Value},
 };
 
@@ -19,7 +23,8 @@ const GRACE: Duration = Duration::from_secs(7 * 24 * 3600);
 /// TLS from the first byte (RFC 8314 section 3.3): there are no commands to read.
 const SUBMISSIONS: i64 = 465;
 
-const KEYS: &str = "profile, ports, mode, capture_envelope, [commands], [guards] or [mark]";
+const KEYS: &str =
+    "profile, ports, mode, capture_envelope, [commands], [extensions], [banner], [mask], [guards] or [mark]";
 
 /// The profile that a table starts from, if it names one.
 pub(super) fn profile(table: &Table) -> Result<Option<Profile>, Fault> {
@@ -29,22 +34,29 @@ pub(super) fn profile(table: &Table) -> Result<Option<Profile>, Fault> {
         return Ok(Some(profile));
     }
     let expected = one_of(Profile::ALL.map(Profile::name));
-    Err(value.fault(if profiles::LATER.contains(&name) {
-        format!("profile: this version does not have the profile {}; expected {expected}", quoted(name))
-    } else {
-        format!("profile: there is no profile {}; expected {expected}", quoted(name))
-    }))
+    Err(value.fault(format!("profile: there is no profile {}; expected {expected}", quoted(name))))
 }
 
 /// Lays the table over the policy; its key `profile` has been followed already.
 pub(super) fn apply(document: &mut Document, table: &Table) -> Result<(), Fault> {
+    let plain = document.profile.document();
+    let mut named = Named::default();
     for (key, value) in table {
         match key.value.as_str() {
             "profile" => {}
             "ports" => document.ports = ports(value)?,
             "mode" => document.mode = mode(value)?,
             "capture_envelope" => document.capture_envelope = flag(value, "capture_envelope")?,
-            "commands" => commands(document, value)?,
+            "commands" => {
+                named.verbs = by_name(&COMMANDS_SECTION, &mut document.commands, &plain.commands, value)?;
+                named.spans[0] = Some(value.span.clone());
+            }
+            "extensions" => {
+                named.keywords = by_name(&EXTENSIONS_SECTION, &mut document.extensions, &plain.extensions, value)?;
+                named.spans[1] = Some(value.span.clone());
+            }
+            "banner" => banner(document, value)?,
+            "mask" => mask(document, value)?,
             "guards" => guards(document, value)?,
             "mark" => mark(document, value)?,
             name if LATER_SECTIONS.contains(&name) => {
@@ -54,7 +66,7 @@ pub(super) fn apply(document: &mut Document, table: &Table) -> Result<(), Fault>
             name => return Err(key.fault(format!("unknown key {}; expected {KEYS}", quoted(name)))),
         }
     }
-    Ok(())
+    named.fit(document)
 }
 
 fn text<'a>(value: &'a Located<Value>, key: &str, expected: &str) -> Result<&'a str, Fault> {
@@ -123,75 +135,181 @@ fn action(value: &Located<Value>, key: &str, legal: &[Action]) -> Result<Action,
     let name = text(value, key, &format!("an action ({expected})"))?;
     match rules::action(name) {
         Some(action) if legal.contains(&action) => Ok(action),
-        Some(action) if LATER_ACTIONS.contains(&action) => {
-            Err(value
-                .fault(format!("{key}: this version does not have the action {}; expected {expected}", quoted(name))))
-        }
         Some(_) => Err(value.fault(format!("{key}: {} is not legal here; expected {expected}", quoted(name)))),
         None => Err(value.fault(format!("{key}: there is no action {}; expected {expected}", quoted(name)))),
     }
 }
 
-fn commands(document: &mut Document, value: &Located<Value>) -> Result<(), Fault> {
-    let entries = table(value, "commands", "a table of verbs and actions")?;
+/// What distinguishes `[commands]` from `[extensions]`.
+struct Section {
+    name: &'static str,
+    /// What stands in it.
+    word: &'static str,
+    /// What a word of it is.
+    expected: &'static str,
+    /// What else makes a word one of it.
+    is_word: fn(&str) -> bool,
+    /// Words that one policy may name.
+    most: usize,
+    /// Actions that are legal for a word, in upper case, and for `other`.
+    legal: fn(&str) -> &'static [Action],
+}
+
+const COMMANDS_SECTION: Section = Section {
+    name: "commands",
+    word: "verb",
+    expected: "a word of 1 to 16 characters",
+    is_word: |_| true,
+    most: NAMED_VERBS,
+    legal: |verb| if verb == "EHLO" { EHLO } else { COMMANDS },
+};
+
+const EXTENSIONS_SECTION: Section = Section {
+    name: "extensions",
+    word: "keyword",
+    expected: "a word of 1 to 16 characters without `=`, for `AUTH=LOGIN` is AUTH",
+    is_word: |word| !word.contains('='),
+    most: NAMED_KEYWORDS,
+    legal: |_| EXTENSIONS,
+};
+
+/// Words and actions of `[commands]` or `[extensions]`; `plain` is what the profile says there. Returns the words that
+/// are named.
+fn by_name(
+    section: &Section,
+    rules: &mut ByName,
+    plain: &ByName,
+    value: &Located<Value>,
+) -> Result<BTreeSet<WordName>, Fault> {
+    let Section { name: section_name, word, expected, is_word, most, legal } = section;
+    let entries = table(value, section_name, &format!("a table of {word}s and actions"))?;
     let mut named = BTreeSet::new();
     let mut other = None;
     let mut settings = Vec::new();
     for (key, value) in entries {
-        let name = format!("commands.{}", key.value.escape_debug());
-        let action = action(value, &name, COMMANDS)?;
+        let name = format!("{section_name}.{}", key.value.escape_debug());
+        let action = action(value, &name, legal(&key.value.to_ascii_uppercase()))?;
         let twice = if key.value.eq_ignore_ascii_case("other") {
             other.replace(action).is_some()
         } else {
-            let verb = VerbName::new(&key.value).ok_or_else(|| {
-                key.fault(format!("commands: {} is no verb; expected a word of 1 to 16 characters", quoted(&key.value)))
+            let entry = WordName::new(&key.value).filter(|entry| is_word(entry.as_str())).ok_or_else(|| {
+                key.fault(format!("{section_name}: {} is no {word}; expected {expected}", quoted(&key.value)))
             })?;
-            settings.push((verb.clone(), action));
-            !named.insert(verb)
+            settings.push((entry.clone(), action));
+            !named.insert(entry)
         };
         if twice {
-            return Err(key.fault(format!("{name}: named twice, for case does not count; expected each verb once")));
+            return Err(key.fault(format!("{name}: named twice, for case does not count; expected each {word} once")));
         }
-        if named.len() > NAMED_VERBS {
-            return Err(
-                key.fault(format!("{name}: the verb after the {NAMED_VERBS}th; expected at most {NAMED_VERBS}"))
-            );
+        if named.len() > *most {
+            return Err(key.fault(format!("{name}: the {word} after the {most}th; expected at most {most}")));
         }
     }
     if let Some(action) = other {
-        set_other(document, action);
+        set_other(rules, plain, action);
     }
-    document.commands.named.extend(settings);
-    make_room(document, &named);
-    if document.commands.named.len() > NAMED_VERBS {
+    rules.named.extend(settings);
+    Ok(named)
+}
+
+/// Gives `other` an action. Words that the profile names only to count them apart, with the action of its `other`,
+/// are then no longer named: who says `other = "drop"` means every verb that he does not name himself.
+fn set_other(rules: &mut ByName, plain: &ByName, action: Action) {
+    let before = rules.other;
+    if action != before {
+        rules.named.retain(|word, action| *action != before || plain.named.get(word) != Some(&plain.other));
+    }
+    rules.other = action;
+}
+
+/// Where the profile's words and the file's are too many together, those that the profile names only to count them
+/// apart make room.
+fn make_room(rules: &mut ByName, named: &BTreeSet<WordName>) {
+    let other = rules.other;
+    rules.named.retain(|word, action| *action != other || named.contains(word));
+}
+
+/// What a table says of `[commands]` and `[extensions]`, which have to fit together: a masked extension names verbs.
+#[derive(Default)]
+struct Named {
+    verbs: BTreeSet<WordName>,
+    keywords: BTreeSet<WordName>,
+    /// The bytes of either section.
+    spans: [Option<Range<usize>>; 2],
+}
+
+impl Named {
+    fn fit(&self, document: &mut Document) -> Result<(), Fault> {
         let profile = document.profile.name();
-        return Err(value.fault(format!(
-            "commands: {} verbs together with those that profile {profile} names; expected at most {NAMED_VERBS}",
-            document.commands.named.len()
-        )));
+        let [commands, extensions] = &self.spans;
+        let fault = |span: &Option<Range<usize>>, message| {
+            let span = span.as_ref().or(commands.as_ref()).or(extensions.as_ref()).cloned().unwrap_or_default();
+            Fault { span, message }
+        };
+        if document.extensions.named.len() > NAMED_KEYWORDS {
+            make_room(&mut document.extensions, &self.keywords);
+        }
+        let keywords = document.extensions.named.len();
+        if keywords > NAMED_KEYWORDS {
+            return Err(fault(
+                extensions,
+                format!(
+                    "extensions: {keywords} keywords together with those that profile {profile} names; expected at \
+                     most {NAMED_KEYWORDS}"
+                ),
+            ));
+        }
+        if document.effective_verbs().len() > NAMED_VERBS {
+            make_room(&mut document.commands, &self.verbs);
+        }
+        let verbs = document.effective_verbs().len();
+        if verbs > NAMED_VERBS {
+            let announced = if verbs > document.commands.named.len() { " and masked extensions announce" } else { "" };
+            return Err(fault(
+                commands,
+                format!(
+                    "commands: {verbs} verbs together with those that profile {profile} names{announced}; expected at \
+                     most {NAMED_VERBS}"
+                ),
+            ));
+        }
+        Ok(())
+    }
+}
+
+/// One of a few words, for a key that has no action.
+fn choice<T: Copy>(
+    value: &Located<Value>,
+    key: &str,
+    all: impl IntoIterator<Item = T>,
+    name: fn(T) -> &'static str,
+) -> Result<T, Fault> {
+    let all: Vec<T> = all.into_iter().collect();
+    let expected = one_of(all.iter().map(|choice| name(*choice)));
+    let found = text(value, key, &expected)?;
+    all.into_iter()
+        .find(|choice| name(*choice) == found)
+        .ok_or_else(|| value.fault(format!("{key}: expected {expected}, found {}", quoted(found))))
+}
+
+fn banner(document: &mut Document, value: &Located<Value>) -> Result<(), Fault> {
+    for (key, value) in table(value, "banner", "a table with show")? {
+        match key.value.as_str() {
+            "show" => document.banner.show = choice(value, "banner.show", Show::ALL, Show::name)?,
+            other => return Err(key.fault(format!("banner: unknown key {}; expected show", quoted(other)))),
+        }
     }
     Ok(())
 }
 
-/// Gives `other` an action. Verbs that the profile names only to count them apart, with the action of its `other`,
-/// are then no longer named: who says `other = "drop"` means every verb that he does not name himself.
-fn set_other(document: &mut Document, action: Action) {
-    let plain = document.profile.document().commands;
-    let before = document.commands.other;
-    if action != before {
-        document.commands.named.retain(|verb, action| *action != before || plain.named.get(verb) != Some(&plain.other));
+fn mask(document: &mut Document, value: &Located<Value>) -> Result<(), Fault> {
+    for (key, value) in table(value, "mask", "a table with fill")? {
+        match key.value.as_str() {
+            "fill" => document.mask.fill = choice(value, "mask.fill", Fill::ALL, Fill::name)?,
+            other => return Err(key.fault(format!("mask: unknown key {}; expected fill", quoted(other)))),
+        }
     }
-    document.commands.other = action;
-}
-
-/// Where the profile's verbs and the file's are too many together, those that the profile names only to count them
-/// apart make room.
-fn make_room(document: &mut Document, named: &BTreeSet<VerbName>) {
-    let commands = &mut document.commands;
-    if commands.named.len() > NAMED_VERBS {
-        let other = commands.other;
-        commands.named.retain(|verb, action| *action != other || named.contains(verb));
-    }
+    Ok(())
 }
 
 fn guards(document: &mut Document, value: &Located<Value>) -> Result<(), Fault> {

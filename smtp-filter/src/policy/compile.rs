@@ -1,27 +1,40 @@
 //! The policy as the datapath reads it.
 
-use smtp_filter_common::policy::Policy;
+use smtp_filter_common::{
+    limits::{KEYWORD_NAMES, NAMES},
+    policy::Policy,
+};
 
 use super::{document::Document, names::Names};
 
-/// More different verbs than there are counters.
+/// More different names than there are counters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct NamesExhausted;
+pub enum NamesExhausted {
+    /// Of verbs.
+    Verbs,
+    /// Of keywords.
+    Keywords,
+}
 
 impl std::fmt::Display for NamesExhausted {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let most = smtp_filter_common::limits::NAMES - 1;
+        let (places, words, word) = match self {
+            Self::Verbs => (NAMES, "verbs", "verb"),
+            Self::Keywords => (KEYWORD_NAMES, "keywords of extensions", "keyword"),
+        };
         write!(
             f,
-            "the policies since `smtp-filter up` have named more than {most} different verbs, and a verb's counter is \
-             never given to another: take the filter off and on again to use new names"
+            "the policies since `smtp-filter up` have named more than {} different {words}, and a {word}'s counter is \
+             never given to another: take the filter off and on again to use new names",
+            places - 1
         )
     }
 }
 
 impl std::error::Error for NamesExhausted {}
 
-/// Compiles a policy. Verbs without a place among the names get one. `up_at` is when the filter was put on, in
+/// Compiles a policy. Verbs and keywords without a place among the names get one; a verb that a masked extension
+/// announces is masked. `up_at` is when the filter was put on, in
 /// nanoseconds since boot: the grace counts from there.
 pub fn compile(
     document: &Document,
@@ -29,23 +42,32 @@ pub fn compile(
     generation: u32,
     up_at: u64,
 ) -> Result<Box<Policy>, NamesExhausted> {
-    let Document { profile: _, ports, mode, capture_envelope, commands, guards, mark } = document;
+    let Document { profile: _, ports, mode, capture_envelope, commands, extensions, banner, mask, guards, mark } =
+        document;
     let grace = u64::try_from(guards.grace.as_nanos()).unwrap_or(u64::MAX);
     let mut policy = Box::new(Policy {
         generation,
         mode: mode.number(),
         capture_envelope: u8::from(*capture_envelope),
         other: commands.other as u8,
+        other_keyword: extensions.other as u8,
+        fill: mask.fill.number(),
+        banner: banner.show.number(),
         mark_value: mark.value,
         mark_mask: mark.mask,
         grace_until: up_at.saturating_add(grace),
         guards: guards.numbers(),
         ..Policy::empty()
     });
-    for (verb, action) in &commands.named {
-        let place = names.place(verb).ok_or(NamesExhausted)?;
-        let fits = policy.set_verb(verb.word(), *action, place);
+    for (verb, effective) in document.effective_verbs() {
+        let place = names.place(&verb).ok_or(NamesExhausted::Verbs)?;
+        let fits = policy.set_verb(verb.word(), effective.action, place);
         debug_assert!(fits, "a document names no more verbs than a policy holds");
+    }
+    for (keyword, action) in &extensions.named {
+        let place = names.keyword_place(keyword).ok_or(NamesExhausted::Keywords)?;
+        let fits = policy.set_keyword(keyword.word(), *action, place);
+        debug_assert!(fits, "a document names no more keywords than a policy holds");
     }
     for port in ports {
         policy.add_port(*port);
@@ -55,7 +77,12 @@ pub fn compile(
 
 #[cfg(test)]
 mod tests {
-    use smtp_filter_common::{action::Action, reason::Reason, word::Word};
+    use smtp_filter_common::{
+        action::Action,
+        policy::{FILL_NOOP, FILL_X, SHOW_ALL, SHOW_HOST_SMTP},
+        reason::Reason,
+        word::Word,
+    };
 
     use super::*;
     use crate::policy::{Profile, parse, set};
@@ -89,6 +116,41 @@ mod tests {
     }
 
     #[test]
+    fn the_datapath_reads_what_is_rewritten_and_how() {
+        let document = parse(
+            "t",
+            "[commands]\nEHLO = \"downgrade\"\nAUTH = \"reset\"\nBDAT = \"pass\"\n\
+             [extensions]\nchunking = \"mask\"\nAUTH = \"mask\"\nXSECRET = \"mask\"\nSIZE = \"log\"\nother = \"mask\"\n\
+             [banner]\nshow = \"host-smtp\"\n[mask]\nfill = \"noop\"\n",
+        )
+        .unwrap();
+        let mut names = Names::default();
+        let policy = compile(&document, &mut names, 7, 1_000).unwrap();
+        assert_eq!((policy.banner, policy.fill), (SHOW_HOST_SMTP, FILL_NOOP));
+        for (verb, action, reason) in [
+            ("EHLO", Action::Downgrade, "commands.ehlo"),
+            ("AUTH", Action::Reset, "commands.auth"),
+            ("BDAT", Action::Mask, "commands.bdat"),
+            ("XSECRET", Action::Mask, "commands.xsecret"),
+            ("XOTHER", Action::Log, "commands.other"),
+        ] {
+            let verdict = policy.verb(Word::of(verb));
+            assert_eq!((verdict.action, names.reason(verdict.reason)), (action as u8, reason.to_owned()), "{verb}");
+        }
+        for (keyword, action, reason) in [
+            ("CHUNKING", Action::Mask, "extensions.chunking"),
+            ("AUTH", Action::Mask, "extensions.auth"),
+            ("SIZE", Action::Log, "extensions.size"),
+            ("DSN", Action::Mask, "extensions.other"),
+        ] {
+            let verdict = policy.keyword(Word::of(keyword));
+            assert_eq!((verdict.action, names.reason(verdict.reason)), (action as u8, reason.to_owned()), "{keyword}");
+        }
+        let plain = compiled(&Profile::Monitor.document());
+        assert_eq!((plain.banner, plain.fill, plain.other_keyword), (SHOW_ALL, FILL_X, Action::Pass as u8));
+    }
+
+    #[test]
     fn a_verb_keeps_its_counter_over_policies() {
         let mut names = Names::default();
         let first = Profile::DropEsmtp.document();
@@ -116,6 +178,13 @@ mod tests {
             let arguments: Vec<String> = (0..30).map(|i| format!("commands.v{round}x{i}=drop")).collect();
             last = compile(&set(&base, &arguments).unwrap(), &mut names, round, 0);
         }
-        assert_eq!(last, Err(NamesExhausted));
+        assert_eq!(last, Err(NamesExhausted::Verbs));
+        for round in 0..5 {
+            let arguments: Vec<String> = (0..30).map(|i| format!("extensions.k{round}x{i}=log")).collect();
+            last = compile(&set(&base, &arguments).unwrap(), &mut names, round, 0);
+        }
+        assert_eq!(last, Err(NamesExhausted::Keywords));
+        let said = NamesExhausted::Keywords.to_string();
+        assert!(said.contains("more than 127 different keywords of extensions, and a keyword's counter"), "{said}");
     }
 }

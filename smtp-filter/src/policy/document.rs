@@ -1,6 +1,6 @@
 //! The effective policy: every key with its value, as `policy show` prints it.
 
-use std::{collections::BTreeMap, fmt, time::Duration};
+use std::{borrow::Borrow, collections::BTreeMap, fmt, time::Duration};
 
 use serde::{Serialize, Serializer, ser::SerializeMap as _};
 use smtp_filter_common::{
@@ -16,11 +16,11 @@ use super::{
     rules::{GUARDS, Guard},
 };
 
-/// A verb's name: 1 to 16 printable characters, kept in upper case.
+/// A verb's or a keyword's name: 1 to 16 printable characters, kept in upper case.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct VerbName(String);
+pub struct WordName(String);
 
-impl VerbName {
+impl WordName {
     /// Takes a name in whatever case; `None` where it is no word of 1 to 16 characters.
     pub fn new(name: &str) -> Option<Self> {
         let word = (1..=WORD).contains(&name.len()) && name.bytes().all(|byte| byte.is_ascii_graphic());
@@ -38,7 +38,14 @@ impl VerbName {
     }
 }
 
-impl fmt::Display for VerbName {
+// A string stands before another exactly where its name does.
+impl Borrow<str> for WordName {
+    fn borrow(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for WordName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
     }
@@ -78,20 +85,33 @@ impl Mode {
     }
 }
 
-/// What is done with commands.
+/// What is done with words: with commands by their verb, or with extensions by their keyword.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Commands {
-    /// Verbs by name.
-    pub named: BTreeMap<VerbName, Action>,
-    /// Every verb that is not named.
+pub struct ByName {
+    /// Words by name.
+    pub named: BTreeMap<WordName, Action>,
+    /// Every word that is not named.
     pub other: Action,
 }
 
-impl Serialize for Commands {
+impl ByName {
+    /// What is done with this word, in upper case.
+    pub fn action(&self, word: &str) -> Action {
+        self.named.get(word).copied().unwrap_or(self.other)
+    }
+
+    /// The key that says what is done with this word, in upper case: the reason that events and counters give.
+    pub(super) fn key(&self, section: &str, word: &str) -> String {
+        let name = if self.named.contains_key(word) { word } else { "other" };
+        format!("{section}.{}", name.to_ascii_lowercase())
+    }
+}
+
+impl Serialize for ByName {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut map = serializer.serialize_map(Some(self.named.len() + 1))?;
-        for (verb, action) in &self.named {
-            map.serialize_entry(verb.as_str(), action.name())?;
+        for (word, action) in &self.named {
+            map.serialize_entry(word.as_str(), action.name())?;
         }
         map.serialize_entry("other", self.other.name())?;
         map.end()
@@ -172,6 +192,96 @@ impl Default for Mark {
     }
 }
 
+/// What of the server's banner stays.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub enum Show {
+    /// Everything.
+    #[default]
+    All,
+    /// The host's name and the word ESMTP.
+    Host,
+    /// The host's name.
+    HostSmtp,
+    /// The characters 2 and 0.
+    Pix,
+}
+
+impl Show {
+    /// Every one of them.
+    pub const ALL: [Self; 4] = [Self::All, Self::Host, Self::HostSmtp, Self::Pix];
+
+    /// Its name in a policy file.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::All => "all",
+            Self::Host => "host",
+            Self::HostSmtp => "host-smtp",
+            Self::Pix => "pix",
+        }
+    }
+
+    /// As the datapath reads it.
+    pub const fn number(self) -> u8 {
+        match self {
+            Self::All => policy::SHOW_ALL,
+            Self::Host => policy::SHOW_HOST,
+            Self::HostSmtp => policy::SHOW_HOST_SMTP,
+            Self::Pix => policy::SHOW_PIX,
+        }
+    }
+}
+
+/// What is done with the server's banner.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct Banner {
+    /// What of it stays.
+    pub show: Show,
+}
+
+/// What a masked command becomes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub enum Fill {
+    /// A line of X: the server answers 500.
+    #[default]
+    X,
+    /// NOOP, where that can be: the server answers 250.
+    #[serde(rename = "noop")]
+    Noop,
+}
+
+impl Fill {
+    /// Every one of them.
+    pub const ALL: [Self; 2] = [Self::X, Self::Noop];
+
+    /// Its name in a policy file.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::X => "X",
+            Self::Noop => "noop",
+        }
+    }
+
+    /// As the datapath reads it.
+    pub const fn number(self) -> u8 {
+        match self {
+            Self::X => policy::FILL_X,
+            Self::Noop => policy::FILL_NOOP,
+        }
+    }
+}
+
+/// How commands are masked.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct Mask {
+    /// What a masked command becomes.
+    pub fill: Fill,
+}
+
 /// A whole policy.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
@@ -188,7 +298,14 @@ pub struct Document {
     pub capture_envelope: bool,
     /// What is done with commands.
     #[cfg_attr(test, schemars(schema_with = "super::schema::commands"))]
-    pub commands: Commands,
+    pub commands: ByName,
+    /// What is done with the keywords in the reply to EHLO.
+    #[cfg_attr(test, schemars(schema_with = "super::schema::extensions"))]
+    pub extensions: ByName,
+    /// What is done with the server's banner.
+    pub banner: Banner,
+    /// How commands are masked.
+    pub mask: Mask,
     /// What is done at each guard.
     #[cfg_attr(test, schemars(schema_with = "super::schema::guards"))]
     pub guards: Guards,
@@ -201,9 +318,10 @@ fn profile_name<S: Serializer>(profile: &Profile, serializer: S) -> Result<S::Ok
 }
 
 impl Document {
-    /// Whether mode, commands or guards differ from those of its profile.
+    /// Whether something that a profile speaks of differs from what its own says.
     pub fn differs_from_profile(&self) -> bool {
-        let plain = self.profile.document();
-        self.mode != plain.mode || self.commands != plain.commands || self.guards != plain.guards
+        let Self { profile, ports, capture_envelope, mark, .. } = self;
+        let plain = profile.document();
+        *self != Self { ports: ports.clone(), capture_envelope: *capture_envelope, mark: *mark, ..plain }
     }
 }

@@ -1,8 +1,9 @@
 //! The policy: from a file or the command line to what the datapath reads.
 //!
 //! `source` (text) -> `value` (TOML with places) -> `assign` (checked against `rules`, laid over a profile) ->
-//! [`Document`] -> `compile` (one flat value for the kernel), and back to text by `render`.
+//! [`Document`] -> `compile` (one flat value for the kernel, verbs as `announced` says), and back to text by `render`.
 
+mod announced;
 mod assign;
 mod compile;
 mod document;
@@ -14,18 +15,21 @@ mod rules;
 #[cfg(test)]
 mod schema;
 mod source;
+mod starttls;
 mod value;
 
 pub use self::{
+    announced::Effective,
     assign::PORTS,
     compile::{NamesExhausted, compile},
-    document::{Commands, Document, Guards, Mark, Mode, VerbName},
+    document::{Banner, ByName, Document, Fill, Guards, Mark, Mask, Mode, Show, WordName},
     fault::{Fault, Located, PolicyError},
     names::Names,
     profiles::{ESMTP, Profile, RFC_821},
     render::to_toml,
-    rules::{COMMANDS, GUARDS, Guard, action},
+    rules::{COMMANDS, EHLO, EXTENSIONS, GUARDS, Guard, action},
     source::{load, parse, parse_bytes, set},
+    starttls::starttls_warning,
 };
 
 #[cfg(test)]

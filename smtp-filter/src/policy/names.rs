@@ -1,38 +1,56 @@
-//! Which verb has which counter.
+//! Which verb and which keyword has which counter.
 
 use serde::{Deserialize, Serialize};
 use smtp_filter_common::{
-    limits::NAMES,
-    reason::{FIRST_NAME, Reason},
+    limits::{KEYWORD_NAMES, NAMES},
+    reason::{FIRST_KEYWORD, FIRST_NAME, Reason},
 };
 
-use super::document::VerbName;
+use super::document::WordName;
 
 /// The name of the first place.
 const OTHER: &str = "other";
 
 /// Names by their place among the counters. A place is never given to another name while the filter is up.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Names(Vec<String>);
+pub struct Names {
+    /// Verbs.
+    #[serde(rename = "names")]
+    verbs: Vec<String>,
+    /// Keywords. A version that had none wrote none down.
+    #[serde(default = "only_other")]
+    keywords: Vec<String>,
+}
+
+fn only_other() -> Vec<String> {
+    vec![OTHER.to_owned()]
+}
 
 impl Default for Names {
     fn default() -> Self {
-        Self(vec![OTHER.to_owned()])
+        Self { verbs: only_other(), keywords: only_other() }
     }
 }
 
 impl Names {
-    /// The place of a name, a new one where it has none yet; `None` where all are taken.
-    pub fn place(&mut self, verb: &VerbName) -> Option<u8> {
-        let names = &mut self.0;
-        let place = names.iter().position(|name| name == verb.as_str()).unwrap_or(names.len());
-        if place >= NAMES {
-            return None;
-        }
-        if place == names.len() {
-            names.push(verb.as_str().to_owned());
-        }
-        u8::try_from(place).ok()
+    /// The place of a verb, a new one where it has none yet; `None` where all are taken.
+    pub fn place(&mut self, verb: &WordName) -> Option<u8> {
+        place(&mut self.verbs, verb, NAMES)
+    }
+
+    /// The same for a keyword, which has its place among the keywords.
+    pub fn keyword_place(&mut self, keyword: &WordName) -> Option<u8> {
+        place(&mut self.keywords, keyword, KEYWORD_NAMES)
+    }
+
+    /// The section of the policy and the name that a reason number stands for.
+    fn word(&self, number: u16) -> Option<(&'static str, &str)> {
+        let (section, names, first) = match number {
+            FIRST_KEYWORD.. => ("extensions", &self.keywords, FIRST_KEYWORD),
+            _ => ("commands", &self.verbs, FIRST_NAME),
+        };
+        let name = names.get(usize::from(number.checked_sub(first)?))?;
+        Some((section, name))
     }
 
     /// The policy key that a reason number stands for.
@@ -40,17 +58,27 @@ impl Names {
         if let Some(reason) = Reason::from_number(number) {
             return reason.name().to_owned();
         }
-        let name = number.checked_sub(FIRST_NAME).and_then(|place| self.0.get(usize::from(place)));
-        match name {
-            Some(name) => format!("commands.{}", name.to_ascii_lowercase()),
+        match self.word(number) {
+            Some((section, name)) => format!("{section}.{}", name.to_ascii_lowercase()),
             None => format!("unknown.{number}"),
         }
     }
 
     /// Whether the number has a name here.
     pub fn knows(&self, number: u16) -> bool {
-        Reason::from_number(number).is_some() || (FIRST_NAME..FIRST_NAME + self.0.len() as u16).contains(&number)
+        Reason::from_number(number).is_some() || self.word(number).is_some()
     }
+}
+
+fn place(names: &mut Vec<String>, word: &WordName, room: usize) -> Option<u8> {
+    let place = names.iter().position(|name| name == word.as_str()).unwrap_or(names.len());
+    if place >= room {
+        return None;
+    }
+    if place == names.len() {
+        names.push(word.as_str().to_owned());
+    }
+    u8::try_from(place).ok()
 }
 
 #[cfg(test)]
@@ -60,7 +88,7 @@ mod tests {
     #[test]
     fn a_name_keeps_its_place() {
         let mut names = Names::default();
-        let (ehlo, auth) = (VerbName::new("ehlo").unwrap(), VerbName::new("AUTH").unwrap());
+        let (ehlo, auth) = (WordName::new("ehlo").unwrap(), WordName::new("AUTH").unwrap());
         assert_eq!((names.place(&ehlo), names.place(&auth), names.place(&ehlo)), (Some(1), Some(2), Some(1)));
         assert_eq!(names.reason(64), "commands.other");
         assert_eq!(names.reason(66), "commands.auth");
@@ -70,12 +98,32 @@ mod tests {
     }
 
     #[test]
+    fn keywords_have_places_of_their_own() {
+        let mut names = Names::default();
+        let auth = WordName::new("auth").unwrap();
+        assert_eq!((names.place(&WordName::new("EHLO").unwrap()), names.place(&auth)), (Some(1), Some(2)));
+        assert_eq!((names.keyword_place(&auth), names.keyword_place(&auth)), (Some(1), Some(1)));
+        assert_eq!(names.reason(FIRST_NAME + 2), "commands.auth");
+        assert_eq!(names.reason(FIRST_KEYWORD), "extensions.other");
+        assert_eq!(names.reason(FIRST_KEYWORD + 1), "extensions.auth");
+        assert_eq!(names.reason(FIRST_KEYWORD + 2), format!("unknown.{}", FIRST_KEYWORD + 2));
+        assert!(names.knows(FIRST_KEYWORD) && names.knows(FIRST_KEYWORD + 1) && !names.knows(FIRST_KEYWORD + 2));
+        for i in 2..KEYWORD_NAMES {
+            let keyword = WordName::new(&format!("K{i}")).unwrap();
+            assert_eq!(names.keyword_place(&keyword).map(usize::from), Some(i));
+        }
+        assert_eq!(names.keyword_place(&WordName::new("ONEMORE").unwrap()), None);
+        assert_eq!(names.reason(FIRST_KEYWORD + KEYWORD_NAMES as u16 - 1), "extensions.k127");
+        assert_eq!(names.place(&WordName::new("ONEMORE").unwrap()), Some(3));
+    }
+
+    #[test]
     fn the_last_place_is_the_255th() {
         let mut names = Names::default();
         for i in 1..NAMES {
-            assert_eq!(names.place(&VerbName::new(&format!("V{i}")).unwrap()).map(usize::from), Some(i));
+            assert_eq!(names.place(&WordName::new(&format!("V{i}")).unwrap()).map(usize::from), Some(i));
         }
-        assert_eq!(names.place(&VerbName::new("ONEMORE").unwrap()), None);
-        assert_eq!(names.place(&VerbName::new("V7").unwrap()), Some(7));
+        assert_eq!(names.place(&WordName::new("ONEMORE").unwrap()), None);
+        assert_eq!(names.place(&WordName::new("V7").unwrap()), Some(7));
     }
 }

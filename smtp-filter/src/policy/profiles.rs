@@ -1,8 +1,11 @@
 //! The built-in policies that a file starts from.
 
-use smtp_filter_common::action::Action;
+use smtp_filter_common::{action::Action, reason::Reason};
 
-use super::document::{Commands, Document, Guards, Mark, Mode, VerbName};
+use super::{
+    document::{Banner, ByName, Document, Guards, Mark, Mask, Mode, Show, WordName},
+    rules::GUARDS,
+};
 
 /// The commands of RFC 821.
 pub const RFC_821: &[&str] =
@@ -29,11 +32,58 @@ pub const ESMTP: &[&str] = &[
     "X-ANONYMOUSTLS",
 ];
 
-/// Profiles that another version knows.
-pub(super) const LATER: &[&str] = &["helo-only", "pix-mailguard", "asa-esmtp", "hardened"];
+/// The commands that MailGuard let through: those that every server has (RFC 821 section 4.5.1).
+const MAILGUARD: &[&str] = &["HELO", "MAIL", "RCPT", "DATA", "RSET", "NOOP", "QUIT"];
 
-/// A built-in policy: it says the mode, the commands and the guards. Ports, mark and what is captured are the
-/// administrator's.
+/// What the ASA's inspection let through besides.
+const ASA: &[&str] = &["AUTH", "EHLO", "ETRN", "HELP", "SAML", "SEND", "SOML", "VRFY"];
+
+/// Keywords that the ASA's inspection knew by name.
+const ASA_KEYWORDS: &[&str] = &["8BITMIME", "AUTH", "CHECKPOINT", "DSN", "ETRN", "PIPELINING", "SIZE", "VRFY"];
+
+/// What mail needs today besides [`MAILGUARD`], and what a word about its extension decides.
+const CAREFUL: &[&str] = &["EHLO", "STARTTLS", "AUTH", "BDAT"];
+
+/// Extensions that only bring parameters, or STARTTLS.
+const CAREFUL_KEYWORDS: &[&str] = &[
+    "8BITMIME",
+    "DELIVERBY",
+    "DSN",
+    "LIMITS",
+    "MT-PRIORITY",
+    "PIPELINING",
+    "REQUIRETLS",
+    "RRVS",
+    "SIZE",
+    "SMTPUTF8",
+    "STARTTLS",
+];
+
+/// Extensions that a careful postmaster does not offer in clear: passwords, chunks, whatever tells about users or
+/// makes a server work for strangers, and what servers use among themselves.
+const HIDDEN_KEYWORDS: &[&str] = &[
+    "ATRN",
+    "AUTH",
+    "BINARYMIME",
+    "BURL",
+    "CHUNKING",
+    "ETRN",
+    "EXPN",
+    "HELP",
+    "ONEX",
+    "TURN",
+    "VERB",
+    "VRFY",
+    "X-ANONYMOUSTLS",
+    "X-EXPS",
+    "X-LINK2STATE",
+    "XCLIENT",
+    "XEXCH50",
+    "XFORWARD",
+];
+
+/// A built-in policy: it says the mode, the commands, the extensions, the banner, how commands are masked, and the
+/// guards. Ports, mark and what is captured are the administrator's.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Profile {
     /// Nothing is touched, every command is reported.
@@ -43,11 +93,27 @@ pub enum Profile {
     MarkEsmtp,
     /// EHLO and what came with it is dropped.
     DropEsmtp,
+    /// EHLO becomes HELO.
+    HeloOnly,
+    /// What a PIX did.
+    PixMailguard,
+    /// What an ASA does unless it is told otherwise.
+    AsaEsmtp,
+    /// What a careful postmaster sets.
+    Hardened,
 }
 
 impl Profile {
     /// Every profile of this version.
-    pub const ALL: [Self; 3] = [Self::Monitor, Self::MarkEsmtp, Self::DropEsmtp];
+    pub const ALL: [Self; 7] = [
+        Self::Monitor,
+        Self::MarkEsmtp,
+        Self::DropEsmtp,
+        Self::HeloOnly,
+        Self::PixMailguard,
+        Self::AsaEsmtp,
+        Self::Hardened,
+    ];
 
     /// Its name in a policy file.
     pub const fn name(self) -> &'static str {
@@ -55,6 +121,10 @@ impl Profile {
             Self::Monitor => "monitor",
             Self::MarkEsmtp => "mark-esmtp",
             Self::DropEsmtp => "drop-esmtp",
+            Self::HeloOnly => "helo-only",
+            Self::PixMailguard => "pix-mailguard",
+            Self::AsaEsmtp => "asa-esmtp",
+            Self::Hardened => "hardened",
         }
     }
 
@@ -63,7 +133,11 @@ impl Profile {
         match self {
             Self::Monitor => "touches nothing and reports every command (the default)",
             Self::MarkEsmtp => "marks connections that use EHLO or a command that came with it; RFC 821 passes",
-            Self::DropEsmtp => "drops EHLO and the commands that came with it; RFC 821 passes",
+            Self::DropEsmtp => "drops EHLO and the commands that came with it; RFC 821 passes; no STARTTLS",
+            Self::HeloOnly => "turns EHLO into HELO, so that mail goes as plain SMTP; no STARTTLS",
+            Self::PixMailguard => "seven commands pass, as with a PIX; banner and all else masked; no STARTTLS",
+            Self::AsaEsmtp => "the default map of an ASA: fifteen commands, known extensions; no STARTTLS",
+            Self::Hardened => "keeps STARTTLS and mail, hides what is dangerous in clear, banner without software",
         }
     }
 
@@ -80,7 +154,10 @@ impl Profile {
             mode: self.mode(),
             capture_envelope: false,
             commands: self.commands(),
-            guards: Guards::default(),
+            extensions: self.extensions(),
+            banner: Banner { show: self.show() },
+            mask: Mask::default(),
+            guards: self.guards(),
             mark: Mark::default(),
         }
     }
@@ -88,21 +165,69 @@ impl Profile {
     const fn mode(self) -> Mode {
         match self {
             Self::Monitor => Mode::Monitor,
-            Self::MarkEsmtp | Self::DropEsmtp => Mode::Enforce,
+            Self::MarkEsmtp
+            | Self::DropEsmtp
+            | Self::HeloOnly
+            | Self::PixMailguard
+            | Self::AsaEsmtp
+            | Self::Hardened => Mode::Enforce,
         }
     }
 
-    fn commands(self) -> Commands {
-        let (rfc_821, esmtp) = match self {
-            Self::Monitor => (Action::Log, Action::Log),
-            Self::MarkEsmtp => (Action::Pass, Action::Mark),
-            Self::DropEsmtp => (Action::Pass, Action::Drop),
-        };
-        let row = |verbs: &'static [&str], action| {
-            verbs.iter().filter_map(|verb| VerbName::new(verb)).map(move |verb| (verb, action))
-        };
-        Commands { named: row(RFC_821, rfc_821).chain(row(ESMTP, esmtp)).collect(), other: Action::Log }
+    /// Every profile names the verbs of both lists, so that each has a counter of its own. The later row of two that
+    /// name a verb counts.
+    fn commands(self) -> ByName {
+        use Action::{Downgrade, Drop, Log, Mark, Mask, Pass};
+        match self {
+            Self::Monitor => by_name(&[(RFC_821, Log), (ESMTP, Log)], Log),
+            Self::MarkEsmtp => by_name(&[(RFC_821, Pass), (ESMTP, Mark)], Log),
+            Self::DropEsmtp => by_name(&[(RFC_821, Pass), (ESMTP, Drop)], Log),
+            Self::HeloOnly => by_name(&[(RFC_821, Pass), (ESMTP, Mask), (&["EHLO"], Downgrade)], Log),
+            Self::PixMailguard => by_name(&[(RFC_821, Mask), (ESMTP, Mask), (MAILGUARD, Pass)], Mask),
+            Self::AsaEsmtp => {
+                by_name(&[(RFC_821, Mask), (ESMTP, Mask), (MAILGUARD, Pass), (ASA, Pass), (&["STARTTLS"], Pass)], Mask)
+            }
+            Self::Hardened => by_name(&[(RFC_821, Mask), (ESMTP, Mask), (MAILGUARD, Pass), (CAREFUL, Pass)], Mask),
+        }
     }
+
+    fn extensions(self) -> ByName {
+        use Action::{Mask, Pass};
+        match self {
+            Self::Monitor | Self::MarkEsmtp | Self::DropEsmtp => by_name(&[], Pass),
+            // Nobody sees a reply to EHLO: where one comes all the same, it offers nothing that is not let through.
+            Self::HeloOnly | Self::PixMailguard => by_name(&[], Mask),
+            Self::AsaEsmtp => by_name(&[(ASA_KEYWORDS, Pass), (&["STARTTLS"], Mask)], Mask),
+            Self::Hardened => by_name(&[(CAREFUL_KEYWORDS, Pass), (HIDDEN_KEYWORDS, Mask)], Mask),
+        }
+    }
+
+    const fn show(self) -> Show {
+        match self {
+            Self::Monitor | Self::MarkEsmtp | Self::DropEsmtp | Self::HeloOnly => Show::All,
+            Self::PixMailguard | Self::AsaEsmtp => Show::Pix,
+            Self::Hardened => Show::Host,
+        }
+    }
+
+    fn guards(self) -> Guards {
+        let mut guards = Guards::default();
+        if self == Self::Hardened {
+            // No honest sender does either: there is nobody to wait for.
+            for guard in GUARDS.iter().filter(|guard| matches!(guard.reason, Reason::Sync | Reason::Urgent)) {
+                guards.set(guard, Action::Reset);
+            }
+        }
+        guards
+    }
+}
+
+fn by_name(rows: &[(&[&str], Action)], other: Action) -> ByName {
+    let row = |(words, action): &(&[&str], Action)| {
+        let action = *action;
+        words.iter().filter_map(move |word| Some((WordName::new(word)?, action))).collect::<Vec<_>>()
+    };
+    ByName { named: rows.iter().flat_map(row).collect(), other }
 }
 
 #[cfg(test)]
@@ -111,20 +236,107 @@ mod tests {
 
     use super::*;
 
+    fn effective(profile: Profile, verb: &str) -> Action {
+        let document = profile.document();
+        document.effective_verbs().get(verb).map_or(document.commands.other, |effective| effective.action)
+    }
+
+    /// Verbs of the lists that are not stopped.
+    fn let_through(profile: Profile) -> Vec<&'static str> {
+        RFC_821.iter().chain(ESMTP).copied().filter(|verb| effective(profile, verb) < Action::Downgrade).collect()
+    }
+
     #[test]
     fn every_word_of_the_lists_is_a_verb_and_leaves_room() {
         for profile in Profile::ALL {
-            let named = profile.document().commands.named;
-            assert_eq!(named.len(), RFC_821.len() + ESMTP.len(), "{}", profile.name());
-            assert!(named.len() <= NAMED_VERBS / 2);
+            let document = profile.document();
+            assert_eq!(document.commands.named.len(), RFC_821.len() + ESMTP.len(), "{}", profile.name());
+            assert_eq!(document.effective_verbs().len(), RFC_821.len() + ESMTP.len(), "{}", profile.name());
+            assert!(document.commands.named.len() <= NAMED_VERBS / 2);
+        }
+        let words = [MAILGUARD, ASA, ASA_KEYWORDS, CAREFUL, CAREFUL_KEYWORDS, HIDDEN_KEYWORDS].concat();
+        assert!(words.iter().all(|word| WordName::new(word).is_some()));
+    }
+
+    #[test]
+    fn names_find_their_profiles() {
+        for profile in Profile::ALL {
+            assert_eq!(Profile::find(profile.name()), Some(profile));
+        }
+        assert_eq!(Profile::find("strict"), None);
+    }
+
+    #[test]
+    fn each_profile_lets_through_what_it_is_for() {
+        let all = [RFC_821, ESMTP].concat();
+        assert_eq!(let_through(Profile::Monitor), all);
+        assert_eq!(let_through(Profile::MarkEsmtp), all);
+        assert_eq!(let_through(Profile::DropEsmtp), RFC_821);
+        assert_eq!(let_through(Profile::HeloOnly), RFC_821);
+        assert_eq!(let_through(Profile::PixMailguard), MAILGUARD);
+        let mut asa = let_through(Profile::AsaEsmtp);
+        asa.sort_unstable();
+        let mut fifteen = [MAILGUARD, ASA].concat();
+        fifteen.sort_unstable();
+        assert_eq!((asa.len(), asa), (15, fifteen));
+        assert_eq!(let_through(Profile::Hardened), [MAILGUARD, &["EHLO", "STARTTLS"]].concat());
+    }
+
+    #[test]
+    fn what_is_stopped_is_answered_except_where_the_name_says_drop() {
+        for profile in [Profile::HeloOnly, Profile::PixMailguard, Profile::AsaEsmtp, Profile::Hardened] {
+            let document = profile.document();
+            for verb in RFC_821.iter().chain(ESMTP) {
+                let action = effective(profile, verb);
+                let expected = match (profile, *verb) {
+                    (Profile::HeloOnly, "EHLO") => Action::Downgrade,
+                    _ if action == Action::Pass => Action::Pass,
+                    _ => Action::Mask,
+                };
+                assert_eq!(action, expected, "{} {verb}", profile.name());
+            }
+            let unknown = if profile == Profile::HeloOnly { Action::Log } else { Action::Mask };
+            assert_eq!(document.commands.other, unknown, "{}", profile.name());
+            assert_eq!((document.mode, document.mask.fill.name()), (Mode::Enforce, "X"), "{}", profile.name());
         }
     }
 
     #[test]
-    fn names_are_told_apart_from_those_of_another_version() {
+    fn a_keyword_is_offered_only_where_its_verb_is_let_through() {
+        for profile in [Profile::HeloOnly, Profile::PixMailguard, Profile::AsaEsmtp, Profile::Hardened] {
+            let document = profile.document();
+            for (keyword, verb) in
+                ESMTP.iter().map(|verb| (*verb, *verb)).chain([("CHUNKING", "BDAT"), ("VRFY", "VRFY")])
+            {
+                let offered = document.extensions.action(keyword) != Action::Mask;
+                assert!(!offered || effective(profile, verb) == Action::Pass, "{} {keyword}", profile.name());
+            }
+        }
+    }
+
+    #[test]
+    fn one_setting_opens_what_hardened_hides_of_honest_mail() {
+        use crate::policy::set;
+        for (setting, verb) in [("extensions.auth=pass", "AUTH"), ("extensions.chunking=pass", "BDAT")] {
+            let before = Profile::Hardened.document();
+            assert_eq!(before.effective_verbs()[verb].action, Action::Mask);
+            assert_eq!(set(&before, &[setting]).unwrap().effective_verbs()[verb].action, Action::Pass);
+        }
+        let asa = set(&Profile::AsaEsmtp.document(), &["extensions.starttls=pass"]).unwrap();
+        assert_eq!(asa.effective_verbs()["STARTTLS"].action, Action::Pass);
+    }
+
+    #[test]
+    fn banners_and_guards_of_the_profiles() {
+        let shown = Profile::ALL.map(|profile| profile.document().banner.show.name());
+        assert_eq!(shown, ["all", "all", "all", "all", "pix", "pix", "host"]);
         for profile in Profile::ALL {
-            assert_eq!(Profile::find(profile.name()), Some(profile));
-            assert!(!LATER.contains(&profile.name()));
+            let stricter = profile.document().guards != Guards::default();
+            assert_eq!(stricter, profile == Profile::Hardened);
+        }
+        let hardened = Profile::Hardened.document().guards;
+        for guard in GUARDS {
+            assert!(hardened.action(guard) >= guard.default && hardened.action(guard) >= Action::Drop);
         }
     }
 }

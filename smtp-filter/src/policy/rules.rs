@@ -2,8 +2,12 @@
 
 use smtp_filter_common::{action::Action, policy::GUARDS as GUARD_SLOTS, reason::Reason};
 
-/// Actions that this version carries out for a command.
-pub const COMMANDS: &[Action] = &[Action::Pass, Action::Log, Action::Mark, Action::Drop, Action::Reset];
+/// Actions for a command.
+pub const COMMANDS: &[Action] = &[Action::Pass, Action::Log, Action::Mark, Action::Mask, Action::Drop, Action::Reset];
+/// Actions for EHLO: it alone has a plainer one to become.
+pub const EHLO: &[Action] = &Action::ALL;
+/// Actions for a keyword in the reply to EHLO: the reply itself has to pass.
+pub const EXTENSIONS: &[Action] = &[Action::Pass, Action::Log, Action::Mask];
 
 /// One guard.
 #[derive(Debug)]
@@ -120,7 +124,7 @@ const _: () = {
 };
 
 /// Keys of the policy file that another version knows, and guards likewise.
-pub(super) const LATER_SECTIONS: &[&str] = &["extensions", "banner", "mask", "limits", "scope"];
+pub(super) const LATER_SECTIONS: &[&str] = &["limits", "scope"];
 /// Guards that another version knows.
 pub(super) const LATER_GUARDS: &[&str] = &[
     "smuggling",
@@ -133,8 +137,6 @@ pub(super) const LATER_GUARDS: &[&str] = &[
     "bdat_overrun",
     "plaintext_auth",
 ];
-/// Actions that another version knows.
-pub(super) const LATER_ACTIONS: &[Action] = &[Action::Downgrade, Action::Mask];
 
 /// The action of this name.
 pub fn action(name: &str) -> Option<Action> {
@@ -160,9 +162,6 @@ mod tests {
     fn what_is_left_for_later_is_not_here() {
         for key in LATER_GUARDS {
             assert!(Guard::find(key).is_none(), "{key}");
-        }
-        for action in LATER_ACTIONS {
-            assert!(!COMMANDS.contains(action), "{action:?}");
         }
     }
 }

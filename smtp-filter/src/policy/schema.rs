@@ -4,7 +4,7 @@ use schemars::{Schema, SchemaGenerator, json_schema};
 use serde_json::{Map, Value, json};
 use smtp_filter_common::{action::Action, limits::WORD, reason::Reason};
 
-use super::rules::{COMMANDS, GUARDS};
+use super::rules::{COMMANDS, EHLO, EXTENSIONS, GUARDS};
 
 fn one_of(actions: &[Action]) -> Value {
     json!({ "type": "string", "enum": actions.iter().map(|action| action.name()).collect::<Vec<_>>() })
@@ -16,7 +16,19 @@ pub(super) fn commands(_: &mut SchemaGenerator) -> Schema {
     json_schema!({
         "type": "object",
         "propertyNames": verb,
+        "patternProperties": { "^EHLO$": one_of(EHLO) },
         "additionalProperties": one_of(COMMANDS),
+        "required": ["other"],
+    })
+}
+
+/// Keywords by name, and `other`.
+pub(super) fn extensions(_: &mut SchemaGenerator) -> Schema {
+    let keyword = json!({ "pattern": format!("^([!-<>-`{{-~]{{1,{WORD}}}|other)$") });
+    json_schema!({
+        "type": "object",
+        "propertyNames": keyword,
+        "additionalProperties": one_of(EXTENSIONS),
         "required": ["other"],
     })
 }

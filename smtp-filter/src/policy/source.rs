@@ -76,8 +76,12 @@ pub fn set<S: AsRef<str>>(document: &Document, arguments: &[S]) -> Result<Docume
             document = start_over(&document, profile);
         }
     }
-    // `commands.other` says what is done with the verbs that are not named: first, so that the named ones stay.
-    tables.sort_by_key(|(argument, _)| !argument.to_ascii_lowercase().starts_with("commands.other="));
+    // `other` says what is done with the words that are not named: first, so that the named ones stay.
+    let is_other = |argument: &str| {
+        let argument = argument.to_ascii_lowercase();
+        ["commands.other=", "extensions.other="].iter().any(|other| argument.starts_with(other))
+    };
+    tables.sort_by_key(|(argument, _)| !is_other(argument));
     for (argument, table) in &tables {
         assign::apply(&mut document, table).map_err(|fault| in_argument(argument, &fault))?;
     }
@@ -85,7 +89,7 @@ pub fn set<S: AsRef<str>>(document: &Document, arguments: &[S]) -> Result<Docume
 }
 
 fn start_over(document: &Document, profile: Profile) -> Document {
-    let Document { profile: _, ports, mode: _, capture_envelope, commands: _, guards: _, mark } = document;
+    let Document { ports, capture_envelope, mark, .. } = document;
     Document { ports: ports.clone(), capture_envelope: *capture_envelope, mark: *mark, ..profile.document() }
 }
 

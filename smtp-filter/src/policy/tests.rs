@@ -16,7 +16,7 @@ fn document(text: &str) -> Document {
 }
 
 fn of(document: &Document, verb: &str) -> Option<Action> {
-    document.commands.named.get(&VerbName::new(verb).unwrap()).copied()
+    document.commands.named.get(&WordName::new(verb).unwrap()).copied()
 }
 
 fn guard(document: &Document, key: &str) -> Action {
@@ -29,7 +29,7 @@ fn each_fault_is_refused_with_its_place_and_what_was_expected() {
     let cases: &[(&str, &str)] = &[
         (
             "porst = [25]",
-            "1:1: unknown key `porst`; expected profile, ports, mode, capture_envelope, [commands], [guards] or [mark]",
+            "1:1: unknown key `porst`; expected profile, ports, mode, capture_envelope, [commands], [extensions], [banner], [mask], [guards] or [mark]",
         ),
         ("a\u{fc} = 1", "1:2: not TOML: "),
         ("mode = ", "1:"),
@@ -39,11 +39,7 @@ fn each_fault_is_refused_with_its_place_and_what_was_expected() {
         ("profile = 1.5", "1:11: profile: expected a profile's name, found a number with a fraction"),
         (
             "profile = \"strict\"",
-            "1:11: profile: there is no profile `strict`; expected monitor, mark-esmtp or drop-esmtp",
-        ),
-        (
-            "profile = \"helo-only\"",
-            "1:11: profile: this version does not have the profile `helo-only`; expected monitor, mark-esmtp or drop-esmtp",
+            "1:11: profile: there is no profile `strict`; expected monitor, mark-esmtp, drop-esmtp, helo-only, pix-mailguard, asa-esmtp or hardened",
         ),
         ("capture_envelope = \"yes\"", "1:20: capture_envelope: expected true or false, found a string"),
         ("ports = 25", "1:9: ports: expected a list of TCP ports such as [25], found a number"),
@@ -61,20 +57,79 @@ fn each_fault_is_refused_with_its_place_and_what_was_expected() {
         ("commands = \"drop\"", "1:12: commands: expected a table of verbs and actions, found a string"),
         (
             "[commands]\nEHLO = true",
-            "2:8: commands.EHLO: expected an action (pass, log, mark, drop or reset), found true or false",
+            "2:8: commands.EHLO: expected an action (pass, log, mark, downgrade, mask, drop or reset), found true or false",
         ),
         (
             "[commands]\nEHLO = \"deny\"",
-            "2:8: commands.EHLO: there is no action `deny`; expected pass, log, mark, drop or reset",
+            "2:8: commands.EHLO: there is no action `deny`; expected pass, log, mark, downgrade, mask, drop or reset",
         ),
         (
-            "[commands]\nVRFY = \"mask\"",
-            "2:8: commands.VRFY: this version does not have the action `mask`; expected pass, log, mark, drop or reset",
+            "[commands]\nHELO = \"deny\"",
+            "2:8: commands.HELO: there is no action `deny`; expected pass, log, mark, mask, drop or reset",
         ),
         (
-            "[commands]\nEHLO = \"downgrade\"",
-            "2:8: commands.EHLO: this version does not have the action `downgrade`; expected pass, log, mark, drop or reset",
+            "[commands]\nHELO = \"downgrade\"",
+            "2:8: commands.HELO: `downgrade` is not legal here; expected pass, log, mark, mask, drop or reset",
         ),
+        (
+            "[commands]\nother = \"downgrade\"",
+            "2:9: commands.other: `downgrade` is not legal here; expected pass, log, mark, mask, drop or reset",
+        ),
+        ("extensions = [\"STARTTLS\"]", "1:14: extensions: expected a table of keywords and actions, found a list"),
+        (
+            "[extensions]\nSTARTTLS = false",
+            "2:12: extensions.STARTTLS: expected an action (pass, log or mask), found true or false",
+        ),
+        (
+            "[extensions]\nSTARTTLS = \"hide\"",
+            "2:12: extensions.STARTTLS: there is no action `hide`; expected pass, log or mask",
+        ),
+        (
+            "[extensions]\nSTARTTLS = \"drop\"",
+            "2:12: extensions.STARTTLS: `drop` is not legal here; expected pass, log or mask",
+        ),
+        (
+            "[extensions]\nSTARTTLS = \"mark\"",
+            "2:12: extensions.STARTTLS: `mark` is not legal here; expected pass, log or mask",
+        ),
+        (
+            "[extensions]\nother = \"downgrade\"",
+            "2:9: extensions.other: `downgrade` is not legal here; expected pass, log or mask",
+        ),
+        (
+            "[extensions]\nSize = \"log\"\nsIZE = \"log\"",
+            "3:1: extensions.sIZE: named twice, for case does not count; expected each keyword once",
+        ),
+        (
+            "[extensions]\nother = \"log\"\nOther = \"log\"",
+            "3:1: extensions.Other: named twice, for case does not count; expected each keyword once",
+        ),
+        (
+            "[extensions]\nENHANCEDSTATUSCODES = \"mask\"",
+            "2:1: extensions: `ENHANCEDSTATUSCODES` is no keyword; expected a word of 1 to 16 characters without `=`, for `AUTH=LOGIN` is AUTH",
+        ),
+        (
+            "[extensions]\n\"AUTH=LOGIN\" = \"mask\"",
+            "2:1: extensions: `AUTH=LOGIN` is no keyword; expected a word of 1 to 16 characters without `=`, for `AUTH=LOGIN` is AUTH",
+        ),
+        (
+            "[extensions]\n\"SIZE 0\" = \"mask\"",
+            "2:1: extensions: `SIZE 0` is no keyword; expected a word of 1 to 16 characters without `=`, for `AUTH=LOGIN` is AUTH",
+        ),
+        (
+            "[extensions]\n\"\" = \"mask\"",
+            "2:1: extensions: `` is no keyword; expected a word of 1 to 16 characters without `=`, for `AUTH=LOGIN` is AUTH",
+        ),
+        ("banner = \"pix\"", "1:10: banner: expected a table with show, found a string"),
+        ("[banner]\nshow = \"none\"", "2:8: banner.show: expected all, host, host-smtp or pix, found `none`"),
+        ("[banner]\nshow = \"PIX\"", "2:8: banner.show: expected all, host, host-smtp or pix, found `PIX`"),
+        ("[banner]\nshow = 220", "2:8: banner.show: expected all, host, host-smtp or pix, found a number"),
+        ("[banner]\nhide = \"all\"", "2:1: banner: unknown key `hide`; expected show"),
+        ("mask = \"X\"", "1:8: mask: expected a table with fill, found a string"),
+        ("[mask]\nfill = \"*\"", "2:8: mask.fill: expected X or noop, found `*`"),
+        ("[mask]\nfill = \"NOOP\"", "2:8: mask.fill: expected X or noop, found `NOOP`"),
+        ("[mask]\nfill = true", "2:8: mask.fill: expected X or noop, found true or false"),
+        ("[mask]\nvalue = \"X\"", "2:1: mask: unknown key `value`; expected fill"),
         (
             "[commands]\nEHLO = \"drop\"\nehlo = \"pass\"",
             "3:1: commands.ehlo: named twice, for case does not count; expected each verb once",
@@ -146,9 +201,6 @@ fn each_fault_is_refused_with_its_place_and_what_was_expected() {
         ("[mark]\nmask = 0\nvalue = 0", "1:1: mark: mask 0x0 would set nothing; expected at least one bit"),
         ("[mark]\nbits = 1", "2:1: mark: unknown key `bits`; expected value or mask"),
         ("mark = 3", "1:8: mark: expected a table with value and mask, found a number"),
-        ("[extensions]\nSTARTTLS = \"pass\"", "1:2: this version does not have [extensions]; expected profile, "),
-        ("[banner]\nshow = \"all\"", "1:2: this version does not have [banner]; expected profile, "),
-        ("[mask]\nfill = \"X\"", "1:2: this version does not have [mask]; expected profile, "),
         ("[limits]\n", "1:2: this version does not have [limits]; expected profile, "),
         ("[[scope]]\nname = \"a\"", "1:3: this version does not have [[scope]]; expected profile, "),
         ("mode = 1979-05-27", "1:8: mode: expected \"monitor\" or \"enforce\", found a date"),
@@ -160,6 +212,8 @@ fn each_fault_is_refused_with_its_place_and_what_was_expected() {
     }
     let many = refused(&format!("[commands]\n{verbs_65}"));
     assert_eq!(many, "p.toml:66:1: commands.V64: the verb after the 64th; expected at most 64");
+    let many = refused(&format!("[extensions]\n{verbs_65}"));
+    assert_eq!(many, "p.toml:66:1: extensions.V64: the keyword after the 64th; expected at most 64");
 }
 
 #[test]
@@ -248,12 +302,61 @@ fn sixty_four_names_fit_beside_a_profile_that_only_counts() {
 }
 
 #[test]
+fn sixty_four_keywords_fit_beside_a_profile_that_only_counts() {
+    let keywords: String = (0..64).map(|i| format!("K{i} = \"mask\"\n")).collect();
+    // In `monitor` the 64 verbs of the same names push out those that are only counted; `drop-esmtp` needs its own.
+    let document = document(&format!("[extensions]\n{keywords}"));
+    assert_eq!((document.extensions.named.len(), document.commands.named.len()), (64, 0));
+    assert_eq!(document.effective_verbs().len(), 64);
+    assert_eq!(
+        refused(&format!("profile = \"drop-esmtp\"\n[extensions]\n{keywords}")),
+        "p.toml:2:1: commands: 94 verbs together with those that profile drop-esmtp names and masked extensions \
+         announce; expected at most 64"
+    );
+    let verbs: String = (0..30).map(|i| format!("V{i} = \"drop\"\n")).collect();
+    let announced: String = (0..35).map(|i| format!("K{i} = \"mask\"\n")).collect();
+    assert_eq!(
+        refused(&format!("[extensions]\n{announced}[commands]\n{verbs}")),
+        "p.toml:37:1: commands: 65 verbs together with those that profile monitor names and masked extensions announce; \
+         expected at most 64"
+    );
+    let logged = keywords.replace("mask", "log");
+    assert_eq!(
+        refused(&format!("profile = \"hardened\"\n[extensions]\n{logged}")),
+        "p.toml:2:1: extensions: 75 keywords together with those that profile hardened names; expected at most 64"
+    );
+}
+
+#[test]
+fn other_of_the_extensions_means_every_keyword_that_the_file_does_not_name() {
+    let document = document("profile = \"hardened\"\n[extensions]\nSIZE = \"mask\"\nother = \"pass\"\n");
+    let action = |keyword: &str| document.extensions.action(keyword);
+    assert_eq!((action("SIZE"), action("XYZ"), action("STARTTLS")), (Action::Mask, Action::Pass, Action::Pass));
+    // What the profile hid by name it hid as it hid all others.
+    assert_eq!(action("VRFY"), Action::Pass);
+    assert_eq!(document.effective_verbs()["AUTH"].action, Action::Pass);
+    assert_eq!(document.effective_verbs()["VRFY"].action, Action::Mask);
+}
+
+#[test]
+fn what_is_masked_with_its_extension_is_said_in_the_file() {
+    let text = to_toml(&document("[commands]\nother = \"log\"\n[extensions]\nCHUNKING = \"mask\"\nX1 = \"mask\"\n"));
+    assert!(text.contains("\nBDAT = \"log\" # masked with the extension CHUNKING\n"), "{text}");
+    assert!(text.contains("\n# X1 is masked with the extension X1\n"), "{text}");
+    assert_eq!(text.matches('#').count(), 2, "{text}");
+}
+
+#[test]
 fn set_takes_paths_of_the_file() {
     let base = Profile::Monitor.document();
     let after = set(
         &base,
         &[
             "commands.ehlo=drop",
+            "extensions.starttls=mask",
+            "extensions.other=log",
+            "banner.show=host",
+            "mask.fill=noop",
             "guards.sync=reset",
             "guards.unknown_connection.grace=5m",
             "guards.unknown_connection.action=log",
@@ -265,6 +368,8 @@ fn set_takes_paths_of_the_file() {
     )
     .unwrap();
     assert_eq!((of(&after, "EHLO"), of(&after, "HELO")), (Some(Action::Drop), Some(Action::Log)));
+    assert_eq!((after.extensions.action("STARTTLS"), after.extensions.other), (Action::Mask, Action::Log));
+    assert_eq!((after.banner.show, after.mask.fill), (Show::Host, Fill::Noop));
     assert_eq!(guard(&after, "sync"), Action::Reset);
     assert_eq!((guard(&after, "unknown_connection"), after.guards.grace.as_secs()), (Action::Log, 300));
     assert_eq!((after.mode, after.ports.as_slice()), (Mode::Enforce, [25, 587].as_slice()));
@@ -296,12 +401,18 @@ fn set_refuses_with_the_argument() {
         ("=drop", "`=drop`: expected a key in front of the `=`"),
         ("commands.=drop", "`commands.=drop`: expected a key in front of the `=`"),
         (
-            "commands.ehlo=mask",
-            "`commands.ehlo=mask`: commands.ehlo: this version does not have the action `mask`; expected pass, log, mark, drop or reset",
+            "commands.helo=downgrade",
+            "`commands.helo=downgrade`: commands.helo: `downgrade` is not legal here; expected pass, log, mark, mask, drop or reset",
         ),
         (
-            "extensions.starttls=mask",
-            "`extensions.starttls=mask`: this version does not have [extensions]; expected profile, ports, mode, capture_envelope, [commands], [guards] or [mark]",
+            "extensions.starttls=drop",
+            "`extensions.starttls=drop`: extensions.starttls: `drop` is not legal here; expected pass, log or mask",
+        ),
+        ("banner.show=x", "`banner.show=x`: banner.show: expected all, host, host-smtp or pix, found `x`"),
+        ("mask.fill=x", "`mask.fill=x`: mask.fill: expected X or noop, found `x`"),
+        (
+            "limits.recipients.max=100",
+            "`limits.recipients.max=100`: this version does not have [limits]; expected profile, ports, mode, capture_envelope, [commands], [extensions], [banner], [mask], [guards] or [mark]",
         ),
         (
             "ports=465",
@@ -310,8 +421,8 @@ fn set_refuses_with_the_argument() {
         ("ports=smtp", "`ports=smtp`: ports: expected a list of TCP ports such as [25], found a string"),
         ("mode.x=monitor", "`mode.x=monitor`: mode: expected \"monitor\" or \"enforce\", found a table"),
         (
-            "profile=hardened",
-            "`profile=hardened`: profile: this version does not have the profile `hardened`; expected monitor, mark-esmtp or drop-esmtp",
+            "profile=strict",
+            "`profile=strict`: profile: there is no profile `strict`; expected monitor, mark-esmtp, drop-esmtp, helo-only, pix-mailguard, asa-esmtp or hardened",
         ),
     ];
     for (argument, expected) in cases {
@@ -327,6 +438,13 @@ fn json_has_the_structure_of_the_file() {
     assert_eq!(json["mode"], "monitor");
     assert_eq!(json["capture_envelope"], false);
     assert_eq!(json["commands"], serde_json::json!({ "EHLO": "drop", "other": "pass" }));
+    assert_eq!(json["extensions"], serde_json::json!({ "other": "pass" }));
+    assert_eq!(json["banner"], serde_json::json!({ "show": "all" }));
+    assert_eq!(json["mask"], serde_json::json!({ "fill": "X" }));
+    let rewriting = document("[extensions]\nauth = \"mask\"\n[banner]\nshow = \"host-smtp\"\n[mask]\nfill = \"noop\"");
+    let rewriting = serde_json::to_value(rewriting).unwrap();
+    assert_eq!(rewriting["extensions"], serde_json::json!({ "AUTH": "mask", "other": "pass" }));
+    assert_eq!((&rewriting["banner"]["show"], &rewriting["mask"]["fill"]), (&"host-smtp".into(), &"noop".into()));
     assert_eq!(json["guards"]["unknown_connection"], serde_json::json!({ "action": "drop", "grace": "10m" }));
     assert_eq!(json["guards"]["late_end_of_data"], "reset");
     assert_eq!(json["mark"], serde_json::json!({ "value": 25, "mask": 255 }));
@@ -335,6 +453,14 @@ fn json_has_the_structure_of_the_file() {
 /// Any document that a file can give.
 fn documents() -> impl Strategy<Value = Document> {
     let verbs = proptest::collection::vec(("[!-~]{1,16}", proptest::sample::select(COMMANDS)), 0..30);
+    let keywords = proptest::collection::vec(("[!-<>-~]{1,16}", proptest::sample::select(EXTENSIONS)), 0..4);
+    let rewriting = (
+        keywords,
+        proptest::sample::select(EXTENSIONS),
+        proptest::sample::select(Show::ALL.as_slice()),
+        proptest::sample::select(Fill::ALL.as_slice()),
+        proptest::option::of(proptest::sample::select(EHLO)),
+    );
     let guards =
         proptest::collection::vec((proptest::sample::select(GUARDS.iter().collect::<Vec<_>>()), any::<usize>()), 0..9);
     (
@@ -347,18 +473,28 @@ fn documents() -> impl Strategy<Value = Document> {
         guards,
         0..600_000_u64,
         any::<u32>(),
+        rewriting,
     )
-        .prop_map(|(profile, ports, enforce, capture_envelope, verbs, other, guards, grace, mark)| {
+        .prop_map(|(profile, ports, enforce, capture_envelope, verbs, other, guards, grace, mark, rewriting)| {
+            let (keywords, other_keyword, show, fill, ehlo) = rewriting;
             let mut document = profile.document();
             document.ports = ports.into_iter().collect();
             document.mode = if enforce { Mode::Enforce } else { Mode::Monitor };
             document.capture_envelope = capture_envelope;
             for (verb, action) in verbs {
                 if !verb.eq_ignore_ascii_case("other") {
-                    document.commands.named.insert(VerbName::new(&verb).unwrap(), action);
+                    document.commands.named.insert(WordName::new(&verb).unwrap(), action);
                 }
             }
             document.commands.other = other;
+            document.commands.named.extend(ehlo.and_then(|action| Some((WordName::new("EHLO")?, action))));
+            for (keyword, action) in keywords {
+                if !keyword.eq_ignore_ascii_case("other") {
+                    document.extensions.named.insert(WordName::new(&keyword).unwrap(), action);
+                }
+            }
+            document.extensions.other = other_keyword;
+            (document.banner.show, document.mask.fill) = (show, fill);
             for (guard, at) in guards {
                 document.guards.set(guard, guard.legal[at % guard.legal.len()]);
             }
