@@ -5,6 +5,7 @@
 
 mod announced;
 mod assign;
+mod by_name;
 mod compile;
 mod document;
 mod fault;
