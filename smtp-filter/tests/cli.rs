@@ -92,9 +92,9 @@ fn wrong_usage_is_2() {
 fn an_unknown_profile_or_port_is_wrong_usage_in_one_line() {
     for (words, expected) in [
         (
-            ["--profile", "helo-only"],
-            "smtp-filter: up: `profile=helo-only`: profile: this version does not have the profile `helo-only`; \
-             expected monitor, mark-esmtp or drop-esmtp\n",
+            ["--profile", "strict"],
+            "smtp-filter: up: `profile=strict`: profile: there is no profile `strict`; expected monitor, mark-esmtp, \
+             drop-esmtp, helo-only, pix-mailguard, asa-esmtp or hardened\n",
         ),
         (
             ["--port", "465"],
@@ -109,14 +109,14 @@ fn an_unknown_profile_or_port_is_wrong_usage_in_one_line() {
 
 #[test]
 fn check_says_what_is_wrong_and_where() {
-    let bad = File::new("bad.toml", b"[commands]\n  VRFY = \"mask\"\n");
+    let bad = File::new("bad.toml", b"[commands]\n  VRFY = \"downgrade\"\n");
     let (code, out, err) = run(&["policy", "check", bad.name()]);
     assert_eq!((code, out.as_str()), (1, ""));
     assert_eq!(
         err,
         format!(
-            "smtp-filter: {}:2:10: commands.VRFY: this version does not have the action `mask`; expected pass, log, \
-             mark, drop or reset\n",
+            "smtp-filter: {}:2:10: commands.VRFY: `downgrade` is not legal here; expected pass, log, mark, mask, drop \
+             or reset\n",
             bad.name()
         )
     );
@@ -166,6 +166,35 @@ fn actions_are_one_table() {
     let json: serde_json::Value = serde_json::from_str(&out).unwrap();
     let sync = json["keys"].as_array().unwrap().iter().find(|row| row["key"] == "guards.sync").unwrap();
     assert_eq!(sync["actions"], serde_json::json!(["drop", "reset"]));
+    let actions = |key: &str| {
+        let row = json["keys"].as_array().unwrap().iter().find(|row| row["key"] == key).unwrap();
+        (row["actions"].clone(), row["default"].clone())
+    };
+    let of_a_verb = serde_json::json!(["pass", "log", "mark", "mask", "drop", "reset"]);
+    for key in ["commands.VERB", "commands.other"] {
+        assert_eq!(actions(key), (of_a_verb.clone(), "log".into()));
+    }
+    let of_ehlo = serde_json::json!(["pass", "log", "mark", "downgrade", "mask", "drop", "reset"]);
+    assert_eq!(actions("commands.EHLO"), (of_ehlo, "log".into()));
+    for key in ["extensions.KEYWORD", "extensions.other"] {
+        assert_eq!(actions(key), (serde_json::json!(["pass", "log", "mask"]), "pass".into()));
+    }
+}
+
+/// What the table says is legal is what a file may say, and nothing else.
+#[test]
+fn the_table_of_actions_is_the_one_that_files_are_held_against() {
+    let (_, out, _) = run(&["policy", "check", "--actions", "--json"]);
+    let json: serde_json::Value = serde_json::from_str(&out).unwrap();
+    for row in json["keys"].as_array().unwrap() {
+        let key = row["key"].as_str().unwrap().replace("VERB", "XYZ").replace("KEYWORD", "XYZ");
+        let (section, name) = key.split_once('.').unwrap();
+        for action in ["pass", "log", "mark", "downgrade", "mask", "drop", "reset"] {
+            let file = File::new("row.toml", format!("[{section}]\n{name} = \"{action}\"\n").as_bytes());
+            let legal = row["actions"].as_array().unwrap().contains(&action.into());
+            assert_eq!(run(&["policy", "check", file.name()]).0 == 0, legal, "{key} {action}");
+        }
+    }
 }
 
 #[test]
@@ -173,14 +202,19 @@ fn a_printed_profile_is_a_good_policy() {
     let (_, names, _) = run(&["policy", "profiles", "--json"]);
     let names: serde_json::Value = serde_json::from_str(&names).unwrap();
     let names: Vec<_> = names["profiles"].as_array().unwrap().iter().map(|row| row["name"].as_str().unwrap()).collect();
-    assert_eq!(names, ["monitor", "mark-esmtp", "drop-esmtp"]);
+    assert_eq!(names, ["monitor", "mark-esmtp", "drop-esmtp", "helo-only", "pix-mailguard", "asa-esmtp", "hardened"]);
     for name in names {
         let (code, text, _) = run(&["policy", "profiles", name]);
         assert_eq!(code, 0);
         let file = File::new(&format!("{name}.toml"), text.as_bytes());
-        assert_eq!(run(&["policy", "check", file.name()]).0, 0, "{name}");
+        // Who only looks at a policy is not warned of it.
+        let (code, _, warning) = run(&["policy", "check", file.name()]);
+        assert_eq!((code, warning.as_str()), (0, ""), "{name}");
+        let json = |words: &[&str]| -> serde_json::Value { serde_json::from_str(&run(words).1).unwrap() };
+        let loaded = json(&["policy", "check", file.name(), "--json"]);
+        assert_eq!(loaded, json(&["policy", "profiles", name, "--json"]), "{name}");
     }
-    assert_eq!(run(&["policy", "profiles", "hardened"]).0, 1);
+    assert_eq!(run(&["policy", "profiles", "strict"]).0, 1);
 }
 
 #[test]

@@ -143,8 +143,8 @@ fn a_policy_changes_whole_or_not_at_all() -> Result<()> {
     filter.up(&["--iface", "one"])?;
     let before = filter.json(&["policy", "show"])?;
     for words in [
-        ["policy", "set", "commands.ehlo=drop", "commands.vrfy=mask"].as_slice(),
-        &["policy", "set", "mode=enforce", "extensions.starttls=mask"],
+        ["policy", "set", "commands.ehlo=drop", "commands.vrfy=downgrade"].as_slice(),
+        &["policy", "set", "mode=enforce", "extensions.starttls=drop"],
         &["policy", "load", "/no/such.toml"],
     ] {
         refusal(&filter, words)?;
@@ -165,6 +165,64 @@ fn a_policy_changes_whole_or_not_at_all() -> Result<()> {
     fs::remove_file(&file)?;
     loaded?;
     assert_eq!(filter.succeed(&["policy", "show", "--toml"])?, text);
+    Ok(())
+}
+
+#[test]
+fn who_takes_starttls_away_is_told_so() -> Result<()> {
+    const LINE: &str = "smtp-filter: warning: this policy takes STARTTLS away (commands.ehlo=downgrade, \
+                        commands.starttls=mask, extensions.other=mask): mail goes in clear, and senders that insist on \
+                        TLS (MTA-STS, DANE, REQUIRETLS) keep theirs back\n";
+    let (namespace, filter) = rig()?;
+    let told = |words: &[&str]| -> Result<String> {
+        let output = filter.run(words)?;
+        let said = String::from_utf8(output.stderr)?;
+        assert_eq!(output.status.code(), Some(0), "{words:?}: {said}");
+        Ok(said)
+    };
+    let up = ["up", "--detach", "--netns", namespace.name(), "--iface", "one"];
+    assert_eq!(told(&up)?, "");
+    assert_eq!(told(&["policy", "set", "commands.ehlo=downgrade"])?, "", "monitored");
+    assert_eq!(told(&["policy", "set", "profile=helo-only"])?, LINE);
+    assert_eq!(told(&["policy", "show"])?, "");
+    // A takeover that keeps the policy keeps what it does.
+    assert_eq!(told(&up)?, LINE);
+    assert_eq!(told(&["policy", "set", "profile=hardened", "--json"])?, "");
+    let file = std::env::temp_dir().join(format!("smtp-filter-starttls-{}.toml", std::process::id()));
+    fs::write(&file, "profile = \"helo-only\"\n")?;
+    let said = told(&["policy", "load", &file.display().to_string()]);
+    fs::remove_file(&file)?;
+    assert_eq!(said?, LINE);
+    filter.down()?;
+    assert_eq!(told(&[&up[..], &["--profile", "helo-only"]].concat())?, LINE);
+    filter.down()?;
+    let foreground = foreground(&filter, &namespace, &["--iface", "one", "--profile", "helo-only"])?;
+    assert!(foreground.lines().iter().any(|line| line == LINE.trim_end()), "{:?}", foreground.lines());
+    Ok(())
+}
+
+#[test]
+fn an_extension_has_a_counter_of_its_name() -> Result<()> {
+    let network = Network::new()?;
+    let _server = MailServer::start(&network.server)?;
+    let filter = Filter::new(PROGRAM, &network.gateway)?;
+    filter.up(&["--iface", "inside"])?;
+    filter.set(&["extensions.pipelining=log", "extensions.x-secret=mask", "banner.show=host"])?;
+    let json = filter.json(&["policy", "show"])?;
+    assert_eq!(json["extensions"], json!({ "PIPELINING": "log", "X-SECRET": "mask", "other": "pass" }));
+    assert_eq!(json["banner"]["show"], "host");
+    let text = filter.succeed(&["policy", "show"])?;
+    assert!(text.contains("# X-SECRET is masked with the extension X-SECRET"), "{text}");
+    let mut client = Client::connect(&network.client, SERVER_V4)?;
+    client.greeting()?;
+    let reply = client.command("EHLO client.example")?;
+    let stats = filter.json(&["stats"])?;
+    let row = stats["reasons"].as_array().into_iter().flatten().find(|row| row["reason"] == "extensions.pipelining");
+    assert_eq!(
+        row.map(|row| (&row["segments"], &row["action"])),
+        Some((&1.into(), &"log".into())),
+        "{reply:?} {stats}"
+    );
     Ok(())
 }
 

@@ -6,7 +6,7 @@ use anyhow::Result;
 use serde::Serialize;
 use smtp_filter_common::{
     action::Action,
-    reason::{Counter, FIRST_NAME},
+    reason::{Counter, FIRST_KEYWORD, FIRST_NAME},
 };
 
 use super::{running, stats_watch};
@@ -140,7 +140,11 @@ pub(super) enum Counted {
 pub(super) fn totals(counters: &[CounterRow], counted: Counted) -> String {
     let mut sums: BTreeMap<(Action, bool), u64> = BTreeMap::new();
     for CounterRow { reason, action, enforced, counter } in counters {
-        if (*reason >= FIRST_NAME) == (counted == Counted::Commands) {
+        let counts = match counted {
+            Counted::Segments => 0..FIRST_NAME,
+            Counted::Commands => FIRST_NAME..FIRST_KEYWORD,
+        };
+        if counts.contains(reason) {
             *sums.entry((*action, *enforced || *action <= Action::Log)).or_default() += counter.segments;
         }
     }
