@@ -27,8 +27,8 @@ impl std::error::Error for Usage {}
 /// An SMTP firewall inside the Linux kernel
 ///
 /// smtp-filter reads every TCP segment to and from the SMTP ports of an interface, in both directions, follows each
-/// dialogue, and passes, logs, marks, drops or resets what its policy names: EHLO, the commands that came with it, and
-/// the protocol attacks of SMTP. It is no proxy and ends no connection of its own.
+/// dialogue, and passes, logs, marks, rewrites in place, drops or resets what its policy names: EHLO, the commands and
+/// extensions that came with it, the banner, and the protocol attacks of SMTP. It is no proxy and ends no connection of its own.
 #[derive(Debug, Parser)]
 #[command(
     name = "smtp-filter",

@@ -207,9 +207,9 @@ fn an_extension_has_a_counter_of_its_name() -> Result<()> {
     let _server = MailServer::start(&network.server)?;
     let filter = Filter::new(PROGRAM, &network.gateway)?;
     filter.up(&["--iface", "inside"])?;
-    filter.set(&["extensions.pipelining=log", "extensions.x-secret=mask", "banner.show=host"])?;
+    filter.set(&["extensions.8bitmime=log", "extensions.x-secret=mask", "banner.show=host"])?;
     let json = filter.json(&["policy", "show"])?;
-    assert_eq!(json["extensions"], json!({ "PIPELINING": "log", "X-SECRET": "mask", "other": "pass" }));
+    assert_eq!(json["extensions"], json!({ "8BITMIME": "log", "X-SECRET": "mask", "other": "pass" }));
     assert_eq!(json["banner"]["show"], "host");
     let text = filter.succeed(&["policy", "show"])?;
     assert!(text.contains("# X-SECRET is masked with the extension X-SECRET"), "{text}");
@@ -217,7 +217,7 @@ fn an_extension_has_a_counter_of_its_name() -> Result<()> {
     client.greeting()?;
     let reply = client.command("EHLO client.example")?;
     let stats = filter.json(&["stats"])?;
-    let row = stats["reasons"].as_array().into_iter().flatten().find(|row| row["reason"] == "extensions.pipelining");
+    let row = stats["reasons"].as_array().into_iter().flatten().find(|row| row["reason"] == "extensions.8bitmime");
     assert_eq!(
         row.map(|row| (&row["segments"], &row["action"])),
         Some((&1.into(), &"log".into())),
