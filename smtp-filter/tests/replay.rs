@@ -1005,3 +1005,120 @@ mod command_line {
         }
     }
 }
+
+/// What each profile does to a dialogue of today.
+mod profiles {
+    use smtp_filter::policy::Profile;
+
+    use super::*;
+
+    const SAYS: [(bool, &[u8]); 22] = [
+        (false, b"220 mail.example ESMTP Software 1.0\r\n"),
+        (true, b"EHLO client.example\r\n"),
+        (
+            false,
+            b"250-mail.example\r\n250-PIPELINING\r\n250-SIZE 1000\r\n250-VRFY\r\n250-ETRN\r\n250-STARTTLS\r\n\
+              250-AUTH PLAIN\r\n250-AUTH=PLAIN\r\n250-ENHANCEDSTATUSCODES\r\n250-X-NEW 1\r\n250-CHUNKING\r\n\
+              250 SMTPUTF8\r\n",
+        ),
+        (true, b"VRFY postmaster\r\n"),
+        (false, b"252 Perhaps\r\n"),
+        (true, b"ETRN example\r\n"),
+        (false, b"250 OK\r\n"),
+        (true, b"X-NEW\r\n"),
+        (false, b"250 OK\r\n"),
+        (true, b"XCLIENT ADDR=192.0.2.7\r\n"),
+        (false, b"220 OK\r\n"),
+        (true, b"STARTTLS\r\n"),
+        (false, b"454 Not now\r\n"),
+        (true, b"MAIL FROM:<a@a.example>\r\n"),
+        (false, b"250 OK\r\n"),
+        (true, b"RCPT TO:<b@b.example>\r\n"),
+        (false, b"250 OK\r\n"),
+        (true, b"DATA\r\n"),
+        (false, b"354 Go\r\n"),
+        (true, b"Subject: x\r\n\r\nEHLO and VRFY\r\n.\r\n"),
+        (false, b"250 OK\r\n"),
+        (true, b"QUIT\r\n"),
+    ];
+
+    /// What is not let through, as `reason action number`.
+    fn stopped(profile: Profile) -> Vec<String> {
+        let mut told = Told::new(&profile.document());
+        let bytes = Pcap::of(&dialogue(&mut Talk::new(41_234), &SAYS));
+        capture::read(Source::new(std::io::Cursor::new(bytes), None), &mut told).unwrap();
+        let names = told.replay.names();
+        let rows = told.replay.counters();
+        let stopped = rows.iter().filter(|row| row.action.name() == "mask" || row.action.name() == "downgrade");
+        let mut lines: Vec<String> = stopped
+            .map(|row| format!("{} {} {}", names.reason(row.reason), row.action.name(), row.counter.segments))
+            .collect();
+        lines.sort();
+        lines
+    }
+
+    #[test]
+    fn what_only_looks_on_rewrites_nothing() {
+        for profile in [Profile::Monitor, Profile::MarkEsmtp] {
+            assert_eq!(stopped(profile), [""; 0]);
+        }
+    }
+
+    #[test]
+    fn helo_only_has_plain_smtp_spoken() {
+        let expected = [
+            "commands.ehlo downgrade 1",
+            "commands.etrn mask 1",
+            "commands.starttls mask 1",
+            "commands.xclient mask 1",
+        ];
+        assert_eq!(stopped(Profile::HeloOnly), expected);
+    }
+
+    #[test]
+    fn pix_mailguard_lets_seven_commands_through() {
+        let expected = [
+            "banner.show mask 1",
+            "commands.ehlo mask 1",
+            "commands.etrn mask 1",
+            "commands.other mask 1",
+            "commands.starttls mask 1",
+            "commands.vrfy mask 1",
+            "commands.xclient mask 1",
+        ];
+        assert_eq!(stopped(Profile::PixMailguard), expected);
+    }
+
+    #[test]
+    fn asa_esmtp_offers_what_it_knows() {
+        let expected = [
+            "banner.show mask 1",
+            "commands.other mask 1",
+            "commands.starttls mask 1",
+            "commands.xclient mask 1",
+            // ENHANCEDSTATUSCODES, X-NEW, CHUNKING, SMTPUTF8.
+            "extensions.other mask 4",
+            "extensions.starttls mask 1",
+        ];
+        assert_eq!(stopped(Profile::AsaEsmtp), expected);
+    }
+
+    #[test]
+    fn hardened_keeps_starttls_and_hides_the_rest() {
+        let expected = [
+            "banner.show mask 1",
+            "commands.etrn mask 1",
+            "commands.other mask 1",
+            "commands.vrfy mask 1",
+            "commands.xclient mask 1",
+            // AUTH=PLAIN is AUTH.
+            "extensions.auth mask 2",
+            "extensions.chunking mask 1",
+            "extensions.etrn mask 1",
+            // ENHANCEDSTATUSCODES, X-NEW.
+            "extensions.other mask 2",
+            "extensions.vrfy mask 1",
+        ];
+        assert_eq!(stopped(Profile::Hardened), expected);
+    }
+}
