@@ -1048,7 +1048,7 @@ mod profiles {
         let bytes = Pcap::of(&dialogue(&mut Talk::new(41_234), &SAYS));
         capture::read(Source::new(std::io::Cursor::new(bytes), None), &mut told).unwrap();
         let names = told.replay.names();
-        let rows = told.replay.counters();
+        let rows = told.replay.counters().unwrap();
         let stopped = rows.iter().filter(|row| row.action.name() == "mask" || row.action.name() == "downgrade");
         let mut lines: Vec<String> = stopped
             .map(|row| format!("{} {} {}", names.reason(row.reason), row.action.name(), row.counter.segments))
