@@ -670,6 +670,7 @@ fn tell_cut<H: Host>(host: &mut H, work: &mut Work, facts: u8) {
     // The line began in an earlier segment: what is here belongs to it.
     let from = if from >= work.segment.length { 0 } else { from };
     report::offending(host, work, from);
+    report::withhold::<H>(work);
     if work.run.line_cut == 0 {
         report::guard(work, reason, action, enforced);
     }

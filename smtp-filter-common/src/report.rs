@@ -11,7 +11,7 @@ use crate::{
     limits::{ARG_ROOM, CUT},
     policy::{Policy, VerbVerdict},
     reason::{Reason, counter},
-    smtp::verb,
+    smtp::{AUTH_LINE, rewrite, verb},
     word::Word,
     work::Work,
 };
@@ -165,6 +165,32 @@ pub fn offending<H: Host>(host: &mut H, work: &mut Work, at: u32) {
         i += 1;
     }
     work.event.cut_length = length as u8 | more;
+}
+
+/// Takes out of the event in hand what is withheld of the bytes that were cut: of a line all but its verb, of an AUTH
+/// exchange everything.
+#[inline(always)]
+pub fn withhold<H: Host>(work: &mut Work) {
+    let Work { state, event, run, segment, .. } = work;
+    let (line, session) = (&state.line[CLIENT as usize], &state.session);
+    let of_line = run.line_cut != 0 && event.arg_flags & ARG_WITHHELD != 0;
+    let exchange = event.direction == CLIENT
+        && run.line_cut == 0
+        && (session.hold == verb::AUTH || session.mode == AUTH_LINE || session.answered() == verb::AUTH);
+    if !of_line && !exchange {
+        return;
+    }
+    // The line may have begun in an earlier segment.
+    let here = of_line && line.start.wrapping_sub(segment.sequence) < segment.length;
+    let shown = if here { line.head + line.word_length as u32 } else { 0 };
+    let kept = (event.cut_length & !CUT_MORE) as u32;
+    let shown = if shown < kept { shown } else { kept };
+    let mut i = 0;
+    while i < CUT {
+        event.cut[i] &= rewrite::present::<H>(shown.wrapping_sub(i as u32)) as u8;
+        i += 1;
+    }
+    event.cut_length = shown as u8 | CUT_MORE;
 }
 
 impl Event {

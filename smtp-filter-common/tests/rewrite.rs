@@ -243,7 +243,7 @@ fn masked_commands_move_nothing() {
         let mut net = net(masking(&["DATA", "STARTTLS", "AUTH", "BDAT"]));
         say(&mut net, format!("{verb}\r\nNOOP\r\n")).expect("nothing is held back");
         reply(&mut net, "354 go\r\n");
-        assert_eq!(net.state().session.hold != 0, true, "unasked for: what follows is held back");
+        assert!(net.state().session.hold != 0, "unasked for: what follows is held back");
     }
     let mut net = net(masking(&["DATA"]));
     say(&mut net, "DATA\r\n").unwrap();
@@ -471,4 +471,33 @@ fn ipv6_and_odd_offsets_have_right_checksums() {
         let expected = format!("NOOP {}\r\n{}\r\n", "a".repeat(lead), "X".repeat(lead * 20 + 5));
         assert_eq!(say_all(&mut net, &[&line]), expected);
     }
+}
+
+#[test]
+fn credentials_are_never_told() {
+    const SECRET: &str = "AGFsaWNlAHNlY3JldA==";
+    let tells = |net: &mut Net| {
+        net.events().iter().any(|event| {
+            let told = [&event.arg[..], &event.cut, &event.became].concat();
+            told.windows(5).any(|bytes| SECRET.as_bytes().windows(5).any(|secret| secret == bytes))
+        })
+    };
+    for action in [Action::Log, Action::Mark, Action::Mask, Action::Drop, Action::Reset] {
+        for segments in
+            [vec![format!("AUTH PLAIN {SECRET}\r\n")], vec!["AUTH PLAIN ".to_owned(), format!("{SECRET}\r\n")]]
+        {
+            let mut net = net(with(&[("AUTH", action)], Action::Pass));
+            for segment in segments {
+                net.say(segment);
+            }
+            assert!(!tells(&mut net), "{action:?}");
+        }
+    }
+    // In the exchange, and behind an AUTH that has no reply yet.
+    let mut net = net(with(&[("AUTH", Action::Log)], Action::Pass));
+    net.say("AUTH PLAIN\r\n");
+    assert_eq!(net.say(format!("{SECRET}\r\n")), Verdict::Drop);
+    let events = net.events();
+    assert!(events.iter().any(|event| event.reason == Reason::Sync.number()));
+    assert!(events.iter().all(|event| !event.cut.windows(5).any(|bytes| SECRET.as_bytes().starts_with(bytes))));
 }

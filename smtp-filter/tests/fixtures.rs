@@ -371,6 +371,7 @@ fixture!(
         "commands.ehlo drop: 1, 8 bytes",
         "commands.mail pass: 1, 14 bytes",
         "commands.rcpt pass: 1, 30 bytes",
+        "extensions.other pass: 2, 24 bytes",
     ],
     [
         "command client EHLO [client.example]: log by commands.ehlo",

@@ -25,13 +25,17 @@ use smtp_filter::{
 };
 use smtp_filter_common::{userspace::World, verdict::Verdict};
 
-const POLICIES: [&str; 5] = [
+const POLICIES: [&str; 9] = [
     "mode = \"enforce\"\ncapture_envelope = true\n",
     "mode = \"monitor\"\n[commands]\nEHLO = \"drop\"\nRCPT = \"reset\"\n[guards]\nsync = \"reset\"\n",
     "profile = \"drop-esmtp\"\n[guards]\nunknown_connection = { action = \"drop\", grace = \"2s\" }\n",
     "profile = \"mark-esmtp\"\n[commands]\nDATA = \"mark\"\nVRFY = \"drop\"\n",
     "mode = \"enforce\"\n[commands]\nVRFY = \"reset\"\nQUIT = \"drop\"\n[guards]\nsync = \"reset\"\n\
      unknown_connection = { action = \"log\", grace = \"0s\" }\n",
+    "profile = \"pix-mailguard\"\n",
+    "profile = \"asa-esmtp\"\n[commands]\nRCPT = \"mask\"\n",
+    "profile = \"hardened\"\n[mask]\nfill = \"noop\"\n[banner]\nshow = \"host-smtp\"\n[commands]\nRSET = \"mask\"\nMAIL = \"mask\"\n",
+    "profile = \"helo-only\"\n[banner]\nshow = \"host\"\n[commands]\nBDAT = \"mask\"\nother = \"mask\"\n",
 ];
 
 /// Whether this process may load programs. Where it may not, the reason is printed, past what `cargo test` keeps back.

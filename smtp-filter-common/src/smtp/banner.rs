@@ -142,7 +142,8 @@ impl<H: Host> Step for Bytes<'_, H> {
         }
         let (host, work) = (&mut *self.host, &mut *self.work);
         if patch == self.from & !3 {
-            rewrite::tell(work, self.from, self.to);
+            let told = Change::fill(self.from, self.to, b'X').told();
+            rewrite::tell::<H>(work, self.from, self.to, told.tells);
         }
         if !host.replace(patch, length, &work.old, &work.new) {
             work.hold_back(Reason::Unfetched);

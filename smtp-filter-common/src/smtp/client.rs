@@ -2,7 +2,7 @@
 
 use crate::{
     action::Action,
-    event::CLIENT,
+    event::{ARG_WITHHELD, CLIENT},
     host::{Host, Step},
     limits::MASKED_LINE,
     policy::{FILL_NOOP, Policy},
@@ -309,17 +309,20 @@ fn rewritten<H: Host>(host: &mut H, policy: &Policy, work: &mut Work, kind: u8) 
         work.state.session.mode = MASKED_CHUNK;
         work.state.session.chunk = size;
     }
-    work.change = change.told();
+    // Of what is withheld not more than the verb.
+    let withheld = work.event.arg_flags & ARG_WITHHELD != 0;
+    work.change = if withheld { change.told_up_to(place.word_end) } else { change.told() };
     verb::PLAIN
 }
 
-/// What a masked command becomes. A 250 would be taken for success where AUTH, STARTTLS, BDAT or DATA are answered by it.
+/// What a masked command becomes. A 250 would be taken for success where AUTH, STARTTLS, BDAT, DATA or BURL (RFC 4468) are
+/// answered by it.
 #[inline(always)]
 fn fill(policy: &Policy, facts: u8, kind: u8, place: &Place) -> Change {
     let noop = (policy.fill == FILL_NOOP) as u8
         & place.has_word(place.from) as u8
         & (place.to.wrapping_sub(place.from) as i32 >= 4) as u8
-        & !matches!(kind, verb::AUTH | verb::STARTTLS | verb::BDAT | verb::DATA) as u8;
+        & !matches!(kind, verb::AUTH | verb::STARTTLS | verb::BDAT | verb::DATA | verb::BURL) as u8;
     let begun = facts & MASKED != 0;
     let noop = noop & !begun as u8;
     let spaces = noop != 0 || facts & NOOPED != 0;

@@ -3,16 +3,19 @@
 use crate::{
     entry::Session,
     limits::PENDING,
-    smtp::verb::{MAIL, PLAIN, RCPT},
+    smtp::verb::{BURL, MAIL, PLAIN, RCPT},
 };
 
 const COUNT: u16 = 0x0fff;
+
+// Those that wait like any other.
+const _: () = assert!(RCPT < MAIL && MAIL < BURL);
 
 impl Session {
     /// Appends a command; `false` where no more are remembered.
     #[inline(always)]
     pub fn wait(&mut self, kind: u8) -> bool {
-        let kind = if kind == RCPT || kind == MAIL { PLAIN } else { kind };
+        let kind = if kind >= RCPT { PLAIN } else { kind };
         let runs = self.runs as usize;
         if runs > 0 {
             let last = self.pending[(runs - 1) & (PENDING - 1)];

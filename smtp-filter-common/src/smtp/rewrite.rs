@@ -33,7 +33,7 @@ pub struct Change {
     pub digits: u8,
     /// 1: it is to be made.
     pub pending: u8,
-    /// 1: the event in hand tells of it.
+    /// Bytes of it that the event in hand tells, at most [`CUT`].
     pub tells: u8,
     /// Zero.
     pub reserved: [u8; 2],
@@ -64,7 +64,15 @@ impl Change {
     /// The event in hand is to tell of it.
     #[inline(always)]
     pub const fn told(self) -> Self {
-        Self { tells: 1, ..self }
+        self.told_up_to(self.to)
+    }
+
+    /// The event in hand is to tell of it, but of nothing from this offset in the payload on.
+    #[inline(always)]
+    pub const fn told_up_to(self, end: u32) -> Self {
+        let length = end.wrapping_sub(self.from);
+        let length = if length as i32 <= 0 { 0 } else { length };
+        Self { tells: if length > CUT as u32 { CUT as u8 } else { length as u8 }, ..self }
     }
 
     /// What comes in the place of the eight bytes at offset `at`.
@@ -166,7 +174,7 @@ impl<H: Host> Step for Patches<'_, H> {
         }
         H::repeat(PATCH as u32 / 8, &mut Words::<H> { work, start, length, host: PhantomData });
         if index == 0 && change.tells != 0 {
-            tell(work, change.from, change.to);
+            tell::<H>(work, change.from, change.to, change.tells);
         }
         if !host.replace(start, length, &work.old, &work.new) {
             work.hold_back(Reason::Unfetched);
@@ -187,13 +195,14 @@ pub(crate) const fn patch_length(to: u32, start: u32, payload: u32) -> u32 {
 
 /// What was and what became, into the event in hand.
 #[inline(always)]
-pub(super) fn tell(work: &mut Work, from: u32, to: u32) {
+pub(super) fn tell<H: Host>(work: &mut Work, from: u32, to: u32, tells: u8) {
     let shift = (from & 3) * 8;
     let mut i = 0;
     while i < CUT / 8 {
         let old = (work.old[i] >> shift) | (work.old[i + 1] << 1) << (63 - shift);
         let new = (work.new[i] >> shift) | (work.new[i + 1] << 1) << (63 - shift);
-        let (old, new) = (old.to_le_bytes(), new.to_le_bytes());
+        let told = present::<H>((tells as u32).wrapping_sub(i as u32 * 8));
+        let (old, new) = ((old & told).to_le_bytes(), (new & told).to_le_bytes());
         let mut k = 0;
         while k < 8 {
             work.event.cut[i * 8 + k] = old[k];
@@ -202,10 +211,9 @@ pub(super) fn tell(work: &mut Work, from: u32, to: u32) {
         }
         i += 1;
     }
-    let length = to.wrapping_sub(from);
-    let (kept, more) = if length > CUT as u32 { (CUT as u32, CUT_MORE) } else { (length, 0) };
-    work.event.cut_length = kept as u8 | more;
-    work.event.became_length = kept as u8 | more;
+    let more = if to.wrapping_sub(from) > tells as u32 { CUT_MORE } else { 0 };
+    work.event.cut_length = tells | more;
+    work.event.became_length = tells | more;
 }
 
 /// Makes the change that is asked for, of the direction `FROM`.

@@ -26,6 +26,8 @@ pub const QUIT: u8 = 10;
 pub const RCPT: u8 = 11;
 /// MAIL; waits like [`PLAIN`].
 pub const MAIL: u8 = 12;
+/// BURL; waits like [`PLAIN`].
+pub const BURL: u8 = 13;
 
 /// The kind of a command.
 #[inline(always)]
@@ -42,6 +44,7 @@ pub const fn kind(verb: Word) -> u8 {
     const L_QUIT: u64 = low("QUIT");
     const L_RCPT: u64 = low("RCPT");
     const L_MAIL: u64 = low("MAIL");
+    const L_BURL: u64 = low("BURL");
     if verb.high != 0 {
         return PLAIN;
     }
@@ -55,6 +58,7 @@ pub const fn kind(verb: Word) -> u8 {
         L_QUIT => QUIT,
         L_RCPT => RCPT,
         L_MAIL => MAIL,
+        L_BURL => BURL,
         _ => PLAIN,
     }
 }

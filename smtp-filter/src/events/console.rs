@@ -19,6 +19,11 @@ fn action_style(action: &str) -> Style {
     }
 }
 
+/// What the peer wrote, in the midst of a line: where it ends he cannot make up. A `\` in it is doubled already.
+fn quoted(text: &str) -> String {
+    format!("\"{}\"", text.replace('"', "\\\""))
+}
+
 /// The console's line of an event, without its end. Colours are for a stream that takes them away where none are
 /// wanted.
 pub struct Line<'a>(pub &'a EventView);
@@ -53,8 +58,8 @@ impl fmt::Display for Line<'_> {
         write!(f, " {style}{would}{action}{style:#} by {reason}")?;
         let extras = [
             ("scope", scope.map(str::to_owned)),
-            ("was", was.clone()),
-            ("became", became.clone()),
+            ("was", was.as_deref().map(quoted)),
+            ("became", became.as_deref().map(quoted)),
             ("cut", cut.clone()),
         ];
         for (name, value) in extras {
@@ -77,8 +82,8 @@ impl fmt::Display for Line<'_> {
         if let Some(verb) = verb {
             write!(f, ": {BOLD}{verb}{BOLD:#}")?;
             match arg.as_deref() {
-                None => write!(f, " {WITHHELD}")?,
-                Some("") => {}
+                None if *kind == "command" => write!(f, " {WITHHELD}")?,
+                None | Some("") => {}
                 Some(arg) => write!(f, " {arg}")?,
             }
         }
@@ -120,7 +125,8 @@ mod tests {
             cut in proptest::collection::vec(any::<u8>(), 0..=16),
             numbers in any::<(u64, u32, [u8; 16], u16, u8, u8)>(),
             arg_flags in 0..=ARG_MORE | ARG_WITHHELD,
-            kind in event::CONNECT..=event::CLOSE,
+            kind in event::CONNECT..=event::BANNER,
+            became in proptest::option::of(proptest::collection::vec(any::<u8>(), 1..=16)),
             sums in any::<(u64, [u64; 2], u32, u32, u32, bool)>(),
             ended in 1..=7_u8,
         ) -> Event {
@@ -137,6 +143,12 @@ mod tests {
             };
             event.arg[..arg.len()].copy_from_slice(&arg);
             event.cut[..cut.len()].copy_from_slice(&cut);
+            if let Some(became) = became
+                && kind != event::CLOSE
+            {
+                event.became[..became.len()].copy_from_slice(&became);
+                event.became_length = became.len() as u8;
+            }
             if kind == event::CLOSE {
                 let (duration, bytes, commands, recipients, messages, tls) = sums;
                 let tls = u8::from(tls);
@@ -148,6 +160,8 @@ mod tests {
 
     /// Takes the console's line apart again.
     fn facts(line: &str) -> Option<serde_json::Value> {
+        let (line, rewritten) = rewritten(line);
+        let line = line.as_str();
         let (head, peer) = match line.split_once(": ") {
             Some((head, peer)) => (head, Some(peer)),
             None => (line, None),
@@ -179,9 +193,12 @@ mod tests {
         let mut json = serde_json::json!({
             "v": 1, "ts": ts, "iface": iface, "kind": kind, "client": client, "server": server,
             "direction": if arrow == "->" { "client" } else { "server" }, "verb": verb, "arg": arg,
-            "action": action, "reason": reason, "scope": null, "enforced": enforced, "was": null, "became": null,
-            "connection": connection,
+            "action": action, "reason": reason, "scope": null, "enforced": enforced, "was": rewritten[0],
+            "became": rewritten[1], "connection": connection,
         });
+        if kind == "extension" {
+            json["arg"] = serde_json::Value::Null;
+        }
         if let Some(cut) = cut {
             json["cut"] = cut.into();
         }
@@ -189,6 +206,26 @@ mod tests {
             json["summary"] = summary;
         }
         Some(json)
+    }
+
+    /// Takes what was rewritten out of a line.
+    fn rewritten(line: &str) -> (String, [Option<String>; 2]) {
+        let mut rest = line.to_owned();
+        let found = ["was", "became"].map(|name| {
+            let from = rest.find(&format!(" {name} \""))?;
+            let text = &rest[from + name.len() + 3..];
+            let mut escaped = false;
+            let to = text.find(|c| {
+                let ends = c == '"' && !escaped;
+                escaped = c == '\\' && !escaped;
+                ends
+            })?;
+            let value = text[..to].replace("\\\"", "\"");
+            let end = from + name.len() + 3 + to + 1;
+            rest.replace_range(from..end, "");
+            Some(value)
+        });
+        (rest, found)
     }
 
     /// The part of the line that tells what a connection came to.

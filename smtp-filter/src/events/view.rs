@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use serde::Serialize;
 use smtp_filter_common::{
     action::Action,
-    event::{self, ARG_MORE, ARG_WITHHELD, Ended, Event, Summary},
+    event::{self, ARG_MORE, ARG_WITHHELD, CUT_MORE, Ended, Event, Summary},
     limits::WORD,
 };
 
@@ -106,9 +106,9 @@ pub struct EventView {
     pub scope: Option<&'static str>,
     /// `false`: mode monitor, it was not done.
     pub enforced: bool,
-    /// Bytes before a rewrite: none in this version.
+    /// First bytes of what was rewritten, as they came, escaped and cut.
     pub was: Option<String>,
-    /// Bytes after a rewrite: none in this version.
+    /// First bytes of what was forwarded in their place, escaped and cut.
     pub became: Option<String>,
     /// The connection's number.
     pub connection: String,
@@ -132,6 +132,7 @@ impl EventView {
         let action = Action::from_u8(event.action);
         let is_command = event.kind == event::COMMAND;
         let cut = event.cut.get(..event.cut_bytes()).unwrap_or_default();
+        let rewritten = event.became_length != 0;
         Self {
             v: 1,
             ts: lookup.clock().rfc3339(event.time),
@@ -140,16 +141,16 @@ impl EventView {
             client: client.to_string(),
             server: address(event.server, event.server_port).to_string(),
             direction: if event.direction == event::CLIENT { "client" } else { "server" },
-            verb: is_command.then(|| verb(event)),
+            verb: (is_command || event.kind == event::EXTENSION).then(|| verb(event)),
             arg: if is_command { arg(event) } else { None },
             action: action.name(),
             reason: lookup.reason(event.reason),
             scope: None,
             enforced: event.enforced != 0 || action <= Action::Log,
-            was: None,
-            became: None,
+            was: rewritten.then(|| bytes(&event.cut, event.cut_length)),
+            became: rewritten.then(|| bytes(&event.became, event.became_length)),
             connection: format!("{:016x}", event.connection),
-            cut: (!cut.is_empty()).then(|| hex(cut)),
+            cut: (!cut.is_empty() && !rewritten).then(|| hex(cut)),
             summary: (event.kind == event::CLOSE).then(|| SummaryView::new(event)),
             client_ip: client.ip(),
         }
@@ -180,7 +181,14 @@ impl LostView {
 }
 
 /// Kinds of events.
-pub const KINDS: [&str; 4] = [kind(event::CONNECT), kind(event::COMMAND), kind(event::GUARD), kind(event::CLOSE)];
+pub const KINDS: [&str; 6] = [
+    kind(event::CONNECT),
+    kind(event::BANNER),
+    kind(event::COMMAND),
+    kind(event::EXTENSION),
+    kind(event::GUARD),
+    kind(event::CLOSE),
+];
 
 const fn kind(number: u8) -> &'static str {
     match number {
@@ -188,6 +196,8 @@ const fn kind(number: u8) -> &'static str {
         event::COMMAND => "command",
         event::GUARD => "guard",
         event::CLOSE => "close",
+        event::EXTENSION => "extension",
+        event::BANNER => "banner",
         _ => "unknown",
     }
 }
@@ -200,6 +210,15 @@ fn verb(event: &Event) -> String {
         255 => "(255 or more characters)".to_owned(),
         _ => format!("({length} characters)"),
     }
+}
+
+/// Bytes that an event carries the first of.
+fn bytes(kept: &[u8], length: u8) -> String {
+    let mut text = escape(kept.get(..usize::from(length & !CUT_MORE)).unwrap_or(kept));
+    if length & CUT_MORE != 0 {
+        text.push_str(MORE);
+    }
+    text
 }
 
 fn arg(event: &Event) -> Option<String> {

@@ -48,7 +48,7 @@ impl Judge for World {
     fn out(&self, frame: SliceFrame<'_>, verdict: Verdict) -> Out {
         let made = || resets(frame, self.last());
         match verdict {
-            Verdict::Pass => Out { back: None, on: Some(frame.network().to_vec()) },
+            Verdict::Pass => Out { back: None, on: Some(self.rewritten().unwrap_or(frame.network()).to_vec()) },
             Verdict::Drop => Out::default(),
             Verdict::Reset => made().map_or_else(Out::default, |Resets { to_sender, to_receiver }| Out {
                 back: Some(to_sender),

@@ -76,11 +76,16 @@ pub struct Kernel {
     policy: Box<Policy>,
     /// The same datapath in user space, which judges every packet too.
     world: World,
+    /// The last frame that passed in the kernel, as it came out.
+    out: Vec<u8>,
     /// Events that have not been compared with those in user space.
     told: Vec<Event>,
     /// Connections in the order in which events named them, in the kernel and in user space.
     connections: [HashMap<u64, u64>; 2],
 }
+
+/// Bytes of an Ethernet header.
+const ETHERNET: usize = 14;
 
 /// Does something in a fresh network namespace, on a thread of its own: it goes away with the thread.
 pub fn in_private_namespace<R: Send>(work: impl FnOnce() -> Result<R> + Send) -> Result<R> {
@@ -128,6 +133,7 @@ impl Kernel {
             tap,
             policy,
             world,
+            out: Vec::new(),
             told,
             connections,
         })
@@ -148,6 +154,12 @@ impl Kernel {
             Verdict::ResetSender => Outcome::ResetSender,
         };
         ensure!(outcome == expected, "{outcome:?} in the kernel, {expected:?} in user space");
+        if verdict == Verdict::Pass {
+            // Rewritten or not, the same bytes, checksum included.
+            let (link, network) = frame.split_at(frame.len().min(ETHERNET));
+            let expected = [link, self.world.rewritten().unwrap_or(network)].concat();
+            ensure!(self.out == expected, "the kernel made {:02x?} of it, user space {expected:02x?}", self.out);
+        }
         Ok(outcome)
     }
 
@@ -169,7 +181,8 @@ impl Kernel {
         out.truncate(result.data_size_out as usize);
         let mark = u32::from_ne_bytes(context_out[MARK..MARK + 4].try_into()?);
         match result.return_value {
-            NEXT if out == frame => {
+            NEXT if out.len() == frame.len() && (out == frame || !tcp(&out).is_ok_and(|out| out.rst)) => {
+                self.out = out;
                 ensure!(self.tapped()?.is_none(), "it passed, and something was sent all the same");
                 Ok(if mark == MARK_BEFORE { Outcome::Pass } else { Outcome::Marked(mark) })
             }
