@@ -261,7 +261,7 @@ Examples:
 Examples:
   smtp-filter policy set commands.ehlo=downgrade       clients speak plain SMTP; no STARTTLS
   smtp-filter policy set commands.vrfy=mask commands.expn=reset mode=enforce
-  smtp-filter policy set extensions.chunking=mask      nobody is offered CHUNKING, and BDAT is masked
+  smtp-filter policy set extensions.chunking=mask      no CHUNKING is offered, and no BDAT taken
   smtp-filter policy set guards.unknown_connection.grace=1h
   smtp-filter policy set mode=monitor                  everything passes again, and is reported
 
