@@ -2,7 +2,7 @@
 //! the pinned layout. A loader that finds another version does not touch what is pinned.
 
 /// Version of everything that lies in pinned maps. Any change of a map's key, value or meaning changes it.
-pub const VERSION: u32 = 4;
+pub const VERSION: u32 = 5;
 
 /// Program at the ingress hook.
 pub const INGRESS: &str = "smtp_ingress";
@@ -12,8 +12,13 @@ pub const EGRESS: &str = "smtp_egress";
 pub const NOTHING: &str = "smtp_nothing";
 /// Array of one [`Control`].
 pub const CONTROL: &str = "CONTROL";
-/// Array of [`crate::policy::Policy`], by generation modulo [`crate::limits::POLICY_SLOTS`].
+/// Array of [`crate::policy::Policy`], by [`crate::scope::place`].
 pub const POLICIES: &str = "POLICIES";
+/// Array of tries, by generation modulo [`crate::limits::POLICY_SLOTS`]: the prefixes of the scopes, from
+/// [`crate::scope::Prefix`] to a class.
+pub const PREFIXES: &str = "PREFIXES";
+/// Array of [`crate::scope::Pairs`], by generation modulo [`crate::limits::POLICY_SLOTS`].
+pub const PAIRS: &str = "PAIRS";
 /// LRU hash from [`crate::flow::Key`] to [`crate::entry::Connection`].
 pub const LIVE: &str = "LIVE";
 /// LRU hash from [`crate::flow::Key`] to [`crate::flow::HalfOpen`].

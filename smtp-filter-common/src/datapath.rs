@@ -10,7 +10,9 @@ use crate::{
     host::{Host, Step},
     policy::Policy,
     reason::{Reason, counter},
-    report, smtp,
+    report,
+    scope::{self, Policies},
+    smtp,
     tcp::{self, ahead, client::Taken, lock, peer},
     verdict::Verdict,
     wire::{ACK, FIN, Kind, RST, SYN, Segment, URG},
@@ -64,28 +66,36 @@ impl Found {
     }
 }
 
-/// Judges a frame whose headers are read: the three steps one after the other.
+/// Judges a frame whose headers are read: the three steps one after the other. `None` where there is no policy.
 ///
 /// The shell in the kernel calls them one by one: what they have to tell one another lies in the working place, of
 /// which the verifier knows nothing, so that it walks each step once and not once for each way through the one before.
 #[inline(always)]
-pub fn judge<H: Host>(host: &mut H, policy: &Policy, work: &mut Work, kind: Kind, met: Met) -> Verdict {
-    find(host, policy, work, kind, met);
+pub fn judge<H: Host, P: Policies>(
+    host: &mut H,
+    policies: &P,
+    work: &mut Work,
+    kind: Kind,
+    met: Met,
+) -> Option<Verdict> {
+    find(host, policies, policies.of_scope(0)?, work, kind, met);
+    let policy = policies.of_scope(work.scope as u32)?;
     match work.found.how {
         READ_CLIENT => read_client(host, policy, work),
         READ_SERVER => read_server(host, policy, work),
         _ => {}
     }
-    finish(host, policy, work)
+    Some(finish(host, policy, work))
 }
 
 /// First step: which connection, and what can be said without reading on. `Work::found` says how to go on; with
-/// [`READ_CLIENT`] and [`READ_SERVER`] the connection's lock is held.
+/// [`READ_CLIENT`] and [`READ_SERVER`] the connection's lock is held. `Work::scope` says whose policy judges it in all steps.
 #[inline(always)]
-pub fn find<H: Host>(host: &mut H, policy: &Policy, work: &mut Work, kind: Kind, met: Met) {
+pub fn find<H: Host, P: Policies>(host: &mut H, policies: &P, whole: &Policy, work: &mut Work, kind: Kind, met: Met) {
     work.marked = 0;
     work.ends = 0;
-    work.found = look(host, policy, work, kind, met);
+    work.scope = 0;
+    work.found = look(host, policies, whole, work, kind, met);
 }
 
 /// Second step, where [`READ_CLIENT`] was found.
@@ -148,8 +158,15 @@ fn close<H: Host>(host: &mut H, work: &mut Work) {
 }
 
 #[inline(always)]
-fn look<H: Host>(host: &mut H, policy: &Policy, work: &mut Work, kind: Kind, met: Met) -> Found {
-    if policy.is_off(met.now) {
+fn look<H: Host, P: Policies>(
+    host: &mut H,
+    policies: &P,
+    whole: &Policy,
+    work: &mut Work,
+    kind: Kind,
+    met: Met,
+) -> Found {
+    if whole.is_off(met.now) {
         return Found::settled(Verdict::Pass);
     }
     match kind {
@@ -157,10 +174,17 @@ fn look<H: Host>(host: &mut H, policy: &Policy, work: &mut Work, kind: Kind, met
         Kind::LaterFragment => return Found::passes(Reason::LaterFragment),
         Kind::FirstFragment | Kind::Unreadable | Kind::Segment => {}
     }
-    let to_server = policy.has_port(work.segment.destination_port);
-    let from_server = policy.has_port(work.segment.source_port);
-    set_key(work, to_server);
-    begin_event(policy, work, met, !to_server);
+    let to_server = whole.has_port(work.segment.destination_port);
+    let from_server = whole.has_port(work.segment.source_port);
+    let answers = from_server & work.segment.has(SYN) & work.segment.has(ACK);
+    let mut from_client = to_server & !answers;
+    set_key(work, from_client);
+    let found = !work.segment.has(SYN) && host.find(&work.key);
+    // Without readable ports nobody can say which end is the client: the whole's own policy judges.
+    let Some(mut policy) = scope::choose(host, policies, whole, work, to_server | from_server, found) else {
+        return Found::held_back(Reason::Busy);
+    };
+    begin_event(policy, work, met, !from_client);
     match kind {
         Kind::FirstFragment => return Found::guarded(Reason::Fragment),
         Kind::Unreadable => return Found::guarded(Reason::Unreadable),
@@ -179,10 +203,13 @@ fn look<H: Host>(host: &mut H, policy: &Policy, work: &mut Work, kind: Kind, met
             _ => Found::passes(Reason::Handshake),
         };
     }
-    let mut from_client = to_server;
-    if !known(host, work, from_client, met) {
+    if !known(host, work, found, from_client, met) {
         if to_server && from_server {
             set_key(work, false);
+            let Some(chosen) = scope::choose(host, policies, whole, work, true, false) else {
+                return Found::held_back(Reason::Busy);
+            };
+            policy = chosen;
             begin_event(policy, work, met, true);
             from_client = false;
         }
@@ -224,6 +251,7 @@ fn begin_event(policy: &Policy, work: &mut Work, met: Met, from_server: bool) {
     event.connection = 0;
     event.ifindex = met.ifindex;
     event.generation = policy.generation;
+    event.scope = policy.scope;
     event.client = work.key.client;
     event.server = work.key.server;
     event.client_port = work.key.client_port;
@@ -279,8 +307,6 @@ fn syn<H: Host>(host: &mut H, work: &mut Work, met: Met) -> Found {
 /// The server's SYN-ACK: says which SYN counts.
 #[inline(always)]
 fn syn_ack<H: Host>(host: &mut H, policy: &Policy, work: &mut Work, met: Met) -> Found {
-    set_key(work, false);
-    begin_event(policy, work, met, true);
     if work.segment.length > 0 {
         return Found::guarded(Reason::SynData);
     }
@@ -322,8 +348,7 @@ fn syn_ack<H: Host>(host: &mut H, policy: &Policy, work: &mut Work, met: Met) ->
 
 /// Finds the live connection of a segment; makes it where this is the client's acknowledgement of the SYN-ACK.
 #[inline(always)]
-fn known<H: Host>(host: &mut H, work: &mut Work, from_client: bool, met: Met) -> bool {
-    let found = host.find(&work.key);
+fn known<H: Host>(host: &mut H, work: &mut Work, found: bool, from_client: bool, met: Met) -> bool {
     let noted = match host.shared() {
         Some(shared) if found => H::load(&shared.flags) & SYN_NOTED != 0,
         _ => false,

@@ -31,7 +31,7 @@ pub const REPLACED: u64 = 128;
 /// `Shared::flags`: the FINs of both sides have passed: no payload opens the connection again.
 pub const FINISHED: u64 = 256;
 
-/// What is touched without the lock. 88 bytes.
+/// What is touched without the lock. 96 bytes.
 ///
 /// The eBPF target has atomic operations on 64 bits alone: pairs of 32 bits lie in one word, the first in its lower
 /// half (see [`pair`]).
@@ -62,6 +62,8 @@ pub struct Shared {
     pub ways: AtomicU64,
     /// Sequence numbers of the SYN and the SYN-ACK.
     pub isns: AtomicU64,
+    /// The scope whose policy judges, by number, and the generation of which that was found out.
+    pub scope: AtomicU64,
 }
 
 /// Two 32-bit numbers in one word.
@@ -308,7 +310,7 @@ pub struct Windows {
     pub server: [u8; SERVER_WINDOW],
 }
 
-/// A live connection. 976 bytes.
+/// A live connection. 984 bytes.
 #[repr(C)]
 #[derive(Debug)]
 pub struct Connection {
@@ -321,13 +323,13 @@ pub struct Connection {
 }
 
 const _: () = {
-    assert!(size_of::<Shared>() == 88);
+    assert!(size_of::<Shared>() == 96);
     assert!(size_of::<Half>() == 32);
     assert!(size_of::<Line>() == 32);
     assert!(size_of::<Session>() == 88);
     assert!(size_of::<Memory>() == 220);
     assert!(size_of::<State>() == 504);
     assert!(size_of::<Windows>() == 384);
-    assert!(size_of::<Connection>() == 976);
+    assert!(size_of::<Connection>() == 984);
     assert!(CLIENT == 0);
 };

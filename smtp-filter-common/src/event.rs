@@ -131,7 +131,11 @@ pub struct Event {
     /// Length of what stands in `became`; then `cut` is what stood there before, and nothing was cut.
     pub became_length: u8,
     /// Zero.
-    pub reserved: [u8; 9],
+    pub reserved: u8,
+    /// Number of the name of the scope whose policy decided; 0: the whole's own.
+    pub scope: u16,
+    /// Zero.
+    pub spare: [u8; 6],
     /// First bytes of a command's argument, as they came; of [`CLOSE`] the [`Summary`], word by word.
     pub arg: [u8; ARG_ROOM],
     /// First bytes of what was cut, as they came.
@@ -171,7 +175,9 @@ impl Event {
         arg_flags: 0,
         cut_length: 0,
         became_length: 0,
-        reserved: [0; 9],
+        reserved: 0,
+        scope: 0,
+        spare: [0; 6],
         arg: [0; ARG_ROOM],
         cut: [0; CUT],
         became: [0; CUT],

@@ -20,6 +20,7 @@ pub mod policy;
 pub mod reason;
 pub mod report;
 pub mod reset;
+pub mod scope;
 pub mod smtp;
 pub mod tcp;
 #[cfg(feature = "userspace")]

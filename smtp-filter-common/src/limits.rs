@@ -18,7 +18,13 @@ pub const NAMED_KEYWORDS: usize = 64;
 /// The same as [`NAMES`], for keywords.
 pub const KEYWORD_NAMES: usize = 128;
 /// Policies that are kept for segments still under way when a new one is set.
-pub const POLICY_SLOTS: u32 = 8;
+pub const POLICY_SLOTS: u32 = 4;
+/// Policies of one generation: the whole's own, and those of its scopes. A power of two.
+pub const SCOPES: usize = 64;
+/// Pairs of a class of clients and a class of servers that the scopes of one policy may come to. A power of two.
+pub const SCOPE_PAIRS: usize = 65_536;
+/// Prefixes of the scopes of one policy.
+pub const PREFIXES: u32 = 1 << 20;
 /// Readers of events at the same time.
 pub const READERS: u32 = 8;
 /// 802.1Q and 802.1ad tags that are walked in the data.

@@ -81,8 +81,12 @@ pub struct Policy {
     pub fill: u8,
     /// [`SHOW_ALL`] and the others.
     pub banner: u8,
+    /// Number of the name of the scope that this is the policy of; 0: it is the whole's own.
+    pub scope: u16,
+    /// Scopes of the whole.
+    pub scopes: u8,
     /// Zero.
-    pub reserved: [u8; 6],
+    pub reserved: [u8; 3],
     /// Named keywords in the reply to EHLO in ascending order, unused places behind.
     pub keywords: [VerbRule; NAMED_KEYWORDS],
     /// Named verbs in ascending order, unused places behind.
@@ -116,7 +120,9 @@ impl Policy {
             guards: [Action::Drop as u8; GUARDS],
             fill: FILL_X,
             banner: SHOW_ALL,
-            reserved: [0; 6],
+            scope: 0,
+            scopes: 0,
+            reserved: [0; 3],
             keywords: [VerbRule::UNUSED; NAMED_KEYWORDS],
             verbs: [VerbRule::UNUSED; NAMED_VERBS],
             ports: [0; 1024],

@@ -137,6 +137,8 @@ pub struct Work {
     pub marked: u8,
     /// [`crate::event::Ended`] by number where the connection ends with this segment; else 0.
     pub ends: u8,
+    /// Number of the scope whose policy judges; 0: the whole's own.
+    pub scope: u8,
     /// See [`Work::unknown`].
     pub hidden: AtomicU64,
     /// What is to be rewritten next.
@@ -174,6 +176,7 @@ impl Work {
             link: 0,
             marked: 0,
             ends: 0,
+            scope: 0,
             hidden: AtomicU64::new(0),
             change: Change::NONE,
             old: [0; PATCH / 8],

@@ -7,6 +7,7 @@
 mod emit;
 mod host;
 mod maps;
+mod policies;
 mod replay;
 mod reset;
 mod skb;
@@ -24,9 +25,9 @@ use aya_ebpf::{
 use smtp_filter_common::{
     datapath::{self, Met},
     entry::Connection,
-    limits::POLICY_SLOTS,
     policy::Policy,
     reset::{Reset, shorten},
+    scope::Policies as _,
     verdict::Verdict,
     wire::{self, Kind},
     work::{Found, READ_CLIENT, READ_SERVER, SETTLED, Work},
@@ -34,7 +35,8 @@ use smtp_filter_common::{
 
 use crate::{
     host::Kernel,
-    maps::{CONTROL, POLICIES, SENDING, WORK},
+    maps::{SENDING, WORK},
+    policies::InForce,
     reset::Turned,
     skb::Skb,
 };
@@ -63,25 +65,18 @@ pub fn smtp_nothing(_context: TcContext) -> i32 {
     TCX_NEXT
 }
 
-/// The policy in force. Nothing is filtered before there is one.
-#[inline(always)]
-fn policy() -> Option<&'static Policy> {
-    let control = CONTROL.get_ptr(0)?;
-    // SAFETY: the loader changes the generation in one write.
-    let generation = unsafe { core::ptr::addr_of!((*control).generation).read_volatile() };
-    let policy = POLICIES.get_ptr(generation % POLICY_SLOTS)?;
-    // SAFETY: the loader writes a slot only while no segment can be reading it.
-    Some(unsafe { &*policy })
-}
-
 #[inline(always)]
 fn run(skb: *mut __sk_buff, egress: bool) -> i32 {
-    let Some(policy) = policy() else { return TCX_NEXT };
+    // Nothing is filtered before there is a policy.
+    let Some(policies) = InForce::now() else { return TCX_NEXT };
+    let Some(whole) = policies.of_scope(0) else { return TCX_NEXT };
     let Some(work) = WORK.get_ptr_mut(0) else { return TCX_NEXT };
     // SAFETY: this CPU's own place, and no run interrupts another on one CPU.
     let work = unsafe { &mut *work };
     work.found = Found { reason: 0, how: SETTLED, verdict: Verdict::Pass as u8 };
-    let entry = find(skb, policy, work, egress);
+    let entry = find(skb, policies, whole, work, egress);
+    // There is one for every number that is a scope's.
+    let Some(policy) = policies.of_scope(work.scope as u32) else { return TCX_DROP };
     match work.found.how {
         SETTLED => {
             replay::judged(Verdict::Pass);
@@ -104,9 +99,9 @@ fn run(skb: *mut __sk_buff, egress: bool) -> i32 {
 
 /// Reads the headers, and finds the connection.
 #[inline(never)]
-fn find(skb: *mut __sk_buff, policy: &Policy, work: &mut Work, egress: bool) -> *mut Connection {
+fn find(skb: *mut __sk_buff, policies: InForce, whole: &Policy, work: &mut Work, egress: bool) -> *mut Connection {
     let frame = Skb::new(skb).found(work);
-    let kind = wire::read(&frame, policy, &mut work.segment);
+    let kind = wire::read(&frame, whole, &mut work.segment);
     if kind == Kind::Other {
         return core::ptr::null_mut();
     }
@@ -118,7 +113,7 @@ fn find(skb: *mut __sk_buff, policy: &Policy, work: &mut Work, egress: bool) -> 
         ifindex: unsafe { (*skb).ifindex },
         egress,
     };
-    datapath::find(&mut kernel, policy, work, kind, met);
+    datapath::find(&mut kernel, &policies, whole, work, kind, met);
     kernel.entry
 }
 

@@ -1,7 +1,7 @@
 //! The maps. Their names and what lies in them: `smtp_filter_common::abi`.
 
 use aya_ebpf::{
-    btf_maps::{ArrayOfMaps, RingBuf},
+    btf_maps::{ArrayOfMaps, LpmTrie, RingBuf},
     macros::{btf_map, map},
     maps::{Array, LruHashMap, PerCpuArray},
 };
@@ -11,9 +11,12 @@ use smtp_filter_common::{
     event::Event,
     flow::{HalfOpen, Key},
     host::Wide,
-    limits::{CONNECTIONS, HALF_OPEN, POLICY_SLOTS, READERS as READER_SLOTS, WIDE_WINDOWS},
+    limits::{
+        CONNECTIONS, HALF_OPEN, POLICY_SLOTS, PREFIXES as MOST_PREFIXES, READERS as READER_SLOTS, SCOPES, WIDE_WINDOWS,
+    },
     policy::Policy,
     reason::{COUNTERS_PER_REASON, Counter, REASONS},
+    scope::Pairs,
     work::Work,
 };
 
@@ -21,7 +24,16 @@ use smtp_filter_common::{
 pub static CONTROL: Array<Control> = Array::with_max_entries(1, 0);
 
 #[map]
-pub static POLICIES: Array<Policy> = Array::with_max_entries(POLICY_SLOTS, 0);
+pub static POLICIES: Array<Policy> = Array::with_max_entries(POLICY_SLOTS * SCOPES as u32, 0);
+
+#[map]
+pub static PAIRS: Array<Pairs> = Array::with_max_entries(POLICY_SLOTS, 0);
+
+/// A trie of its own for each generation that has scopes; its keys are `smtp_filter_common::scope::Prefix`. The inner definition counts for its type alone: the loader brings
+/// a trie of the size that it needs.
+#[btf_map]
+pub static PREFIXES: ArrayOfMaps<LpmTrie<[u8; 20], u32, { MOST_PREFIXES as usize }>, { POLICY_SLOTS as usize }> =
+    ArrayOfMaps::new();
 
 #[map]
 pub static LIVE: LruHashMap<Key, Connection> = LruHashMap::with_max_entries(CONNECTIONS, 0);

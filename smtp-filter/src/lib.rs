@@ -20,6 +20,7 @@ mod output;
 pub mod pins;
 mod pod;
 pub mod policy;
+mod prefixes;
 mod readable;
 pub mod record;
 pub mod replay;

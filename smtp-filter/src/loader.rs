@@ -7,12 +7,13 @@ use aya::{
     Ebpf, EbpfError, EbpfLoader,
     programs::{ProgramError, SchedClassifier},
 };
-use smtp_filter_common::{abi, limits::CONNECTIONS, policy::Policy};
+use smtp_filter_common::{abi, limits::CONNECTIONS};
 
 use crate::{
     attach::Programs,
     events::reader::EventReader,
     pins::Side,
+    policy::Compiled,
     tables::{CounterRow, PINNED_MAPS, Tables},
 };
 
@@ -80,7 +81,7 @@ impl Filter {
     }
 
     /// Makes a compiled policy the active one.
-    pub fn set_policy(&mut self, policy: &Policy) -> Result<()> {
+    pub fn set_policy(&mut self, policy: &Compiled) -> Result<()> {
         self.tables.activate(policy)
     }
 

@@ -1,13 +1,13 @@
 //! What cannot be derived from the maps of the datapath, in two pinned maps of the loader's own.
 //!
-//! INSTANCE says what is attached where. SOURCES holds for each generation of the policy its text and its names, in
-//! the slot of that generation, written before the generation becomes the active one: whoever reads the active
-//! generation's record reads a whole one, and a loader that dies on the way leaves the old one in force.
+//! INSTANCE says what is attached where. SOURCES holds for the active generation of the policy, and the one before, its
+//! text and its names, written before the generation becomes the active one: whoever reads the active generation's record
+//! reads a whole one, and a loader that dies on the way leaves the old one in force.
 
 use std::path::Path;
 
 use anyhow::{Context as _, Result, bail};
-use aya::maps::{Array, Map, MapData, MapError};
+use aya::maps::{Array, HashMap, Map, MapData, MapError};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use smtp_filter_common::limits::POLICY_SLOTS;
 
@@ -17,12 +17,18 @@ use crate::{clock, netns::Netns, policy::Names};
 const INSTANCE: &str = "INSTANCE";
 /// Name of the map with the policies' records.
 const SOURCES: &str = "SOURCES";
-/// Room for one record: a policy of 64 verbs, 64 keywords and 1,024 ports with 384 names takes less than half.
-const ROOM: usize = 64 * 1024;
+/// Bytes of a record that lie in one entry of a map.
+const ROOM: usize = 16 * 1024;
 /// Where a record's text begins; before it stands its length.
 const HEAD: usize = size_of::<u32>();
+/// Entries that a policy may fill: [`smtp_filter_common::limits::PREFIXES`] prefixes, written out, take less.
+const ENTRIES: usize = 4096;
+/// `BPF_MAP_TYPE_HASH`.
+const HASH: u32 = 1;
 /// `BPF_MAP_TYPE_ARRAY`.
 const ARRAY: u32 = 2;
+/// `BPF_F_NO_PREALLOC`: what is not used takes no room.
+const NO_PREALLOC: u32 = 1;
 
 /// How a program was attached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -104,35 +110,54 @@ struct Blob([u8; ROOM]);
 // SAFETY: bytes.
 unsafe impl aya::Pod for Blob {}
 
-fn encode(record: &impl Serialize) -> Result<Blob> {
-    let text = serde_json::to_vec(record).context("write a record")?;
-    let mut blob = Blob([0; ROOM]);
-    if text.len() > ROOM - HEAD {
-        bail!("the policy is too large to be kept: {} bytes of at most {}", text.len(), ROOM - HEAD);
-    }
-    blob.0[..HEAD].copy_from_slice(&(text.len() as u32).to_le_bytes());
-    blob.0[HEAD..HEAD + text.len()].copy_from_slice(&text);
-    Ok(blob)
+/// A record in entries: its length, then its text, then zeros.
+fn encode(record: &impl Serialize) -> Result<Vec<Blob>> {
+    let mut bytes = vec![0; HEAD];
+    serde_json::to_writer(&mut bytes, record).context("write a record")?;
+    let length = u32::try_from(bytes.len() - HEAD).context("write a record")?;
+    bytes[..HEAD].copy_from_slice(&length.to_le_bytes());
+    let blob = |bytes: &[u8]| {
+        let mut blob = Blob([0; ROOM]);
+        blob.0[..bytes.len()].copy_from_slice(bytes);
+        blob
+    };
+    Ok(bytes.chunks(ROOM).map(blob).collect())
 }
 
-fn decode<T: DeserializeOwned>(blob: &Blob) -> Result<T> {
-    let (head, text) = blob.0.split_at(HEAD);
-    let length = u32::from_le_bytes(head.try_into()?) as usize;
-    let text = text.get(..length).context("a record is longer than its room")?;
+/// Entries that a record of so many bytes fills.
+fn entries(length: usize) -> usize {
+    (HEAD + length).div_ceil(ROOM)
+}
+
+/// Bytes of the record that begins with this entry.
+fn length(first: &Blob) -> usize {
+    first.0.first_chunk().map_or(0, |head| u32::from_le_bytes(*head) as usize)
+}
+
+fn decode<T: DeserializeOwned>(blobs: &[Blob]) -> Result<T> {
+    let bytes: Vec<u8> = blobs.iter().flat_map(|blob| blob.0).collect();
+    let length = blobs.first().map_or(0, length);
+    let text = bytes.get(HEAD..HEAD + length).context("a record is longer than its room")?;
     Ok(serde_json::from_slice(text)?)
 }
 
 /// The two maps.
 pub struct Records {
     instance: Array<MapData, Blob>,
-    sources: Array<MapData, Blob>,
+    /// By the generation's slot (upper 32 bits) and the number of the entry in its record.
+    sources: HashMap<MapData, u64, Blob>,
+}
+
+const fn key(slot: u32, entry: usize) -> u64 {
+    (slot as u64) << 32 | entry as u64
 }
 
 impl Records {
     /// Makes the maps and pins them in a folder.
     pub fn create(folder: &Path) -> Result<Self> {
-        for (name, entries) in [(INSTANCE, 1), (SOURCES, POLICY_SLOTS)] {
-            let definition = aya_obj::Map::new_from_params(ARRAY, HEAD as u32, ROOM as u32, entries, 0);
+        let sources = (HASH, size_of::<u64>(), POLICY_SLOTS * ENTRIES as u32, NO_PREALLOC);
+        for (name, (kind, key, entries, flags)) in [(INSTANCE, (ARRAY, size_of::<u32>(), 1, 0)), (SOURCES, sources)] {
+            let definition = aya_obj::Map::new_from_params(kind, key as u32, ROOM as u32, entries, flags);
             let map = MapData::create(definition, name, None).with_context(|| format!("make the map {name}"))?;
             let path = folder.join(name);
             map.pin(&path).with_context(|| format!("pin the map {}", path.display()))?;
@@ -142,19 +167,19 @@ impl Records {
 
     /// Opens the pinned maps.
     pub fn open(folder: &Path) -> Result<Self> {
-        let open = |name: &str| -> Result<Array<MapData, Blob>> {
+        let open = |name: &str| -> Result<Map> {
             let path = folder.join(name);
             let data = MapData::from_pin(&path).with_context(|| format!("open the pinned map {}", path.display()))?;
-            Ok(Map::from_map_data(data)?.try_into()?)
+            Ok(Map::from_map_data(data)?)
         };
-        Ok(Self { instance: open(INSTANCE)?, sources: open(SOURCES)? })
+        Ok(Self { instance: open(INSTANCE)?.try_into()?, sources: open(SOURCES)?.try_into()? })
     }
 
     /// What is attached; `None` before that was written.
     pub fn instance(&self) -> Result<Option<Instance>> {
         match self.instance.get(&0, 0) {
-            Ok(blob) if blob.0[..HEAD] == [0; HEAD] => Ok(None),
-            Ok(blob) => decode(&blob).map(Some).context("read what is attached"),
+            Ok(blob) if length(&blob) == 0 => Ok(None),
+            Ok(blob) => decode(&[blob]).map(Some).context("read what is attached"),
             Err(MapError::KeyNotFound) => Ok(None),
             Err(error) => Err(error).context("read what is attached"),
         }
@@ -162,23 +187,58 @@ impl Records {
 
     /// Writes down what is attached.
     pub fn set_instance(&mut self, instance: &Instance) -> Result<()> {
-        self.instance.set(0, encode(instance)?, 0).context("write down what is attached")
+        let [blob] = encode(instance)?[..] else { bail!("too much is attached to be written down") };
+        self.instance.set(0, blob, 0).context("write down what is attached")
     }
 
     /// The policy of a generation; `None` where its slot holds another one.
     pub fn source(&self, generation: u32) -> Result<Option<Source>> {
-        let blob = self.sources.get(&(generation % POLICY_SLOTS), 0).context("read the policy's source")?;
-        if blob.0[..HEAD] == [0; HEAD] {
-            return Ok(None);
+        let slot = generation % POLICY_SLOTS;
+        let Some(first) = self.entry(slot, 0)? else { return Ok(None) };
+        let mut blobs = vec![first];
+        for entry in 1..entries(length(&first)) {
+            // It goes, for another one was set meanwhile.
+            let Some(blob) = self.entry(slot, entry)? else { return Ok(None) };
+            blobs.push(blob);
         }
-        let source: Source = decode(&blob).context("read the policy's source")?;
+        let source: Source = decode(&blobs).context("read the policy's source")?;
         Ok((source.generation == generation).then_some(source))
     }
 
-    /// Writes a policy down under its generation.
+    /// Writes a policy down under its generation. Those but the one before go.
     pub fn set_source(&mut self, source: &Source) -> Result<()> {
-        let slot = source.generation % POLICY_SLOTS;
-        self.sources.set(slot, encode(source)?, 0).context("write the policy's source down")
+        let blobs = encode(source)?;
+        if blobs.len() > ENTRIES {
+            bail!("the policy is too large to be kept: {} bytes of at most {}", blobs.len() * ROOM, ENTRIES * ROOM);
+        }
+        let slot = |ahead: u32| source.generation.wrapping_add(ahead) % POLICY_SLOTS;
+        for older in 0..POLICY_SLOTS - 1 {
+            self.remove_source(slot(older))?;
+        }
+        for (entry, blob) in blobs.iter().enumerate() {
+            self.sources.insert(key(slot(0), entry), blob, 0).context("write the policy's source down")?;
+        }
+        Ok(())
+    }
+
+    fn entry(&self, slot: u32, entry: usize) -> Result<Option<Blob>> {
+        match self.sources.get(&key(slot, entry), 0) {
+            Ok(blob) => Ok(Some(blob)),
+            Err(MapError::KeyNotFound) => Ok(None),
+            Err(error) => Err(error).context("read the policy's source"),
+        }
+    }
+
+    fn remove_source(&mut self, slot: u32) -> Result<()> {
+        let Some(first) = self.entry(slot, 0)? else { return Ok(()) };
+        // From the last one on: what is left of one that was killed in the midst of it still says how long it is.
+        for entry in (0..entries(length(&first))).rev() {
+            match self.sources.remove(&key(slot, entry)) {
+                Ok(()) | Err(MapError::KeyNotFound) => {}
+                Err(error) => return Err(error).context("remove the source of an older policy"),
+            }
+        }
+        Ok(())
     }
 }
 
@@ -209,9 +269,17 @@ mod tests {
             }
         }
         let source = Source { generation: 9, text: to_toml(&document), names };
-        let blob = encode(&source).unwrap();
-        assert_eq!(decode::<Source>(&blob).unwrap(), source);
-        assert!(u32::from_le_bytes(blob.0[..HEAD].try_into().unwrap()) < ROOM as u32 / 2);
+        let blobs = encode(&source).unwrap();
+        assert_eq!((decode::<Source>(&blobs).unwrap(), blobs.len()), (source, 2));
+    }
+
+    #[test]
+    fn a_text_of_any_length_comes_back() {
+        for length in (0..3).chain(ROOM - 100..ROOM + 100).chain([5 * ROOM]) {
+            let source = Source { generation: 1, text: "x".repeat(length), names: Names::default() };
+            let blobs = encode(&source).unwrap();
+            assert_eq!((decode::<Source>(&blobs).unwrap(), blobs.len()), (source, entries(super::length(&blobs[0]))));
+        }
     }
 
     #[test]
@@ -230,6 +298,6 @@ mod tests {
     fn a_length_that_lies_is_an_error() {
         let mut blob = Blob([0; ROOM]);
         blob.0[..HEAD].copy_from_slice(&u32::MAX.to_le_bytes());
-        assert!(decode::<Source>(&blob).is_err());
+        assert!(decode::<Source>(&[blob]).is_err());
     }
 }

@@ -10,14 +10,17 @@ use smtp_filter_common::{
     entry::Connection,
     flow::{HalfOpen, Key},
     host::Wide,
-    limits::{POLICY_SLOTS, READERS, WIDE_WINDOWS},
+    limits::{POLICY_SLOTS, READERS, SCOPES, WIDE_WINDOWS},
     policy::Policy,
     reason::{COUNTERS_PER_REASON, Counter, REASONS, counter},
+    scope::{Pairs, place},
 };
 
 use crate::{
     live::{self, Live},
     pod::{PolicyBytes, Shared},
+    policy::Compiled,
+    prefixes,
 };
 
 /// Size of a reader's ring buffer: room for about 20,000 events.
@@ -26,8 +29,18 @@ const RING: u32 = 1 << 22;
 const RING_TYPE: u32 = 27;
 
 /// Maps that outlast the loader: commands open them by their pins, and a loader that takes over goes on with them.
-pub const PINNED_MAPS: [&str; 8] =
-    [abi::CONTROL, abi::POLICIES, abi::COUNTERS, abi::LOST, abi::READERS, abi::LIVE, abi::HALF, abi::WIDE];
+pub const PINNED_MAPS: [&str; 10] = [
+    abi::CONTROL,
+    abi::POLICIES,
+    abi::PREFIXES,
+    abi::PAIRS,
+    abi::COUNTERS,
+    abi::LOST,
+    abi::READERS,
+    abi::LIVE,
+    abi::HALF,
+    abi::WIDE,
+];
 
 /// What is pinned is there, but of another layout: another version of smtp-filter made it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -63,6 +76,8 @@ pub struct CounterRow {
 pub struct Tables {
     control: Array<MapData, Shared<Control>>,
     policies: Array<MapData, PolicyBytes>,
+    prefixes: MapData,
+    pairs: Array<MapData, Pairs>,
     counters: PerCpuArray<MapData, Shared<Counter>>,
     lost: PerCpuArray<MapData, Shared<Lost>>,
     readers: MapData,
@@ -112,7 +127,9 @@ impl Tables {
     fn new(mut maps: StdHashMap<&str, MapData>) -> Result<Self> {
         for (name, key, value, entries) in [
             (abi::CONTROL, 4, size_of::<Control>(), Some(1)),
-            (abi::POLICIES, 4, size_of::<Policy>(), Some(POLICY_SLOTS)),
+            (abi::POLICIES, 4, size_of::<Policy>(), Some(POLICY_SLOTS * SCOPES as u32)),
+            (abi::PREFIXES, 4, 4, Some(POLICY_SLOTS)),
+            (abi::PAIRS, 4, size_of::<Pairs>(), Some(POLICY_SLOTS)),
             (abi::COUNTERS, 4, size_of::<Counter>(), Some(REASONS * COUNTERS_PER_REASON)),
             (abi::LOST, 4, size_of::<Lost>(), Some(1)),
             (abi::READERS, 4, 4, Some(READERS)),
@@ -133,10 +150,13 @@ impl Tables {
         }
         let mut take = |name: &str| -> Result<MapData> { maps.remove(name).context("all maps are there") };
         let (readers, live, half) = (take(abi::READERS)?, take(abi::LIVE)?, take(abi::HALF)?);
+        let prefixes = take(abi::PREFIXES)?;
         let mut typed = |name: &str| -> Result<Map> { Ok(Map::from_map_data(take(name)?)?) };
         Ok(Self {
             control: typed(abi::CONTROL)?.try_into()?,
             policies: typed(abi::POLICIES)?.try_into()?,
+            prefixes,
+            pairs: typed(abi::PAIRS)?.try_into()?,
             counters: typed(abi::COUNTERS)?.try_into()?,
             lost: typed(abi::LOST)?.try_into()?,
             readers,
@@ -150,13 +170,27 @@ impl Tables {
         Ok(self.control.get(&0, 0).context("read the map CONTROL")?.0.generation)
     }
 
-    /// Makes a policy the active one: it is written whole into a slot that no segment reads, and one write of its
-    /// generation makes every later segment read it.
-    pub fn activate(&mut self, policy: &Policy) -> Result<()> {
-        let generation = policy.generation;
-        self.policies.set(generation % POLICY_SLOTS, PolicyBytes::from(policy), 0).context("write the policy")?;
+    /// Makes a policy the active one, with those of its scopes: they are written whole into slots that no segment reads,
+    /// and one write of their generation makes every later segment read them.
+    pub fn activate(&mut self, compiled: &Compiled) -> Result<()> {
+        let generation = compiled.generation();
+        for (scope, policy) in (0..SCOPES as u32).zip(&compiled.policies) {
+            let bytes = PolicyBytes::from(policy.as_ref());
+            self.policies.set(place(generation, scope), bytes, 0).context("write the policy")?;
+        }
+        let slot = generation % POLICY_SLOTS;
+        if compiled.policies.len() > 1 {
+            let scopes = &compiled.scopes;
+            prefixes::put(&mut self.slots(&self.prefixes)?, slot, scopes)?;
+            self.pairs.set(slot, prefixes::pairs(scopes)?, 0).context("write the pairs of the scopes")?;
+        }
         let control = Shared(Control { version: abi::VERSION, generation });
-        self.control.set(0, control, 0).context("make the policy the active one")
+        self.control.set(0, control, 0).context("make the policy the active one")?;
+        // Those of the generation before may still be read; of the older ones only their room is left.
+        for older in 1..POLICY_SLOTS - 1 {
+            self.empty_slot(&self.prefixes, (generation.wrapping_add(older)) % POLICY_SLOTS)?;
+        }
+        Ok(())
     }
 
     /// Every counter that is not zero, in the order of reasons.
@@ -213,31 +247,39 @@ impl Tables {
     pub(crate) fn put_ring(&mut self, slot: u32) -> Result<RingBuf<MapData>> {
         let definition = aya_obj::Map::new_from_params(RING_TYPE, 0, 0, RING, 0);
         let ring = MapData::create(definition, "smtp_events", None).context("make a ring buffer for the events")?;
-        self.readers()?.set(slot, &ring, 0).context("register as a reader of events")?;
+        self.slots(&self.readers)?.set(slot, &ring, 0).context("register as a reader of events")?;
         Ok(Map::from_map_data(ring)?.try_into()?)
     }
 
     /// Whether a slot has a ring buffer.
     pub(crate) fn has_ring(&self, slot: u32) -> Result<bool> {
-        match self.readers()?.get(&slot, 0) {
-            Ok(_) => Ok(true),
-            Err(MapError::KeyNotFound) => Ok(false),
-            Err(error) => Err(error).context("look at a reader's slot"),
-        }
+        self.has_map(&self.readers, slot)
     }
 
     /// Empties a reader's slot; nothing happens where it is empty.
     pub(crate) fn remove_ring(&mut self, slot: u32) -> Result<()> {
-        if !self.has_ring(slot)? {
+        self.empty_slot(&self.readers, slot)
+    }
+
+    fn slots(&self, maps: &MapData) -> Result<ArrayOfMaps<MapData, MapData>> {
+        Ok(Map::ArrayOfMaps(duplicate(maps)?).try_into()?)
+    }
+
+    fn has_map(&self, maps: &MapData, slot: u32) -> Result<bool> {
+        match self.slots(maps)?.get(&slot, 0) {
+            Ok(_) => Ok(true),
+            Err(MapError::KeyNotFound) => Ok(false),
+            Err(error) => Err(error).context("look at a slot of an array of maps"),
+        }
+    }
+
+    fn empty_slot(&self, maps: &MapData, slot: u32) -> Result<()> {
+        if !self.has_map(maps, slot)? {
             return Ok(());
         }
         // aya removes nothing from an array of maps, the kernel does: the same call as for a hash of the same shape.
-        let mut slots: HashMap<MapData, u32, u32> = Map::HashMap(duplicate(&self.readers)?).try_into()?;
-        slots.remove(&slot).context("empty a reader's slot")
-    }
-
-    fn readers(&self) -> Result<ArrayOfMaps<MapData, MapData>> {
-        Ok(Map::ArrayOfMaps(duplicate(&self.readers)?).try_into()?)
+        let mut slots: HashMap<MapData, u32, u32> = Map::HashMap(duplicate(maps)?).try_into()?;
+        slots.remove(&slot).context("empty a slot of an array of maps")
     }
 }
 

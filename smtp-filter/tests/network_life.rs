@@ -19,7 +19,7 @@ use lab::{
 };
 use rustix::{net::sockopt::set_socket_linger, process::Signal};
 use serde_json::Value;
-use smtp_filter_common::{limits::POLICY_SLOTS, policy::Policy};
+use smtp_filter_common::{policy::Policy, scope::place};
 use smtp_filter_testnet::{Client, Filter, MailServer, Namespace, Network, Running, SERVER_V4, SERVER_V6};
 
 /// How long a reply to EHLO is waited for that must not come.
@@ -439,7 +439,7 @@ fn off_at(filter: &Filter) -> Result<u64> {
     let control: Array<MapData, [u32; 2]> = Map::from_map_data(pinned("CONTROL")?)?.try_into()?;
     let policies: Array<MapData, [u8; size_of::<Policy>()]> = Map::from_map_data(pinned("POLICIES")?)?.try_into()?;
     let [_, generation] = control.get(&0, 0)?;
-    let policy = policies.get(&(generation % POLICY_SLOTS), 0)?;
+    let policy = policies.get(&place(generation, 0), 0)?;
     let at = core::mem::offset_of!(Policy, off_at);
     Ok(u64::from_ne_bytes(policy[at..at + 8].try_into()?))
 }

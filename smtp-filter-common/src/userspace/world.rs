@@ -19,8 +19,8 @@ use crate::{
     flow::{HalfOpen, Key},
     host::{Host, Patch, Piece, Step, Wide},
     limits::{CLIENT_WINDOW, SERVER_WINDOW, WIDE_WINDOW},
-    policy::Policy,
     reason::{COUNTERS_PER_REASON, Counter, REASONS, counter},
+    scope::Policies,
     verdict::Verdict,
     wire,
     work::Work,
@@ -77,19 +77,22 @@ impl World {
     }
 
     /// Judges a frame, as the program at the hook does.
-    pub fn frame(&mut self, policy: &Policy, frame: SliceFrame<'_>, met: Met) -> Verdict {
+    pub fn frame<P: Policies>(&mut self, policies: &P, frame: SliceFrame<'_>, met: Met) -> Verdict {
+        // Nothing is filtered before there is a policy.
+        let Some(whole) = policies.of_scope(0) else { return Verdict::Pass };
         let spare = self.spare.take().unwrap_or_else(|| Box::new(Work::new()));
         let mut work = core::mem::replace(&mut self.work, spare);
-        let kind = wire::read(&frame, policy, &mut work.segment);
+        let kind = wire::read(&frame, whole, &mut work.segment);
         let (payload, header) = (work.segment.payload, work.segment.header);
         self.rewritten = None;
         let verdict = datapath::judge(
             &mut Hook { world: self, frame, payload, header, entry: None },
-            policy,
+            policies,
             &mut work,
             kind,
             met,
-        );
+        )
+        .unwrap_or(Verdict::Drop);
         self.marked = verdict == Verdict::Pass && work.marked != 0;
         self.spare = Some(core::mem::replace(&mut self.work, work));
         verdict

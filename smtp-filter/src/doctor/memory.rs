@@ -4,7 +4,9 @@ use std::{fs, path::Path};
 
 use smtp_filter_common::{
     entry::Connection,
-    limits::{HALF_OPEN, WIDE_WINDOWS},
+    limits::{HALF_OPEN, POLICY_SLOTS, SCOPES, WIDE_WINDOWS},
+    policy::Policy,
+    scope::Pairs,
 };
 
 use super::check::Check;
@@ -44,6 +46,7 @@ fn needed(connections: u32) -> u64 {
     u64::from(connections) * (size_of::<Connection>() as u64 + ENTRY)
         + u64::from(HALF_OPEN) * (HALF_ENTRY + ENTRY)
         + u64::from(WIDE_WINDOWS) * (WINDOW + ENTRY)
+        + u64::from(POLICY_SLOTS) * (SCOPES * size_of::<Policy>() + size_of::<Pairs>()) as u64
 }
 
 fn room(connections: u32, free: Option<u64>, group: Option<u64>) -> Check {
@@ -84,7 +87,7 @@ mod tests {
     #[test]
     fn too_little_memory_is_warned_of_with_both_figures() {
         let check = room(65_536, Some(10 * MIB), None);
-        assert_eq!(check.found, "about 77 MiB for 65536 connections, of which 10 MiB are free");
+        assert_eq!(check.found, "about 81 MiB for 65536 connections, of which 10 MiB are free");
         assert!(check.remedy.is_some_and(|remedy| remedy.contains("--connections")));
         assert!(!room(65_536, Some(1 << 40), Some(MIB)).ok, "the smaller room counts");
         assert!(room(65_536, Some(1 << 40), None).ok);

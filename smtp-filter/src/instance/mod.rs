@@ -20,7 +20,7 @@ pub use self::{
 };
 use crate::{
     pins::{PinDir, Side},
-    policy::{Document, NamesExhausted, compile},
+    policy::{Compiled, Document, NamesExhausted, compile},
     record::{Instance, Source},
     tables::Tables,
 };
@@ -32,14 +32,10 @@ fn program_ids(pins: &PinDir, side: Side) -> Vec<u32> {
 }
 
 /// Compiles a policy for an instance: its grace, and when it goes off unconfirmed, stand in it.
-fn compile_for(
-    instance: &Instance,
-    document: &Document,
-    source: &mut Source,
-) -> Result<Box<smtp_filter_common::policy::Policy>, NamesExhausted> {
-    let mut policy = compile(document, &mut source.names, source.generation, instance.up_at)?;
-    policy.off_at = instance.confirm_until.unwrap_or(0);
-    Ok(policy)
+fn compile_for(instance: &Instance, document: &Document, source: &mut Source) -> Result<Compiled, NamesExhausted> {
+    let mut compiled = compile(document, &mut source.names, source.generation, instance.up_at)?;
+    compiled.set_off_at(instance.confirm_until.unwrap_or(0));
+    Ok(compiled)
 }
 
 /// Maps of a folder of pins that are whole: opened, with the record of what is attached.

@@ -5,7 +5,7 @@ use smtp_filter_common::{
     policy::Policy,
 };
 
-use super::{document::Document, names::Names};
+use super::{compiled::Compiled, document::Document, names::Names, scopes::Scopes};
 
 /// More different names than there are counters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,7 +41,7 @@ pub fn compile(
     names: &mut Names,
     generation: u32,
     up_at: u64,
-) -> Result<Box<Policy>, NamesExhausted> {
+) -> Result<Compiled, NamesExhausted> {
     let Document { profile: _, ports, mode, capture_envelope, commands, extensions, banner, mask, guards, mark } =
         document;
     let grace = u64::try_from(guards.grace.as_nanos()).unwrap_or(u64::MAX);
@@ -72,7 +72,7 @@ pub fn compile(
     for port in ports {
         policy.add_port(*port);
     }
-    Ok(policy)
+    Ok(Compiled { policies: vec![policy], scopes: Scopes::default() })
 }
 
 #[cfg(test)]
@@ -88,7 +88,7 @@ mod tests {
     use crate::policy::{Profile, parse, set};
 
     fn compiled(document: &Document) -> Box<Policy> {
-        compile(document, &mut Names::default(), 7, 1_000).unwrap()
+        compile(document, &mut Names::default(), 7, 1_000).unwrap().policies.remove(0)
     }
 
     #[test]
@@ -125,7 +125,7 @@ mod tests {
         )
         .unwrap();
         let mut names = Names::default();
-        let policy = compile(&document, &mut names, 7, 1_000).unwrap();
+        let policy = compile(&document, &mut names, 7, 1_000).unwrap().policies.remove(0);
         assert_eq!((policy.banner, policy.fill), (SHOW_HOST_SMTP, FILL_NOOP));
         for (verb, action, reason) in [
             ("EHLO", Action::Downgrade, "commands.ehlo"),
@@ -155,8 +155,8 @@ mod tests {
         let mut names = Names::default();
         let first = Profile::DropEsmtp.document();
         let second = set(&first, &["commands.aaaa=drop"]).unwrap();
-        let first = compile(&first, &mut names, 1, 0).unwrap().verb(Word::of("EHLO")).reason;
-        let second = compile(&second, &mut names, 2, 0).unwrap().verb(Word::of("EHLO")).reason;
+        let first = compile(&first, &mut names, 1, 0).unwrap().whole().verb(Word::of("EHLO")).reason;
+        let second = compile(&second, &mut names, 2, 0).unwrap().whole().verb(Word::of("EHLO")).reason;
         assert_eq!(first, second);
         assert_eq!(names.reason(first), "commands.ehlo");
     }
@@ -173,7 +173,7 @@ mod tests {
     fn names_run_out_with_a_word_about_what_to_do() {
         let mut names = Names::default();
         let base = Profile::DropEsmtp.document();
-        let mut last = Ok(Box::new(Policy::empty()));
+        let mut last = compile(&base, &mut names, 1, 0);
         for round in 0..9 {
             let arguments: Vec<String> = (0..30).map(|i| format!("commands.v{round}x{i}=drop")).collect();
             last = compile(&set(&base, &arguments).unwrap(), &mut names, round, 0);

@@ -7,6 +7,7 @@ mod announced;
 mod assign;
 mod by_name;
 mod compile;
+mod compiled;
 mod document;
 mod fault;
 mod names;
@@ -15,6 +16,7 @@ mod render;
 mod rules;
 #[cfg(test)]
 mod schema;
+mod scopes;
 mod source;
 mod starttls;
 mod value;
@@ -23,12 +25,14 @@ pub use self::{
     announced::Effective,
     assign::PORTS,
     compile::{NamesExhausted, compile},
+    compiled::Compiled,
     document::{Banner, ByName, Document, Fill, Guards, Mark, Mask, Mode, Show, WordName},
     fault::{Fault, Located, PolicyError},
     names::Names,
     profiles::{ESMTP, Profile, RFC_821},
     render::to_toml,
     rules::{COMMANDS, EHLO, EXTENSIONS, GUARDS, Guard, action},
+    scopes::{Bits, Scopes},
     source::{load, parse, parse_bytes, set},
     starttls::starttls_warning,
 };

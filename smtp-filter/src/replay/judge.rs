@@ -5,13 +5,12 @@ use smtp_filter_common::{
     action::Action,
     datapath::Met,
     event::Event,
-    policy::Policy,
     reason::{Counter, REASONS},
     userspace::{Resets, SliceFrame, World, resets},
     verdict::Verdict,
 };
 
-use crate::tables::CounterRow;
+use crate::{policy::Compiled, tables::CounterRow};
 
 /// What comes out where a frame went in, each from the network header on.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -25,7 +24,7 @@ pub struct Out {
 /// The datapath, somewhere.
 pub trait Judge {
     /// Judges a frame, under the policy that is in force from here on.
-    fn judge(&mut self, policy: &Policy, frame: SliceFrame<'_>, met: Met) -> Result<Verdict>;
+    fn judge(&mut self, policy: &Compiled, frame: SliceFrame<'_>, met: Met) -> Result<Verdict>;
 
     /// What came out for the frame that was judged last.
     fn out(&self, frame: SliceFrame<'_>, verdict: Verdict) -> Out;
@@ -41,7 +40,7 @@ pub trait Judge {
 }
 
 impl Judge for World {
-    fn judge(&mut self, policy: &Policy, frame: SliceFrame<'_>, met: Met) -> Result<Verdict> {
+    fn judge(&mut self, policy: &Compiled, frame: SliceFrame<'_>, met: Met) -> Result<Verdict> {
         Ok(self.frame(policy, frame, met))
     }
 

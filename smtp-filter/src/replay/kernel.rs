@@ -11,8 +11,7 @@ use std::{
 use anyhow::{Context as _, Result, ensure};
 use rustix::thread::UnshareFlags;
 use smtp_filter_common::{
-    abi::REPLAYED, datapath::Met, event::Event, policy::Policy, userspace::SliceFrame, verdict::Verdict,
-    wire::Frame as _,
+    abi::REPLAYED, datapath::Met, event::Event, userspace::SliceFrame, verdict::Verdict, wire::Frame as _,
 };
 
 use super::{
@@ -22,6 +21,7 @@ use super::{
 use crate::{
     events::reader::EventReader,
     loader::{Filter, LoadOptions},
+    policy::Compiled,
     tables::CounterRow,
 };
 
@@ -81,7 +81,7 @@ impl Kernel {
 }
 
 impl Judge for Kernel {
-    fn judge(&mut self, policy: &Policy, frame: SliceFrame<'_>, met: Met) -> Result<Verdict> {
+    fn judge(&mut self, policy: &Compiled, frame: SliceFrame<'_>, met: Met) -> Result<Verdict> {
         self.frame.clear();
         self.frame.extend(ADDRESSES);
         self.frame.extend(frame.protocol().to_be_bytes());
@@ -91,9 +91,9 @@ impl Judge for Kernel {
             self.came = Came { verdict: Verdict::Pass, on: self.frame.clone(), back: None };
             return Ok(Verdict::Pass);
         }
-        if self.generation != Some(policy.generation) {
+        if self.generation != Some(policy.generation()) {
             self.filter.set_policy(policy)?;
-            self.generation = Some(policy.generation);
+            self.generation = Some(policy.generation());
         }
         self.state.next(met.now, frame.piece())?;
         let (number, side) = (self.posts.len(), (met.ifindex, met.egress));

@@ -25,7 +25,6 @@ use std::{collections::HashSet, fmt::Write as _};
 use anyhow::Result;
 use smtp_filter_common::{
     datapath::Met,
-    policy::Policy,
     userspace::World,
     verdict::Verdict,
     wire::{self, Kind, Segment},
@@ -40,7 +39,7 @@ pub use self::{
 use crate::{
     clock::WallClock,
     events::view::{EventView, Lookup},
-    policy::{self, Document, Names},
+    policy::{self, Compiled, Document, Names},
     tables::CounterRow,
 };
 
@@ -71,7 +70,7 @@ pub struct Seen {
 /// The filter in front of a capture.
 pub struct Replay<J = World> {
     judge: J,
-    policy: Box<Policy>,
+    policy: Compiled,
     words: Words,
     seen: Seen,
     reset: HashSet<Ends>,
@@ -117,7 +116,7 @@ impl<J: Judge> Replay<J> {
         let first = match self.seen.span {
             Some((first, _)) => first,
             None => {
-                self.policy.grace_until = self.policy.grace_until.saturating_add(time);
+                self.policy.grace_from(time);
                 time
             }
         };
@@ -128,7 +127,7 @@ impl<J: Judge> Replay<J> {
         };
         let Found { frame, way: told, interface: told_interface } = link.find(bytes);
         let mut segment = Segment::EMPTY;
-        let kind = wire::read(&frame, &self.policy, &mut segment);
+        let kind = wire::read(&frame, self.policy.whole(), &mut segment);
         if !packet.is_whole() && kind == Kind::Unreadable {
             self.seen.cut_short += 1;
             return Ok(None);

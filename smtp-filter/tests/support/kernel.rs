@@ -31,14 +31,14 @@ use smtp_filter::{
     live::Live,
     loader::{Filter, LoadOptions},
     netns::interface_index,
-    policy::{Document, Names, compile, set},
+    policy::{Compiled, Document, Names, compile, set},
 };
 use smtp_filter_common::{
     abi,
     datapath::Met,
     event::{CLOSE, CONNECT, Event, Summary},
-    policy::Policy,
     reason::REASONS,
+    scope::Policies as _,
     userspace::{SliceFrame, World},
     verdict::Verdict,
 };
@@ -73,7 +73,7 @@ pub struct Kernel {
     /// Indexes of the interfaces towards the client and towards the server.
     interfaces: [u32; 2],
     tap: OwnedFd,
-    policy: Box<Policy>,
+    policy: Compiled,
     /// The same datapath in user space, which judges every packet too.
     world: World,
     /// The last frame that passed in the kernel, as it came out.
@@ -145,7 +145,8 @@ impl Kernel {
         let outcome = self.run_in_kernel(hook, frame, next)?;
         let met = Met { now: since_boot(), ifindex: self.interfaces[usize::from(hook.second)], egress: hook.egress };
         let verdict = self.world.frame(&self.policy, SliceFrame::ethernet(frame), met);
-        let mark = MARK_BEFORE & !self.policy.mark_mask | self.policy.mark_value & self.policy.mark_mask;
+        let policy = self.policy.of_scope(self.world.last().scope.into()).context("a policy of the scope")?;
+        let mark = MARK_BEFORE & !policy.mark_mask | policy.mark_value & policy.mark_mask;
         let expected = match verdict {
             Verdict::Pass if self.world.marked => Outcome::Marked(mark),
             Verdict::Pass => Outcome::Pass,

@@ -1,0 +1,113 @@
+//! Which scope a connection falls into, and so whose policy judges it.
+//!
+//! The prefixes of all scopes lie in one trie. An address falls into the class of its longest prefix; that of the client
+//! and that of the server together say the scope: two look-ups, however many scopes and prefixes there are. A connection's
+//! entry remembers what came of them until the policy changes.
+
+use crate::{
+    entry::{first, pair, second},
+    event::{CLIENT, SERVER},
+    host::Host,
+    limits::{POLICY_SLOTS, SCOPE_PAIRS, SCOPES},
+    policy::Policy,
+    work::Work,
+};
+
+/// Bits of a [`Prefix`] in front of the address.
+pub const SIDE_BITS: u32 = 32;
+
+/// A key of the trie of prefixes: as `struct bpf_lpm_trie_key` of the kernel, whose data are the side and an address.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Prefix {
+    /// Bits of what follows that count: [`SIDE_BITS`] and those of the address, host byte order.
+    pub length: u32,
+    /// [`CLIENT`] or [`SERVER`], three zeros, and the address; IPv4 as ::ffff:a.b.c.d.
+    pub data: [u8; 20],
+}
+
+impl Prefix {
+    /// The first bits of an address of the client or of the server.
+    #[inline(always)]
+    pub fn new(side: u8, address: &[u8; 16], bits: u32) -> Self {
+        let mut data = [0; 20];
+        data[0] = side;
+        data[4..].copy_from_slice(address);
+        Self { length: SIDE_BITS + bits, data }
+    }
+}
+
+/// The scope of each pair of a class of clients and a class of servers, by the sum of their numbers.
+pub type Pairs = [u8; SCOPE_PAIRS];
+
+/// The place of a scope's policy among those of all generations.
+#[inline(always)]
+pub const fn place(generation: u32, scope: u32) -> u32 {
+    (generation % POLICY_SLOTS) * SCOPES as u32 + scope
+}
+
+/// The policies of one generation.
+pub trait Policies {
+    /// The policy of a scope, by its number; 0: the whole's own.
+    fn of_scope(&self, scope: u32) -> Option<&Policy>;
+
+    /// What an address of the client ([`CLIENT`]) or of the server adds to the place of its pair; 0 where no prefix holds
+    /// it. `None`: this generation is over.
+    fn class(&self, side: u8, address: &[u8; 16]) -> Option<u32>;
+
+    /// The number of the scope at the place of a pair.
+    fn pair(&self, place: u32) -> Option<u8>;
+}
+
+/// A policy alone has no scopes.
+impl Policies for Policy {
+    fn of_scope(&self, scope: u32) -> Option<&Policy> {
+        (scope == 0).then_some(self)
+    }
+
+    fn class(&self, _side: u8, _address: &[u8; 16]) -> Option<u32> {
+        Some(0)
+    }
+
+    fn pair(&self, _place: u32) -> Option<u8> {
+        Some(0)
+    }
+}
+
+/// The policy that judges the connection in hand, whose entry was `found` or not. `directed`: it is known which end is the
+/// client. `None`: this generation is over, and the next one is in force already.
+#[inline(always)]
+pub fn choose<'p, H: Host, P: Policies>(
+    host: &H,
+    policies: &'p P,
+    whole: &'p Policy,
+    work: &mut Work,
+    directed: bool,
+    found: bool,
+) -> Option<&'p Policy> {
+    if whole.scopes == 0 || !directed {
+        return Some(whole);
+    }
+    let scope = match host.shared() {
+        Some(shared) if found => {
+            let known = H::load(&shared.scope);
+            if second(known) == whole.generation {
+                first(known)
+            } else {
+                let scope = look_up(policies, work)?;
+                H::store(&shared.scope, pair(scope, whole.generation));
+                scope
+            }
+        }
+        _ => look_up(policies, work)?,
+    };
+    work.scope = scope as u8;
+    policies.of_scope(scope)
+}
+
+#[inline(always)]
+fn look_up<P: Policies>(policies: &P, work: &Work) -> Option<u32> {
+    let client = policies.class(CLIENT, &work.key.client)?;
+    let server = policies.class(SERVER, &work.key.server)?;
+    Some(policies.pair(client.wrapping_add(server))? as u32)
+}

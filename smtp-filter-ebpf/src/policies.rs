@@ -1,0 +1,49 @@
+//! The policies in force, in maps.
+
+use aya_ebpf::btf_maps::lpm_trie::Key;
+use smtp_filter_common::{
+    limits::{POLICY_SLOTS, SCOPE_PAIRS},
+    policy::Policy,
+    scope::{Policies, Prefix, place},
+};
+
+use crate::maps::{CONTROL, PAIRS, POLICIES, PREFIXES};
+
+/// Those of one generation.
+#[derive(Clone, Copy)]
+pub struct InForce {
+    generation: u32,
+}
+
+impl InForce {
+    /// Those of now. A segment is judged by them to its end.
+    #[inline(always)]
+    pub fn now() -> Option<Self> {
+        let control = CONTROL.get_ptr(0)?;
+        // SAFETY: the loader changes the generation in one write.
+        let generation = unsafe { core::ptr::addr_of!((*control).generation).read_volatile() };
+        Some(Self { generation })
+    }
+}
+
+impl Policies for InForce {
+    #[inline(always)]
+    fn of_scope(&self, scope: u32) -> Option<&Policy> {
+        let policy = POLICIES.get_ptr(place(self.generation, scope))?;
+        // SAFETY: the loader writes a slot only while no segment can be reading it.
+        Some(unsafe { &*policy })
+    }
+
+    #[inline(always)]
+    fn class(&self, side: u8, address: &[u8; 16]) -> Option<u32> {
+        let prefixes = PREFIXES.get(self.generation % POLICY_SLOTS)?;
+        let Prefix { length, data } = Prefix::new(side, address, 128);
+        Some(prefixes.get(&Key::new(length, data)).copied().unwrap_or(0))
+    }
+
+    #[inline(always)]
+    fn pair(&self, place: u32) -> Option<u8> {
+        let pairs = PAIRS.get(self.generation % POLICY_SLOTS)?;
+        Some(pairs[place as usize & (SCOPE_PAIRS - 1)])
+    }
+}
