@@ -149,10 +149,11 @@ fn live_connections_are_listed_with_what_they_are_at() -> Result<()> {
     ensure!(list(&["--client", "203.0.113.0/24"])?.is_empty());
     let table = rig.filter.succeed(&["connections"])?;
     let rows: Vec<Vec<&str>> = table.lines().map(|line| line.split_whitespace().collect()).collect();
-    ensure!(rows.len() == 3 && rows[0][..4] == ["CLIENT", "SERVER", "STATE", "SINCE"], "{table}");
+    ensure!(rows.len() == 3 && rows[0][..5] == ["CLIENT", "SERVER", "SCOPE", "STATE", "SINCE"], "{table}");
     for (row, one) in rows[1..].iter().zip(&all) {
         let facts = ["client", "server", "state", "since"].map(|key| one[key].as_str().unwrap_or_default());
-        ensure!(row[..4] == facts && row[4].parse().ok() == one["bytes_client"].as_u64(), "{table}");
+        let shown = [row[0], row[1], row[3], row[4]];
+        ensure!(shown == facts && row[2] == "-" && row[5].parse().ok() == one["bytes_client"].as_u64(), "{table}");
     }
     drop((waiting, in_text));
     wait_until("both are gone from the list", || Ok(list(&[])?.is_empty()))?;

@@ -29,8 +29,8 @@ struct Connection {
     client: String,
     /// Server's address and port.
     server: String,
-    /// The scope: none in this version.
-    scope: Option<&'static str>,
+    /// The scope whose policy judges it; none: the whole's own.
+    scope: Option<String>,
     /// What it is at.
     #[cfg_attr(test, schemars(extend("enum" = crate::live::Phase::ALL.map(crate::live::Phase::name))))]
     state: &'static str,
@@ -44,12 +44,12 @@ struct Connection {
 }
 
 impl Connection {
-    fn new(live: &Live, clock: WallClock) -> Self {
+    fn new(live: &Live, scope: Option<&str>, clock: WallClock) -> Self {
         let [bytes_client, bytes_server] = live.bytes;
         Self {
             client: live.client().to_string(),
             server: live.server().to_string(),
-            scope: None,
+            scope: scope.map(str::to_owned),
             state: live.phase.name(),
             since: clock.rfc3339(live.since),
             bytes_client,
@@ -65,13 +65,19 @@ pub fn run(global: &Global, args: &cli::Connections) -> Result<()> {
     let clock = WallClock::booted(running.instance().boot).or_now();
     let live =
         running.tables().connections(|address| client.is_empty() || client.iter().any(|net| net.contains(&address)))?;
-    let connections = live.iter().map(|live| Connection::new(live, clock));
+    let (compiled, names) = running.compiled()?;
+    let connections = live.iter().map(|live| {
+        let policy = compiled.policy_for(&live.key.client, &live.key.server);
+        Connection::new(live, names.scope(policy.scope), clock)
+    });
     if global.json {
         return print_json(&Report { v: 1, connections: connections.collect() });
     }
-    let mut table = Table::new(&["CLIENT", "SERVER", "STATE", "SINCE", "FROM CLIENT", "FROM SERVER"]).right(&[4, 5]);
-    for Connection { client, server, scope: _, state, since, bytes_client, bytes_server } in connections {
-        table.row([client, server, state.to_owned(), since, bytes_client.to_string(), bytes_server.to_string()]);
+    let columns = ["CLIENT", "SERVER", "SCOPE", "STATE", "SINCE", "FROM CLIENT", "FROM SERVER"];
+    let mut table = Table::new(&columns).right(&[5, 6]);
+    for Connection { client, server, scope, state, since, bytes_client, bytes_server } in connections {
+        let scope = scope.unwrap_or_else(|| "-".to_owned());
+        table.row([client, server, scope, state.to_owned(), since, bytes_client.to_string(), bytes_server.to_string()]);
     }
     print(&table.to_string())
 }

@@ -57,7 +57,7 @@ impl fmt::Display for Line<'_> {
         write!(f, "{DIM}{ts}{DIM:#} {iface} {client} {arrow} {server} {DIM}#{connection}{DIM:#} {kind}")?;
         write!(f, " {style}{would}{action}{style:#} by {reason}")?;
         let extras = [
-            ("scope", scope.map(str::to_owned)),
+            ("scope", scope.clone()),
             ("was", was.as_deref().map(quoted)),
             ("became", became.as_deref().map(quoted)),
             ("cut", cut.clone()),

@@ -62,6 +62,18 @@ impl Lookup for LiveLookup {
         self.names.reason(number)
     }
 
+    fn scope(&mut self, number: u16) -> Option<String> {
+        if number == 0 {
+            return None;
+        }
+        if self.names.scope(number).is_none()
+            && let Err(error) = self.refresh_names()
+        {
+            log::info!("the names of a new policy cannot be read: {error:#}");
+        }
+        Some(self.names.scope(number).map_or_else(|| format!("unknown.{number}"), str::to_owned))
+    }
+
     fn interface(&mut self, index: u32) -> String {
         self.interfaces.get(&index).cloned().unwrap_or_else(|| format!("#{index}"))
     }

@@ -21,6 +21,8 @@ pub const WITHHELD: &str = "\\(withheld)";
 pub trait Lookup {
     /// The policy key of a reason.
     fn reason(&mut self, number: u16) -> String;
+    /// The name of a scope; `None` of 0, the whole's own policy.
+    fn scope(&mut self, number: u16) -> Option<String>;
     /// The name of an interface.
     fn interface(&mut self, index: u32) -> String;
     /// The clock on the wall.
@@ -102,8 +104,8 @@ pub struct EventView {
     pub action: &'static str,
     /// The policy key that decided.
     pub reason: String,
-    /// The scope: none in this version.
-    pub scope: Option<&'static str>,
+    /// The scope whose policy decided; none: the whole's own.
+    pub scope: Option<String>,
     /// `false`: mode monitor, it was not done.
     pub enforced: bool,
     /// First bytes of what was rewritten, as they came, escaped and cut.
@@ -145,7 +147,7 @@ impl EventView {
             arg: if is_command { arg(event) } else { None },
             action: action.name(),
             reason: lookup.reason(event.reason),
-            scope: None,
+            scope: lookup.scope(event.scope),
             enforced: event.enforced != 0 || action <= Action::Log,
             was: rewritten.then(|| bytes(&event.cut, event.cut_length)),
             became: rewritten.then(|| bytes(&event.became, event.became_length)),
@@ -241,6 +243,10 @@ pub(super) struct Fixed(pub crate::policy::Names);
 impl Lookup for Fixed {
     fn reason(&mut self, number: u16) -> String {
         self.0.reason(number)
+    }
+
+    fn scope(&mut self, number: u16) -> Option<String> {
+        self.0.scope(number).map(str::to_owned)
     }
 
     fn interface(&mut self, index: u32) -> String {

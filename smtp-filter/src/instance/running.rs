@@ -19,7 +19,7 @@ use crate::{
         reader::{self, EventReader},
     },
     pins::{DirLock, PinDir, Side},
-    policy::{self, Document, to_toml},
+    policy::{self, Compiled, Document, Names, to_toml},
     record::{Attached, Instance, Records, Source},
     tables::{OtherLayout, Tables},
 };
@@ -129,6 +129,13 @@ impl Running {
     /// The active policy.
     pub fn document(&self) -> Result<Document> {
         Ok(policy::parse("the active policy", &self.source()?.text)?)
+    }
+
+    /// The active policy as the datapath reads it, and the names in it.
+    pub fn compiled(&self) -> Result<(Compiled, Names)> {
+        let mut source = self.source()?;
+        let document = policy::parse("the active policy", &source.text)?;
+        Ok((compile_for(&self.instance, &document, &mut source)?, source.names))
     }
 
     /// Changes the policy in one step: `edit` makes the new one out of the old one.

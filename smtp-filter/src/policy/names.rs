@@ -20,6 +20,9 @@ pub struct Names {
     /// Keywords. A version that had none wrote none down.
     #[serde(default = "only_other")]
     keywords: Vec<String>,
+    /// Scopes.
+    #[serde(default)]
+    scopes: Vec<String>,
 }
 
 fn only_other() -> Vec<String> {
@@ -28,7 +31,7 @@ fn only_other() -> Vec<String> {
 
 impl Default for Names {
     fn default() -> Self {
-        Self { verbs: only_other(), keywords: only_other() }
+        Self { verbs: only_other(), keywords: only_other(), scopes: Vec::new() }
     }
 }
 
@@ -41,6 +44,21 @@ impl Names {
     /// The same for a keyword, which has its place among the keywords.
     pub fn keyword_place(&mut self, keyword: &WordName) -> Option<u8> {
         place(&mut self.keywords, keyword, KEYWORD_NAMES)
+    }
+
+    /// The number of a scope's name, a new one where it has none yet, from 1 on; `None` where all are taken.
+    pub fn scope_number(&mut self, scope: &str) -> Option<u16> {
+        let place = self.scopes.iter().position(|name| name == scope).unwrap_or(self.scopes.len());
+        let number = u16::try_from(place + 1).ok()?;
+        if place == self.scopes.len() {
+            self.scopes.push(scope.to_owned());
+        }
+        Some(number)
+    }
+
+    /// The name of a scope; `None` of 0, the whole's own, and of a number without a name.
+    pub fn scope(&self, number: u16) -> Option<&str> {
+        self.scopes.get(usize::from(number).checked_sub(1)?).map(String::as_str)
     }
 
     /// The section of the policy and the name that a reason number stands for.
@@ -95,6 +113,18 @@ mod tests {
         assert_eq!(names.reason(8), "guards.changed_repeat");
         assert_eq!(names.reason(67), "unknown.67");
         assert!(names.knows(66) && !names.knows(67) && names.knows(0) && !names.knows(63));
+    }
+
+    #[test]
+    fn scopes_have_numbers_from_1_on() {
+        let mut names = Names::default();
+        let (printer, outside) = (names.scope_number("printer"), names.scope_number("outside"));
+        assert_eq!((printer, outside, names.scope_number("printer")), (Some(1), Some(2), Some(1)));
+        assert_eq!((names.scope(0), names.scope(1), names.scope(3)), (None, Some("printer"), None));
+        for i in 3..=u16::MAX {
+            names.scopes.push(i.to_string());
+        }
+        assert_eq!((names.scope_number("one_more"), names.scope_number("65535")), (None, Some(u16::MAX)));
     }
 
     #[test]

@@ -230,6 +230,10 @@ impl Lookup for Words {
         self.names.reason(number)
     }
 
+    fn scope(&mut self, number: u16) -> Option<String> {
+        self.names.scope(number).map(str::to_owned)
+    }
+
     fn interface(&mut self, _index: u32) -> String {
         self.interface.clone()
     }

@@ -375,6 +375,10 @@ impl Lookup for Words<'_> {
         self.0.reason(number)
     }
 
+    fn scope(&mut self, number: u16) -> Option<String> {
+        self.0.scope(number).map(str::to_owned)
+    }
+
     fn interface(&mut self, index: u32) -> String {
         index.to_string()
     }
