@@ -398,9 +398,11 @@ fn comparable(events: &[Event], connections: &mut HashMap<u64, u64>) -> Vec<Even
         let mut event = Event { time: 0, connection: number(event.connection), ..*event };
         // What stands behind the lengths is nobody's.
         let (arg, cut) = (usize::from(event.arg_length), event.cut_bytes());
+        let became = if event.became_length == 0 { 0 } else { cut };
         let summary = event.summary();
         event.arg[arg..].fill(0);
         event.cut[cut..].fill(0);
+        event.became[became..].fill(0);
         if event.kind == CLOSE {
             event.set_summary(&Summary { duration: 0, ..summary });
         }
