@@ -1,6 +1,8 @@
 //! A scripted pair of peers in front of the datapath.
 #![allow(dead_code, reason = "each test file takes what it needs")]
 
+pub mod rewriting;
+
 use etherparse::{PacketBuilder, TcpHeader, TcpOptionElement};
 use smtp_filter_common::{
     action::Action,
