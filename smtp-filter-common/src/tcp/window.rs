@@ -195,7 +195,10 @@ fn restore<H: Host, const FROM: usize>(host: &mut H, work: &mut Work, from: u32,
     let length = to - from;
     let sequence = work.segment.sequence.wrapping_add(from);
     work.run.piece_length = 0;
-    if length > WIDE_WINDOW as u32 || !collect::<H, FROM>(host, work, sequence, length) {
+    // From where the first patch begins, so that words of the piece are words of patches. Of a full window the last one
+    // lies where the first one does, in the piece as in the ring.
+    let before = from & 3;
+    if length > WIDE_WINDOW as u32 || !collect::<H, FROM>(host, work, sequence.wrapping_sub(before), before + length) {
         work.run.differs = 1;
         return false;
     }
@@ -231,23 +234,20 @@ impl<H: Host> Step for Restore<'_, H> {
     }
 }
 
-/// Puts the bytes of a piece, which begins at offset `from` and reaches to `to`, in the place of those of patch number
-/// `index`. Returns what differs. Without a branch.
+/// Puts the bytes of a piece, which begins where the first patch does, in the place of those of patch number `index`, where
+/// they lie in payload `from..to`. Returns what differs. Without a branch.
 #[inline(always)]
 fn put<H: Host>(work: &mut Work, (start, length): (u32, u32), (from, to): (u32, u32), index: u32) -> u64 {
     let Work { old, new, piece, .. } = work;
-    // The first patch begins at most three bytes before the piece.
-    let shift = (from & 3) * 8;
     let mut differs = 0;
     let mut i = 0;
     while i < PATCH / 8 {
         let at = start.wrapping_add(i as u32 * 8);
         let there = rewrite::present::<H>(length.wrapping_sub(i as u32 * 8));
         let nth = H::opaque(index * (PATCH as u32 / 8) + i as u32) as usize & (PIECE / 8 - 1);
-        let kept = (piece[1 + nth] << shift) | (piece[nth] >> 1) >> (63 - shift);
         let inside = rewrite::between::<H>(from.wrapping_sub(at), to.wrapping_sub(at)) & there;
         old[i] &= there;
-        new[i] = (old[i] & !inside) | (kept & inside);
+        new[i] = (old[i] & !inside) | (piece[1 + nth] & inside);
         differs |= old[i] ^ new[i];
         i += 1;
     }

@@ -1,0 +1,24 @@
+//! Attacks on the rewriting: segments, splits, repeats, replies and policies that once broke it.
+
+mod support;
+
+use smtp_filter_common::verdict::Verdict;
+use support::rewriting::{forwarded, masking, net, say, text};
+
+#[test]
+fn a_full_window_is_restored_at_every_offset() {
+    for lead in 1..=4_u32 {
+        let mut net = net(masking(&["VRFY"]));
+        let size = 8192;
+        let mut group = "N".repeat(lead as usize - 1);
+        group.push('\n');
+        group.push_str(&"NOOP 3456789ab\r\n".repeat(size / 16 - 1));
+        group.push_str("VRFY 3456789ab\r\n");
+        let first = say(&mut net, &group[..lead as usize]).unwrap();
+        net.server_acks();
+        let mut expected = first;
+        expected.extend(say(&mut net, &group[lead as usize..]).unwrap());
+        assert_eq!(net.client_at(0, group.as_bytes()), Verdict::Pass, "{lead}");
+        assert_eq!(text(&forwarded(&net, group.as_bytes())), text(&expected), "{lead}");
+    }
+}
