@@ -722,7 +722,7 @@ fn unread<H: Host, const FROM: usize>(host: &mut H, work: &mut Work) -> u8 {
             // No reply will come that ends the wait.
             work.state.session.hold = 0;
         }
-        if work.state.session.mode == smtp::CHUNK {
+        if matches!(work.state.session.mode, smtp::CHUNK | smtp::MASKED_CHUNK) {
             work.state.session.mode = smtp::COMMAND;
         }
         work.state.line[FROM].begin(false, end);

@@ -3,7 +3,7 @@
 mod support;
 
 use smtp_filter_common::verdict::Verdict;
-use support::rewriting::{forwarded, masking, net, say, text};
+use support::rewriting::{forwarded, masking, net, say, say_all, text};
 
 #[test]
 fn a_full_window_is_restored_at_every_offset() {
@@ -21,4 +21,15 @@ fn a_full_window_is_restored_at_every_offset() {
         assert_eq!(net.client_at(0, group.as_bytes()), Verdict::Pass, "{lead}");
         assert_eq!(text(&forwarded(&net, group.as_bytes())), text(&expected), "{lead}");
     }
+}
+
+#[test]
+fn a_masked_chunk_under_way_ends_where_monitor_loses_the_thread() {
+    let mut net = net(masking(&["BDAT"]));
+    assert_eq!(say_all(&mut net, &["BDAT 50\r\nhello"]), "XXXXXXXXXXXXXX");
+    net.monitor();
+    let gap = net.client.next + 100;
+    assert_eq!(net.client_at(gap, b"NOOP\r\n"), Verdict::Pass);
+    net.client.next = gap + 6;
+    assert_eq!(say_all(&mut net, &["NOOP one\r\n"]), "NOOP one\r\n", "mode monitor changes nothing");
 }
