@@ -2,7 +2,7 @@
 
 mod support;
 
-use smtp_filter_common::verdict::Verdict;
+use smtp_filter_common::{smtp, verdict::Verdict};
 use support::rewriting::{forwarded, masking, net, say, say_all, text};
 
 #[test]
@@ -20,6 +20,26 @@ fn a_full_window_is_restored_at_every_offset() {
         expected.extend(say(&mut net, &group[lead as usize..]).unwrap());
         assert_eq!(net.client_at(0, group.as_bytes()), Verdict::Pass, "{lead}");
         assert_eq!(text(&forwarded(&net, group.as_bytes())), text(&expected), "{lead}");
+    }
+}
+
+#[test]
+fn a_masked_chunk_leaves_no_bare_cr() {
+    for (segments, expected) in [
+        (["BDAT 5\r", "\nhello"].as_slice(), "XXXXXXXXXXX\r\n"),
+        (&["BDAT 5\r", "\n", "hello"], "XXXXXXXXXXX\r\n"),
+        (&["BDAT 1 LAST\r", "\n", "a"], "XXXXXXXXXXXX\r\n"),
+        (&["BDAT 5", "\r", "\nhello"], "XXXXXXXXXXX\r\n"),
+        (&["BDAT", " 5", "\r", "\n", "hello"], "BDAXXXXXXXX\r\n"),
+        (&["BDAT 0 LAST\r", "\n"], "XXXXXXXXXXX\r\n"),
+        (&["BDAT x\r", "\n"], "XXXXXX\r\n"),
+        (&["BDAT x", "\r", "\n"], "XXXXXX\r\n"),
+        (&["BDAT 5\r", "x\r\nNOOP\r\n"], "XXXXXXXX\r\nNOOP\r\n"),
+        (&["BDAT 5\n", "NOOP\r\n"], "XXXXXX\nNOOP\r\n"),
+    ] {
+        let mut net = net(masking(&["BDAT"]));
+        assert_eq!(say_all(&mut net, segments), expected, "{segments:?}");
+        assert_eq!(net.mode(), smtp::COMMAND);
     }
 }
 

@@ -329,6 +329,12 @@ fn fill(policy: &Policy, facts: u8, kind: u8, place: &Place) -> Change {
     Change { noop, ..Change::fill(place.from, place.to, if spaces { b' ' } else { b'X' }) }
 }
 
+/// Whether the BDAT in hand, as far as it was read, announces a chunk.
+#[inline(always)]
+fn announces_chunk<H: Host>(work: &mut Work) -> bool {
+    bdat::read::<H>(work) && bdat::size(work).is_some_and(|(size, _)| size > 0)
+}
+
 /// The segment ends in the midst of a command. What of it must not get through has to be overwritten now, for the rest of
 /// the line comes when this is gone. Whether there is any.
 #[inline(never)]
@@ -337,10 +343,12 @@ fn unfinished<H: Host>(host: &mut H, policy: &Policy, work: &mut Work) -> bool {
     let place = Place::of(work, SIDE, work.state.line[SIDE].head);
     // It may be the CR of the line's end.
     let cr = rewrite::ends_with_cr(host, work, place.from, place.to);
-    let place = Place { to: place.to - cr, ..place };
+    let kind = verb::kind(work.state.line[SIDE].name());
+    // That of a chunk's line stands in the midst of what becomes one line.
+    let kept = cr & (1 ^ (kind == verb::BDAT && announces_chunk::<H>(work)) as u32);
+    let place = Place { to: place.to - kept, ..place };
     let line = &work.state.line[SIDE];
     let verdict = policy.verb_hiding(line.name(), H::opaque);
-    let kind = verb::kind(line.name());
     // The word goes on behind HELO.
     let crossed = line.facts & DOWNGRADED != 0 && kind != verb::EHLO;
     if line.facts & MASKED != 0 || crossed {

@@ -133,7 +133,7 @@ impl Line {
     pub const fn is_plain(&self) -> bool {
         self.facts & (MORE | ODD) == 0
             && self.arg_length != 0
-            && self.length == self.word_length as u32 + 1 + self.arg_length as u32 + 1
+            && self.length == self.word_length as u32 + 1 + self.arg_length as u32 + self.done() as u32
     }
 
     /// Whether the argument is longer than what is kept.
