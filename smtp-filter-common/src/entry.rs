@@ -165,7 +165,7 @@ pub struct Session {
     pub recipients: u32,
     /// Mails that the server took.
     pub messages: u32,
-    /// Code of the reply that is being read; 0 before its first line's code.
+    /// Code of the first line of the reply that is being read; 0 before it.
     pub reply: u16,
     /// Runs in `pending`.
     pub runs: u8,

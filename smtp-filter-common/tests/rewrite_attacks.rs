@@ -2,8 +2,8 @@
 
 mod support;
 
-use smtp_filter_common::{smtp, verdict::Verdict};
-use support::rewriting::{forwarded, masking, net, say, say_all, text};
+use smtp_filter_common::{action::Action, smtp, verdict::Verdict, word::Word};
+use support::rewriting::{forwarded, hiding, masking, net, reply, say, say_all, text};
 
 #[test]
 fn a_full_window_is_restored_at_every_offset() {
@@ -21,6 +21,45 @@ fn a_full_window_is_restored_at_every_offset() {
         assert_eq!(net.client_at(0, group.as_bytes()), Verdict::Pass, "{lead}");
         assert_eq!(text(&forwarded(&net, group.as_bytes())), text(&expected), "{lead}");
     }
+}
+
+#[test]
+fn the_whole_reply_to_ehlo_hides_keywords_whatever_its_codes() {
+    for (answer, expected) in [
+        ("250-x\r\n500-STARTTLS\r\n250-AUTH X\r\n250 OK\r\n", "250-x\r\n500-XXXXXXXX\r\n250-AUTH X\r\n250 OK\r\n"),
+        ("250-x\r\n500-a\r\n500-STARTTLS\r\n250 OK\r\n", "250-x\r\n500-a\r\n500-XXXXXXXX\r\n250 OK\r\n"),
+        ("550-x\r\n250-STARTTLS\r\n250 OK\r\n", "550-x\r\n250-XXXXXXXX\r\n250 OK\r\n"),
+        ("550-x\r\n550 STARTTLS\r\n", "550-x\r\n550 STARTTLS\r\n"),
+        ("250-x\n250-STARTTLS\n250 starttls\n", "250-x\n250-XXXXXXXX\n250 XXXXXXXX\n"),
+        ("250-x\r\n250-\r\n250-STARTTLS\r\n250 \r\n", "250-x\r\n250-\r\n250-XXXXXXXX\r\n250 \r\n"),
+        ("250-x\r\n250-  STARTTLS \r\n250 \tstarttls\r\n", "250-x\r\n250-XXXXXXXXXXX\r\n250 XXXXXXXXX\r\n"),
+        (
+            "250-x\r\n250-STARTTLS\0y\r\n250-STARTTLS\x7f\r\n250 =STARTTLS\r\n",
+            "250-x\r\n250-XXXXXXXXXX\r\n250-XXXXXXXXX\r\n250 XXXXXXXXX\r\n",
+        ),
+        ("250 STARTTLS\r\n", "250 STARTTLS\r\n"),
+        ("250-STARTTLS\r\n250 STARTTLS\r\n", "250-STARTTLS\r\n250 XXXXXXXX\r\n"),
+        ("250-x\r\n250-STARTTLSTARTTLSSTARTTLS\r\n250 OK\r\n", "250-x\r\n250-STARTTLSTARTTLSSTARTTLS\r\n250 OK\r\n"),
+    ] {
+        let mut net = net(hiding(&["STARTTLS"], Action::Pass));
+        say(&mut net, "EHLO c\r\n").unwrap();
+        assert_eq!(text(&reply(&mut net, answer)), expected, "{answer:?}");
+    }
+}
+
+#[test]
+fn what_a_downgraded_ehlo_is_answered_hides_keywords_too() {
+    let mut policy = hiding(&["STARTTLS"], Action::Pass);
+    assert!(policy.set_verb(Word::of("EHLO"), Action::Downgrade, 2));
+    let mut net = net(policy);
+    assert_eq!(say_all(&mut net, &["EHLO c\r\n"]), "HELO c\r\n");
+    let got = reply(&mut net, "250-mail.example\r\n250-STARTTLS\r\n250 OK\r\n");
+    assert_eq!(text(&got), "250-mail.example\r\n250-XXXXXXXX\r\n250 OK\r\n", "its client asked by EHLO");
+    assert_eq!(net.state().session.hello, 1);
+    // Who says HELO reads no keywords.
+    say(&mut net, "HELO c\r\n").unwrap();
+    let lines = "250-mail.example\r\n250 STARTTLS\r\n";
+    assert_eq!(text(&reply(&mut net, lines)), lines);
 }
 
 #[test]

@@ -278,7 +278,7 @@ fn rewritten<H: Host>(host: &mut H, policy: &Policy, work: &mut Work, kind: u8) 
             if !downgraded {
                 work.change = Change::downgrade(place.word).told();
             }
-            return verb::HELO;
+            return verb::DOWNGRADED;
         }
     }
     work.event.action = Action::Mask as u8;

@@ -105,12 +105,16 @@ pub const BEFORE: u32 = 4;
 
 /// Whether a reply line may hold a keyword: a line but the first of a reply to EHLO that says yes (RFC 5321 section
 /// 4.1.1.1). `false` as long as its code and separator have not been read.
+///
+/// Who sent an EHLO that was downgraded reads the reply to HELO for one to EHLO. All lines of a reply have the same code;
+/// where they have not, some clients believe the first, some the last, and some each.
 #[inline(always)]
 fn has_keyword(work: &Work) -> bool {
     let (session, line) = (&work.state.session, &work.state.line[SIDE]);
-    let asked = session.greeted != 0 && session.reply != 0 && session.answered() == verb::EHLO;
+    let asked = matches!(session.answered(), verb::EHLO | verb::DOWNGRADED);
+    let good = matches!(session.reply, 200..300) || line.head >> 24 == b'2' as u32;
     // A line that ends within its head has no keyword.
-    asked && line.head >> 24 == b'2' as u32 && line.word_length != 0 && line.length > BEFORE
+    session.greeted != 0 && session.reply != 0 && asked && good && line.word_length != 0 && line.length > BEFORE
 }
 
 /// A whole line with a keyword; `false` where a decision against it stands in `run.cut`. A function of its own, so that its
@@ -124,10 +128,11 @@ fn keyword<H: Host>(host: &mut H, policy: &Policy, work: &mut Work) -> bool {
     report::extension(policy, work, verdict);
     if crossed || policy.enforces() && verdict.action == Action::Mask as u8 {
         work.event.action = Action::Mask as u8;
-        work.event.enforced = 1;
         let from = keyword_from(&place);
-        let cr = rewrite::ends_with_cr(host, work, from, place.to);
-        work.change = Change::fill(from, place.to - cr, b'X').told();
+        let to = place.to - rewrite::ends_with_cr(host, work, from, place.to);
+        // Where the line's end alone is left, the client has the keyword.
+        work.event.enforced = (crossed || to > from) as u8;
+        work.change = Change::fill(from, to, b'X').told();
     }
     work.run.untold = 1;
     work.run.cut == 0
@@ -232,7 +237,7 @@ fn reply(policy: &Policy, work: &mut Work, code: u16) {
     match kind {
         // Mode `monitor`: the end of data passed unread; this is its reply.
         0 if work.run.gap != 0 && session.mode == TEXT => footing(work),
-        verb::HELO if good => {
+        verb::HELO | verb::DOWNGRADED if good => {
             session.hello = 1;
             session.chunking = 0;
         }

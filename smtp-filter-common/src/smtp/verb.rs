@@ -22,12 +22,14 @@ pub const BDAT_LAST: u8 = 8;
 pub const END_OF_DATA: u8 = 9;
 /// QUIT.
 pub const QUIT: u8 = 10;
+/// EHLO that became HELO: who asked reads the reply for one to EHLO.
+pub const DOWNGRADED: u8 = 11;
 /// RCPT; waits like [`PLAIN`].
-pub const RCPT: u8 = 11;
+pub const RCPT: u8 = 12;
 /// MAIL; waits like [`PLAIN`].
-pub const MAIL: u8 = 12;
+pub const MAIL: u8 = 13;
 /// BURL; waits like [`PLAIN`].
-pub const BURL: u8 = 13;
+pub const BURL: u8 = 14;
 
 /// The kind of a command.
 #[inline(always)]
