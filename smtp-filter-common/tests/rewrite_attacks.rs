@@ -2,7 +2,7 @@
 
 mod support;
 
-use smtp_filter_common::{action::Action, smtp, verdict::Verdict, word::Word};
+use smtp_filter_common::{action::Action, event::EXTENSION, reason::FIRST_KEYWORD, smtp, verdict::Verdict, word::Word};
 use support::rewriting::{forwarded, hiding, masking, net, reply, say, say_all, text};
 
 #[test]
@@ -60,6 +60,26 @@ fn what_a_downgraded_ehlo_is_answered_hides_keywords_too() {
     say(&mut net, "HELO c\r\n").unwrap();
     let lines = "250-mail.example\r\n250 STARTTLS\r\n";
     assert_eq!(text(&reply(&mut net, lines)), lines);
+}
+
+#[test]
+fn a_keyword_that_is_gone_is_not_said_to_be_hidden() {
+    let mut net = net(hiding(&["SIZE"], Action::Mask));
+    say(&mut net, "EHLO c\r\n").unwrap();
+    net.world.events.clear();
+    assert_eq!(text(&reply(&mut net, "250-x\r\n250-SIZ")), "250-x\r\n250-SIZ");
+    assert_eq!(text(&reply(&mut net, "\r\n250-SIZ")), "\r\n250-SIZ");
+    assert_eq!(text(&reply(&mut net, "\r")), "\r");
+    assert_eq!(text(&reply(&mut net, "\n250-SI")), "\n250-SI");
+    assert_eq!(text(&reply(&mut net, " 10\r\n250 DSN\r\n")), "XXX\r\n250 XXX\r\n");
+    let events = net.events();
+    let told: Vec<_> = events
+        .iter()
+        .filter(|event| event.kind == EXTENSION)
+        .map(|event| (event.enforced, event.became_length))
+        .collect();
+    assert_eq!(told, [(0, 0), (0, 0), (1, 3), (1, 3)]);
+    assert_eq!(net.world.counter(FIRST_KEYWORD, Action::Mask, false).segments, 2);
 }
 
 #[test]

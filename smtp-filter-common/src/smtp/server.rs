@@ -172,6 +172,10 @@ fn unfinished<H: Host>(host: &mut H, policy: &Policy, work: &mut Work) -> bool {
             change.from = end - 1;
             change.to = end;
         }
+        if change.to <= change.from {
+            // Nothing of it is left to be hidden.
+            return false;
+        }
         work.state.line[SIDE].facts |= CROSSED;
     }
     work.change = change;
@@ -202,7 +206,9 @@ fn reply_line(policy: &Policy, work: &mut Work, line: &Line) {
     const CHUNKING: Word = Word::of("CHUNKING");
     let Some((code, separator)) = code(line) else { return };
     let first = work.state.session.reply == 0;
-    work.state.session.reply = code;
+    if first {
+        work.state.session.reply = code;
+    }
     // RFC 5321 section 4.1.1.1: the first line of the reply to EHLO names the server, the others keywords.
     if work.state.session.answered() == verb::EHLO && work.state.session.greeted != 0 {
         let name = line.name();
