@@ -1,6 +1,7 @@
 //! A scripted pair of peers in front of the datapath.
 #![allow(dead_code, reason = "each test file takes what it needs")]
 
+pub mod dice;
 pub mod rewriting;
 
 use etherparse::{PacketBuilder, TcpHeader, TcpOptionElement};
