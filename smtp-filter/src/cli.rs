@@ -1,6 +1,6 @@
 //! The command line's grammar and its help.
 
-use std::{path::PathBuf, time::Duration};
+use std::{net::IpAddr, path::PathBuf, time::Duration};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use ipnet::IpNet;
@@ -242,18 +242,26 @@ pub enum PolicyVerb {
     #[command(after_help = "\
 Examples:
   smtp-filter policy show
-  smtp-filter policy show --toml > mail.toml           to be changed by hand, checked and loaded")]
+  smtp-filter policy show --toml > mail.toml           to be changed by hand, checked and loaded
+  smtp-filter policy show --client 10.1.2.3 --server 192.0.2.25
+                                                       which scope decides, and what holds there")]
     Show {
         /// As a policy file, and nothing else
         #[arg(long, conflicts_with = "json")]
         toml: bool,
+        #[command(flatten)]
+        ends: Ends,
     },
     /// Change single keys of the running policy
     ///
     /// KEY is a path of the policy file: commands.ehlo, extensions.starttls, banner.show, mask.fill, guards.sync,
     /// guards.unknown_connection.grace, mark.value, ports, mode, capture_envelope. `profile=NAME` starts over from that
-    /// profile and keeps ports, mark and capture_envelope. Several settings take effect together, or none of them. In
-    /// mode monitor an action is taken down and reported, but not carried out until `mode=enforce`.
+    /// profile and keeps ports, mark, capture_envelope and the scopes. Several settings take effect together, or none of
+    /// them. In mode monitor an action is taken down and reported, but not carried out until `mode=enforce`.
+    ///
+    /// Of a scope: scope.NAME.KEY sets one of these keys there (inherit: as in the whole policy again); scope.NAME.clients
+    /// and scope.NAME.servers set its prefixes (any: everybody), and make a scope where there is none of that name;
+    /// scope.NAME=none removes it.
     ///
     /// What takes STARTTLS away sends mail in clear, and keeps senders that insist on TLS from sending at all: of a policy
     /// that does so, the standard error says so.
@@ -263,6 +271,7 @@ Examples:
   smtp-filter policy set commands.vrfy=mask commands.expn=reset mode=enforce
   smtp-filter policy set extensions.chunking=mask      no CHUNKING is offered, and no BDAT taken
   smtp-filter policy set guards.unknown_connection.grace=1h
+  smtp-filter policy set scope.printer.clients=10.0.0.9 scope.printer.commands.ehlo=pass
   smtp-filter policy set mode=monitor                  everything passes again, and is reported
 
 `smtp-filter policy check --actions` lists every key with the actions that are legal there.")]
@@ -289,14 +298,17 @@ Examples:
     #[command(after_help = "\
 Examples:
   smtp-filter policy check mail.toml
+  smtp-filter policy check mail.toml --client 10.1.2.3 which scope decides about this client
   smtp-filter policy check --actions                   every key, and what is legal there")]
     Check {
         /// Policy file; `-` is the standard input
         #[arg(required_unless_present = "actions")]
         file: Option<PathBuf>,
         /// Print which action is legal for which key
-        #[arg(long, conflicts_with = "file")]
+        #[arg(long, conflicts_with_all = ["file", "client", "server"])]
         actions: bool,
+        #[command(flatten)]
+        ends: Ends,
     },
     /// List the built-in policies, or print one as a policy file; needs no root
     #[command(after_help = "\
@@ -307,6 +319,24 @@ Examples:
         /// The one to print
         name: Option<String>,
     },
+}
+
+/// The ends of a connection
+#[derive(Debug, Args)]
+pub struct Ends {
+    /// Say which scope decides about connections of this client, and what holds there
+    #[arg(long, value_name = "ADDR")]
+    pub client: Option<IpAddr>,
+    /// The same of connections to this server
+    #[arg(long, value_name = "ADDR")]
+    pub server: Option<IpAddr>,
+}
+
+impl Ends {
+    /// Whether one of them is given.
+    pub fn are_given(&self) -> bool {
+        self.client.is_some() || self.server.is_some()
+    }
 }
 
 /// Show the events as they happen

@@ -1,7 +1,9 @@
 //! The verbs, one a file.
 
+mod changes;
 mod confirm;
 mod connections;
+mod decides;
 mod doctor;
 mod down;
 mod events;

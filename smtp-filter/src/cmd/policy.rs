@@ -6,44 +6,51 @@ use anyhow::{Context as _, Result, bail};
 use serde_json::json;
 use smtp_filter_common::action::Action;
 
-use super::{running, status::PolicyState};
+use super::{changes::changes, decides, running, status::PolicyState};
 use crate::{
-    cli::{Global, Policy, PolicyVerb},
+    cli::{Ends, Global, Policy, PolicyVerb},
     instance::{Change, Running},
     output::{Table, print, print_json},
-    policy::{self, ByName, COMMANDS, Document, EHLO, EXTENSIONS, GUARDS, Mode, Profile, starttls_warning, to_toml},
+    policy::{
+        self, COMMANDS, Document, EHLO, EXTENSIONS, GUARDS, Mode, Profile, Scope, starttls_warnings, to_text, to_toml,
+    },
 };
 
 /// Shows or changes the policy.
 pub fn run(global: &Global, args: &Policy) -> Result<()> {
     match &args.verb {
-        PolicyVerb::Show { toml } => show(&running(global, "policy show")?, *toml, global.json),
+        PolicyVerb::Show { toml, ends } => show(&running(global, "policy show")?, *toml, ends, global.json),
         PolicyVerb::Set { settings } => set(global, settings),
         PolicyVerb::Load { file } => load(global, file),
-        PolicyVerb::Check { actions: true, file: _ } => actions(global.json),
-        PolicyVerb::Check { actions: false, file } => check(file.as_deref(), global.json),
+        PolicyVerb::Check { actions: true, file: _, ends: _ } => actions(global.json),
+        PolicyVerb::Check { actions: false, file, ends } => check(file.as_deref(), ends, global.json),
         PolicyVerb::Profiles { name: None } => profiles(global.json),
         PolicyVerb::Profiles { name: Some(name) } => profile(name, global.json),
     }
 }
 
-fn show(running: &Running, toml: bool, json: bool) -> Result<()> {
+fn show(running: &Running, toml: bool, ends: &Ends, json: bool) -> Result<()> {
     let (document, generation) = (running.document()?, running.source()?.generation);
+    if ends.are_given() {
+        return decides::print_policy(&document, ends, toml, json);
+    }
     if json {
         return print_json(&document);
     }
+    if toml {
+        return print(&to_toml(&document));
+    }
     let remark = match document.mode {
-        _ if toml => String::new(),
-        Mode::Enforce => format!("# generation {generation}\n"),
-        Mode::Monitor => format!("# generation {generation}; mode monitor: actions are reported, not carried out\n"),
+        Mode::Enforce => "",
+        Mode::Monitor => "; mode monitor: actions are reported, not carried out",
     };
-    print(&format!("{remark}{}", to_toml(&document)))
+    print(&format!("# generation {generation}{remark}\n{}", to_text(&document)))
 }
 
 fn set(global: &Global, settings: &[String]) -> Result<()> {
     let change = running(global, "policy set")?
         .change(|document| policy::set(document, settings).map_err(anyhow::Error::msg).context("set"))?;
-    let sections = ["commands.", "extensions.", "banner.", "guards."];
+    let sections = ["commands.", "extensions.", "banner.", "guards.", "scope."];
     let sets_action = settings.iter().any(|setting| sections.iter().any(|section| setting.starts_with(section)));
     tell(&change, sets_action, global.json)
 }
@@ -62,17 +69,7 @@ fn tell(Change { before, after, generation }: &Change, sets_action: bool, json: 
     }
     let mut out =
         format!("in force: profile {}, mode {}, generation {generation}\n", after.profile.name(), after.mode.name());
-    if before.ports != after.ports {
-        out += &format!("ports: {:?} instead of {:?}\n", after.ports, before.ports);
-    }
-    for (before, after, what) in
-        [(&before.commands, &after.commands, "commands"), (&before.extensions, &after.extensions, "extensions")]
-    {
-        let gone = unnamed(before, after);
-        if !gone.is_empty() {
-            out += &format!("no longer named, so that `{what}.other` holds for them: {}\n", gone.join(", "));
-        }
-    }
+    out += &changes(before, after);
     if sets_action && after.mode == Mode::Monitor {
         out += "not enforced: in mode monitor actions are only reported; `smtp-filter policy set mode=enforce` changes that\n";
     }
@@ -81,31 +78,41 @@ fn tell(Change { before, after, generation }: &Change, sets_action: bool, json: 
 
 /// Says on the standard error what the policy in force does that nobody may want.
 pub(super) fn warn(document: &Document) {
-    if let Some(warning) = starttls_warning(document) {
+    for warning in starttls_warnings(document) {
         anstream::eprintln!("smtp-filter: {warning}");
     }
 }
 
-/// Words that were named and are not any more.
-fn unnamed(before: &ByName, after: &ByName) -> Vec<String> {
-    before.named.keys().filter(|word| !after.named.contains_key(*word)).map(ToString::to_string).collect()
-}
-
-fn check(file: Option<&Path>, json: bool) -> Result<()> {
+fn check(file: Option<&Path>, ends: &Ends, json: bool) -> Result<()> {
     let file = file.context("a policy file is needed")?;
     let document = policy::load(file)?;
+    if json && ends.are_given() {
+        return decides::print_policy(&document, ends, false, json);
+    }
     if json {
         return print_json(&document);
     }
-    let Document { profile, ports, mode, commands, extensions, .. } = &document;
+    let Document { profile, ports, mode, commands, extensions, scopes, .. } = &document;
+    let scopes = match scopes.len() {
+        0 => String::new(),
+        number => {
+            let prefixes: usize = scopes.iter().map(Scope::prefixes).sum();
+            format!(", {} of {}", counted(number, "scope", "scopes"), counted(prefixes, "prefix", "prefixes"))
+        }
+    };
+    let decides = if ends.are_given() { format!("{}\n", decides::sentence(&document, ends)?) } else { String::new() };
     print(&format!(
-        "{}: good: profile {}, mode {}, ports {ports:?}, {} verbs and {} keywords named\n",
+        "{}: good: profile {}, mode {}, ports {ports:?}, {} verbs and {} keywords named{scopes}\n{decides}",
         file.display(),
         profile.name(),
         mode.name(),
         commands.named.len(),
         extensions.named.len()
     ))
+}
+
+fn counted(number: usize, one: &str, many: &str) -> String {
+    format!("{number} {}", if number == 1 { one } else { many })
 }
 
 /// The one table of which action is legal where.

@@ -20,7 +20,7 @@ pub use self::{
 };
 use crate::{
     pins::{PinDir, Side},
-    policy::{Compiled, Document, NamesExhausted, compile},
+    policy::{CompileError, Compiled, Document, compile},
     record::{Instance, Source},
     tables::Tables,
 };
@@ -32,7 +32,7 @@ fn program_ids(pins: &PinDir, side: Side) -> Vec<u32> {
 }
 
 /// Compiles a policy for an instance: its grace, and when it goes off unconfirmed, stand in it.
-fn compile_for(instance: &Instance, document: &Document, source: &mut Source) -> Result<Compiled, NamesExhausted> {
+fn compile_for(instance: &Instance, document: &Document, source: &mut Source) -> Result<Compiled, CompileError> {
     let mut compiled = compile(document, &mut source.names, source.generation, instance.up_at)?;
     compiled.set_off_at(instance.confirm_until.unwrap_or(0));
     Ok(compiled)

@@ -2,14 +2,16 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
-use smtp_filter_common::{action::Action, reason::Reason};
+use smtp_filter_common::action::Action;
 
 use super::{
-    by_name::{COMMANDS, EXTENSIONS, Named, by_name},
+    by_name::{COMMANDS, EXTENSIONS, by_name},
     document::{Document, Fill, Mode, Show},
     fault::{Fault, Located, one_of, quoted},
+    fit::Places,
     profiles::Profile,
     rules::{self, GUARDS, Guard, LATER_GUARDS, LATER_SECTIONS},
+    settings::Settings,
     value::{Table, Value},
 };
 
@@ -20,8 +22,8 @@ const GRACE: Duration = Duration::from_secs(7 * 24 * 3600);
 /// TLS from the first byte (RFC 8314 section 3.3): there are no commands to read.
 const SUBMISSIONS: i64 = 465;
 
-const KEYS: &str =
-    "profile, ports, mode, capture_envelope, [commands], [extensions], [banner], [mask], [guards] or [mark]";
+/// Sections and keys that a scope may set, too.
+pub(super) const SETTINGS: &str = "capture_envelope, [commands], [extensions], [banner], [mask], [guards] or [mark]";
 
 /// The profile that a table starts from, if it names one.
 pub(super) fn profile(table: &Table) -> Result<Option<Profile>, Fault> {
@@ -34,39 +36,53 @@ pub(super) fn profile(table: &Table) -> Result<Option<Profile>, Fault> {
     Err(value.fault(format!("profile: there is no profile {}; expected {expected}", quoted(name))))
 }
 
-/// Lays the table over the policy; its key `profile` has been followed already.
-pub(super) fn apply(document: &mut Document, table: &Table) -> Result<(), Fault> {
-    let plain = document.profile.document();
-    let mut named = Named::default();
+/// Lays the table over the policy; its keys `profile` and `scope` are followed elsewhere. Returns where it speaks of what
+/// has to fit together.
+pub(super) fn apply(document: &mut Document, table: &Table) -> Result<Places, Fault> {
+    let mut settings = Settings::default();
+    let mut places = Places::default();
     for (key, value) in table {
         match key.value.as_str() {
-            "profile" => {}
+            "profile" | "scope" => {}
             "ports" => document.ports = ports(value)?,
             "mode" => document.mode = mode(value)?,
-            "capture_envelope" => document.capture_envelope = flag(value, "capture_envelope")?,
-            "commands" => {
-                named.verbs = by_name(&COMMANDS, &mut document.commands, &plain.commands, value)?;
-                named.spans[0] = Some(value.span.clone());
+            name if setting(&mut settings, "", key, value)? => places.note(name, value),
+            name => {
+                let problem = if LATER_SECTIONS.contains(&name) {
+                    format!("this version does not have [{name}]")
+                } else {
+                    format!("unknown key {}", quoted(name))
+                };
+                return Err(key.fault(format!("{problem}; expected profile, ports, mode, [[scope]], {SETTINGS}")));
             }
-            "extensions" => {
-                named.keywords = by_name(&EXTENSIONS, &mut document.extensions, &plain.extensions, value)?;
-                named.spans[1] = Some(value.span.clone());
-            }
-            "banner" => banner(document, value)?,
-            "mask" => mask(document, value)?,
-            "guards" => guards(document, value)?,
-            "mark" => mark(document, value)?,
-            name if LATER_SECTIONS.contains(&name) => {
-                let section = if name == "scope" { "[[scope]]".to_owned() } else { format!("[{name}]") };
-                return Err(key.fault(format!("this version does not have {section}; expected {KEYS}")));
-            }
-            name => return Err(key.fault(format!("unknown key {}; expected {KEYS}", quoted(name)))),
         }
     }
-    named.fit(document)
+    settings.lay_over(document);
+    Ok(places)
 }
 
-fn text<'a>(value: &'a Located<Value>, key: &str, expected: &str) -> Result<&'a str, Fault> {
+/// Sets what a scope may set, too; `false` where the key is none of that. `prefix` is what stands in front of the key in
+/// messages.
+pub(super) fn setting(
+    settings: &mut Settings,
+    prefix: &str,
+    key: &Located<String>,
+    value: &Located<Value>,
+) -> Result<bool, Fault> {
+    match key.value.as_str() {
+        "capture_envelope" => settings.capture_envelope = Some(flag(value, &format!("{prefix}capture_envelope"))?),
+        "commands" => settings.commands = by_name(&COMMANDS, prefix, value)?,
+        "extensions" => settings.extensions = by_name(&EXTENSIONS, prefix, value)?,
+        "banner" => banner(settings, prefix, value)?,
+        "mask" => mask(settings, prefix, value)?,
+        "guards" => guards(settings, prefix, value)?,
+        "mark" => mark(settings, prefix, value)?,
+        _ => return Ok(false),
+    }
+    Ok(true)
+}
+
+pub(super) fn text<'a>(value: &'a Located<Value>, key: &str, expected: &str) -> Result<&'a str, Fault> {
     match &value.value {
         Value::Text(text) => Ok(text),
         found => Err(value.fault(format!("{key}: expected {expected}, found {}", found.kind()))),
@@ -152,38 +168,40 @@ fn choice<T: Copy>(
         .ok_or_else(|| value.fault(format!("{key}: expected {expected}, found {}", quoted(found))))
 }
 
-fn banner(document: &mut Document, value: &Located<Value>) -> Result<(), Fault> {
-    for (key, value) in table(value, "banner", "a table with show")? {
+fn banner(settings: &mut Settings, prefix: &str, value: &Located<Value>) -> Result<(), Fault> {
+    let name = format!("{prefix}banner");
+    for (key, value) in table(value, &name, "a table with show")? {
         match key.value.as_str() {
-            "show" => document.banner.show = choice(value, "banner.show", Show::ALL, Show::name)?,
-            other => return Err(key.fault(format!("banner: unknown key {}; expected show", quoted(other)))),
+            "show" => settings.banner.show = Some(choice(value, &format!("{name}.show"), Show::ALL, Show::name)?),
+            other => return Err(key.fault(format!("{name}: unknown key {}; expected show", quoted(other)))),
         }
     }
     Ok(())
 }
 
-fn mask(document: &mut Document, value: &Located<Value>) -> Result<(), Fault> {
-    for (key, value) in table(value, "mask", "a table with fill")? {
+fn mask(settings: &mut Settings, prefix: &str, value: &Located<Value>) -> Result<(), Fault> {
+    let name = format!("{prefix}mask");
+    for (key, value) in table(value, &name, "a table with fill")? {
         match key.value.as_str() {
-            "fill" => document.mask.fill = choice(value, "mask.fill", Fill::ALL, Fill::name)?,
-            other => return Err(key.fault(format!("mask: unknown key {}; expected fill", quoted(other)))),
+            "fill" => settings.mask.fill = Some(choice(value, &format!("{name}.fill"), Fill::ALL, Fill::name)?),
+            other => return Err(key.fault(format!("{name}: unknown key {}; expected fill", quoted(other)))),
         }
     }
     Ok(())
 }
 
-fn guards(document: &mut Document, value: &Located<Value>) -> Result<(), Fault> {
+fn guards(settings: &mut Settings, prefix: &str, value: &Located<Value>) -> Result<(), Fault> {
     let mut seen = BTreeSet::new();
-    for (key, value) in table(value, "guards", "a table of guards and actions")? {
+    for (key, value) in table(value, &format!("{prefix}guards"), "a table of guards and actions")? {
         let Some(guard) = Guard::find(&key.value) else { return Err(unknown_guard(key)) };
-        let name = guard.reason.name();
+        let name = format!("{prefix}{}", guard.reason.name());
         if !seen.insert(guard.slot()) {
             return Err(key.fault(format!("{name}: named twice, for case does not count; expected each guard once")));
         }
-        if guard.reason == Reason::UnknownConnection && matches!(value.value, Value::Table(_)) {
-            unknown_connection(document, guard, value)?;
+        if guard.has_grace() && matches!(value.value, Value::Table(_)) {
+            unknown_connection(settings, guard, &name, value)?;
         } else {
-            document.guards.set(guard, action(value, name, guard.legal)?);
+            settings.guards.set(guard, Some(action(value, &name, guard.legal)?));
         }
     }
     Ok(())
@@ -199,12 +217,11 @@ fn unknown_guard(key: &Located<String>) -> Fault {
     })
 }
 
-fn unknown_connection(document: &mut Document, guard: &Guard, value: &Located<Value>) -> Result<(), Fault> {
-    let name = guard.reason.name();
+fn unknown_connection(settings: &mut Settings, guard: &Guard, name: &str, value: &Located<Value>) -> Result<(), Fault> {
     for (key, value) in table(value, name, "a table")? {
         match key.value.as_str() {
-            "action" => document.guards.set(guard, action(value, &format!("{name}.action"), guard.legal)?),
-            "grace" => document.guards.grace = grace(value, &format!("{name}.grace"))?,
+            "action" => settings.guards.set(guard, Some(action(value, &format!("{name}.action"), guard.legal)?)),
+            "grace" => settings.guards.grace = Some(grace(value, &format!("{name}.grace"))?),
             other => {
                 return Err(key.fault(format!("{name}: unknown key {}; expected action or grace", quoted(other))));
             }
@@ -223,31 +240,23 @@ fn grace(value: &Located<Value>, key: &str) -> Result<Duration, Fault> {
     Ok(grace)
 }
 
-fn mark(document: &mut Document, value: &Located<Value>) -> Result<(), Fault> {
-    for (key, value) in table(value, "mark", "a table with value and mask")? {
+fn mark(settings: &mut Settings, prefix: &str, value: &Located<Value>) -> Result<(), Fault> {
+    let name = format!("{prefix}mark");
+    for (key, value) in table(value, &name, "a table with value and mask")? {
         let bits = match key.value.as_str() {
-            "value" => &mut document.mark.value,
-            "mask" => &mut document.mark.mask,
-            other => return Err(key.fault(format!("mark: unknown key {}; expected value or mask", quoted(other)))),
+            "value" => &mut settings.mark.value,
+            "mask" => &mut settings.mark.mask,
+            other => return Err(key.fault(format!("{name}: unknown key {}; expected value or mask", quoted(other)))),
         };
         let key = &key.value;
         *bits = match value.value {
-            Value::Number(number) => u32::try_from(number)
-                .map_err(|_| value.fault(format!("mark.{key}: {number} has no 32 bits; expected 0 to 0xffffffff")))?,
+            Value::Number(number) => Some(u32::try_from(number).map_err(|_| {
+                value.fault(format!("{name}.{key}: {number} has no 32 bits; expected 0 to 0xffffffff"))
+            })?),
             ref found => {
-                return Err(value.fault(format!("mark.{key}: expected 0 to 0xffffffff, found {}", found.kind())));
+                return Err(value.fault(format!("{name}.{key}: expected 0 to 0xffffffff, found {}", found.kind())));
             }
         };
-    }
-    let mark = document.mark;
-    if mark.mask == 0 {
-        return Err(value.fault("mark: mask 0x0 would set nothing; expected at least one bit"));
-    }
-    if mark.value & !mark.mask != 0 {
-        return Err(value.fault(format!(
-            "mark: value {:#x} has bits that mask {:#x} leaves alone; expected a value within the mask",
-            mark.value, mark.mask
-        )));
     }
     Ok(())
 }

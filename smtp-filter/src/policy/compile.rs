@@ -5,45 +5,77 @@ use smtp_filter_common::{
     policy::Policy,
 };
 
-use super::{compiled::Compiled, document::Document, names::Names, scopes::Scopes};
+use super::{
+    classes::{self, TooManyPairs},
+    compiled::Compiled,
+    document::Document,
+    names::Names,
+};
 
-/// More different names than there are counters.
+/// Why a policy cannot be compiled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum NamesExhausted {
-    /// Of verbs.
+pub enum CompileError {
+    /// More different verbs than there are counters.
     Verbs,
-    /// Of keywords.
+    /// More different keywords than there are counters.
     Keywords,
+    /// More different names of scopes than there are numbers.
+    Scopes,
+    /// The scopes overlap in more ways than there is room for.
+    Pairs(TooManyPairs),
 }
 
-impl std::fmt::Display for NamesExhausted {
+impl std::fmt::Display for CompileError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let (places, words, word) = match self {
-            Self::Verbs => (NAMES, "verbs", "verb"),
-            Self::Keywords => (KEYWORD_NAMES, "keywords of extensions", "keyword"),
+        let (most, words, what) = match self {
+            Self::Verbs => (NAMES - 1, "verbs", "a verb's counter"),
+            Self::Keywords => (KEYWORD_NAMES - 1, "keywords of extensions", "a keyword's counter"),
+            Self::Scopes => (u16::MAX.into(), "scopes", "a scope's number"),
+            Self::Pairs(pairs) => return pairs.fmt(f),
         };
         write!(
             f,
-            "the policies since `smtp-filter up` have named more than {} different {words}, and a {word}'s counter is \
-             never given to another: take the filter off and on again to use new names",
-            places - 1
+            "the policies since `smtp-filter up` have named more than {most} different {words}, and {what} is never \
+             given to another: take the filter off and on again to use new names"
         )
     }
 }
 
-impl std::error::Error for NamesExhausted {}
+impl std::error::Error for CompileError {}
 
-/// Compiles a policy. Verbs and keywords without a place among the names get one; a verb that a masked extension
-/// announces is masked. `up_at` is when the filter was put on, in
-/// nanoseconds since boot: the grace counts from there.
-pub fn compile(
-    document: &Document,
-    names: &mut Names,
-    generation: u32,
-    up_at: u64,
-) -> Result<Compiled, NamesExhausted> {
-    let Document { profile: _, ports, mode, capture_envelope, commands, extensions, banner, mask, guards, mark } =
-        document;
+/// Compiles a policy, with those of its scopes. Verbs, keywords and scopes without a place among the names get one; a verb
+/// that a masked extension announces is masked. `up_at` is when the filter was put on, in nanoseconds since boot: the
+/// grace counts from there.
+pub fn compile(document: &Document, names: &mut Names, generation: u32, up_at: u64) -> Result<Compiled, CompileError> {
+    let scopes = classes::scopes(&document.scopes).map_err(CompileError::Pairs)?;
+    let mut policies = vec![policy(&document.whole(), names, generation, up_at)?];
+    for scope in &document.scopes {
+        let number = names.scope_number(scope.name.as_str()).ok_or(CompileError::Scopes)?;
+        let mut policy = policy(&document.within(scope), names, generation, up_at)?;
+        policy.scope = number;
+        policies.push(policy);
+    }
+    for policy in &mut policies {
+        policy.scopes = document.scopes.len() as u8;
+    }
+    Ok(Compiled { policies, scopes })
+}
+
+/// Compiles a policy without scopes.
+fn policy(document: &Document, names: &mut Names, generation: u32, up_at: u64) -> Result<Box<Policy>, CompileError> {
+    let Document {
+        profile: _,
+        ports,
+        mode,
+        capture_envelope,
+        commands,
+        extensions,
+        banner,
+        mask,
+        guards,
+        mark,
+        scopes: _,
+    } = document;
     let grace = u64::try_from(guards.grace.as_nanos()).unwrap_or(u64::MAX);
     let mut policy = Box::new(Policy {
         generation,
@@ -60,19 +92,19 @@ pub fn compile(
         ..Policy::empty()
     });
     for (verb, effective) in document.effective_verbs() {
-        let place = names.place(&verb).ok_or(NamesExhausted::Verbs)?;
+        let place = names.place(&verb).ok_or(CompileError::Verbs)?;
         let fits = policy.set_verb(verb.word(), effective.action, place);
         debug_assert!(fits, "a document names no more verbs than a policy holds");
     }
     for (keyword, action) in &extensions.named {
-        let place = names.keyword_place(keyword).ok_or(NamesExhausted::Keywords)?;
+        let place = names.keyword_place(keyword).ok_or(CompileError::Keywords)?;
         let fits = policy.set_keyword(keyword.word(), *action, place);
         debug_assert!(fits, "a document names no more keywords than a policy holds");
     }
     for port in ports {
         policy.add_port(*port);
     }
-    Ok(Compiled { policies: vec![policy], scopes: Scopes::default() })
+    Ok(policy)
 }
 
 #[cfg(test)]
@@ -178,13 +210,13 @@ mod tests {
             let arguments: Vec<String> = (0..30).map(|i| format!("commands.v{round}x{i}=drop")).collect();
             last = compile(&set(&base, &arguments).unwrap(), &mut names, round, 0);
         }
-        assert_eq!(last, Err(NamesExhausted::Verbs));
+        assert_eq!(last, Err(CompileError::Verbs));
         for round in 0..5 {
             let arguments: Vec<String> = (0..30).map(|i| format!("extensions.k{round}x{i}=log")).collect();
             last = compile(&set(&base, &arguments).unwrap(), &mut names, round, 0);
         }
-        assert_eq!(last, Err(NamesExhausted::Keywords));
-        let said = NamesExhausted::Keywords.to_string();
+        assert_eq!(last, Err(CompileError::Keywords));
+        let said = CompileError::Keywords.to_string();
         assert!(said.contains("more than 127 different keywords of extensions, and a keyword's counter"), "{said}");
     }
 }

@@ -1,10 +1,6 @@
 //! A compiled policy: the whole's own and its scopes'.
 
-use smtp_filter_common::{
-    event::{CLIENT, SERVER},
-    policy::Policy,
-    scope::Policies,
-};
+use smtp_filter_common::{policy::Policy, scope::Policies};
 
 use super::scopes::Scopes;
 
@@ -30,10 +26,7 @@ impl Compiled {
 
     /// The policy that judges a connection, by the addresses of client and server; IPv4 as ::ffff:a.b.c.d.
     pub fn policy_for(&self, client: &[u8; 16], server: &[u8; 16]) -> &Policy {
-        let Scopes { pairs, .. } = &self.scopes;
-        let place = self.scopes.class(CLIENT, client) + self.scopes.class(SERVER, server);
-        let scope = pairs.get(place as usize).map_or(0, |scope| usize::from(*scope));
-        &self.policies[scope]
+        &self.policies[usize::from(self.scopes.find(client, server))]
     }
 
     /// From when on the filter does nothing any more, because nobody has confirmed it: nanoseconds since boot; 0: never.

@@ -7,13 +7,13 @@ use smtp_filter_common::{
     action::Action,
     limits::WORD,
     policy::{self, GUARDS as GUARD_SLOTS},
-    reason::Reason,
     word::Word,
 };
 
 use super::{
     profiles::Profile,
     rules::{GUARDS, Guard},
+    scope::Scope,
 };
 
 /// A verb's or a keyword's name: 1 to 16 printable characters, kept in upper case.
@@ -165,7 +165,7 @@ impl Serialize for Guards {
         let mut map = serializer.serialize_map(Some(GUARDS.len()))?;
         for guard in GUARDS {
             let action = self.action(guard).name();
-            if guard.reason == Reason::UnknownConnection {
+            if guard.has_grace() {
                 let grace = humantime::format_duration(self.grace).to_string();
                 map.serialize_entry(guard.key(), &WithGrace { action, grace })?;
             } else {
@@ -311,6 +311,9 @@ pub struct Document {
     pub guards: Guards,
     /// What action `mark` sets.
     pub mark: Mark,
+    /// Connections for which it is another one in part.
+    #[serde(rename = "scope")]
+    pub scopes: Vec<Scope>,
 }
 
 fn profile_name<S: Serializer>(profile: &Profile, serializer: S) -> Result<S::Ok, S::Error> {
@@ -318,10 +321,11 @@ fn profile_name<S: Serializer>(profile: &Profile, serializer: S) -> Result<S::Ok
 }
 
 impl Document {
-    /// Whether something that a profile speaks of differs from what its own says.
+    /// Whether something that a profile speaks of differs from what its own says, be it in a scope.
     pub fn differs_from_profile(&self) -> bool {
         let Self { profile, ports, capture_envelope, mark, .. } = self;
         let plain = profile.document();
-        *self != Self { ports: ports.clone(), capture_envelope: *capture_envelope, mark: *mark, ..plain }
+        !self.scopes.is_empty()
+            || *self != Self { ports: ports.clone(), capture_envelope: *capture_envelope, mark: *mark, ..plain }
     }
 }

@@ -159,6 +159,7 @@ impl Profile {
             mask: Mask::default(),
             guards: self.guards(),
             mark: Mark::default(),
+            scopes: Vec::new(),
         }
     }
 

@@ -34,6 +34,11 @@ impl Guard {
         usize::from(self.reason.number())
     }
 
+    /// Whether it has a grace beside its action.
+    pub fn has_grace(&self) -> bool {
+        self.reason == Reason::UnknownConnection
+    }
+
     /// The guard with this key, in whatever case it is written.
     pub fn find(key: &str) -> Option<&'static Self> {
         GUARDS.iter().find(|guard| guard.key().eq_ignore_ascii_case(key))
@@ -124,7 +129,7 @@ const _: () = {
 };
 
 /// Keys of the policy file that another version knows, and guards likewise.
-pub(super) const LATER_SECTIONS: &[&str] = &["limits", "scope"];
+pub(super) const LATER_SECTIONS: &[&str] = &["limits"];
 /// Guards that another version knows.
 pub(super) const LATER_GUARDS: &[&str] = &[
     "smuggling",

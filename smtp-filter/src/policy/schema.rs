@@ -2,9 +2,12 @@
 
 use schemars::{Schema, SchemaGenerator, json_schema};
 use serde_json::{Map, Value, json};
-use smtp_filter_common::{action::Action, limits::WORD, reason::Reason};
+use smtp_filter_common::{action::Action, limits::WORD};
 
-use super::rules::{COMMANDS, EHLO, EXTENSIONS, GUARDS};
+use super::{
+    rules::{COMMANDS, EHLO, EXTENSIONS, GUARDS},
+    scope::SCOPE_NAME,
+};
 
 fn one_of(actions: &[Action]) -> Value {
     json!({ "type": "string", "enum": actions.iter().map(|action| action.name()).collect::<Vec<_>>() })
@@ -37,7 +40,7 @@ pub(super) fn extensions(_: &mut SchemaGenerator) -> Schema {
 pub(super) fn guards(_: &mut SchemaGenerator) -> Schema {
     let guard = |guard: &super::rules::Guard| {
         let mut schema = one_of(guard.legal);
-        if guard.reason == Reason::UnknownConnection {
+        if guard.has_grace() {
             let properties = json!({ "action": schema, "grace": { "type": "string" } });
             schema = json!({ "type": "object", "properties": properties, "required": ["action", "grace"] });
         }
@@ -47,4 +50,45 @@ pub(super) fn guards(_: &mut SchemaGenerator) -> Schema {
     let properties: Map<String, Value> = GUARDS.iter().map(guard).collect();
     let required: Vec<&str> = GUARDS.iter().map(|guard| guard.key()).collect();
     json_schema!({ "type": "object", "properties": properties, "required": required })
+}
+
+/// Verbs by name, and `other`, as many of them as a scope sets.
+pub(super) fn some_commands(generator: &mut SchemaGenerator) -> Schema {
+    some(commands(generator))
+}
+
+/// Keywords by name, and `other`, likewise.
+pub(super) fn some_extensions(generator: &mut SchemaGenerator) -> Schema {
+    some(extensions(generator))
+}
+
+/// Guards, likewise; where a scope leaves the grace as it is, the guard that has one is an action alone.
+pub(super) fn some_guards(generator: &mut SchemaGenerator) -> Schema {
+    let mut schema = some(guards(generator));
+    for guard in GUARDS.iter().filter(|guard| guard.has_grace()) {
+        let pointer = format!("/properties/{}", guard.key());
+        if let Some(place) = schema.pointer_mut(&pointer) {
+            let mut table = place.take();
+            table["required"] = json!(["grace"]);
+            table["additionalProperties"] = false.into();
+            let description = table.as_object_mut().and_then(|table| table.remove("description"));
+            *place = json!({ "description": description, "anyOf": [one_of(guard.legal), table] });
+        }
+    }
+    schema
+}
+
+fn some(mut schema: Schema) -> Schema {
+    schema.remove("required");
+    schema
+}
+
+/// The name of a scope.
+pub(super) fn scope_name(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({ "type": "string", "pattern": format!("^[A-Za-z0-9_-]{{1,{SCOPE_NAME}}}$") })
+}
+
+/// A list of prefixes.
+pub(super) fn prefixes(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({ "type": "array", "minItems": 1, "items": { "type": "string" } })
 }

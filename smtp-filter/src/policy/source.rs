@@ -1,6 +1,7 @@
 //! Policies from text: a whole file, or `KEY=VALUE` of the command line.
 
 use std::{
+    collections::HashSet,
     io::{self, Read as _},
     path::Path,
 };
@@ -9,13 +10,17 @@ use super::{
     assign,
     document::Document,
     fault::{Fault, Located, PolicyError, quoted},
+    fit::{Places, fit_whole},
     profiles::Profile,
+    scope_check, scope_set, scope_text,
     value::{Table, Value, parse_table, parse_value},
 };
 use crate::files;
 
-/// Longest policy file that is read.
-const LONGEST: u64 = 1 << 20;
+/// The key of the scopes.
+const SCOPE: &str = "scope";
+/// Longest policy file that is read: room for as many prefixes as there may be, each on a line of its own.
+const LONGEST: u64 = 64 << 20;
 
 /// Reads a policy from text; `name` stands in errors.
 pub fn parse(name: &str, text: &str) -> Result<Document, PolicyError> {
@@ -49,7 +54,7 @@ fn read_file(path: &Path) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     files::open(path)?.bytes.take(LONGEST + 1).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > LONGEST {
-        return Err(io::Error::other("longer than 1 MiB, which no policy is"));
+        return Err(io::Error::other("longer than 64 MiB, which no policy is"));
     }
     Ok(bytes)
 }
@@ -57,17 +62,31 @@ fn read_file(path: &Path) -> io::Result<Vec<u8>> {
 fn read(text: &str) -> Result<Document, Fault> {
     let table = parse_table(text)?;
     let mut document = assign::profile(&table)?.unwrap_or_default().document();
-    assign::apply(&mut document, &table)?;
+    let whole = assign::apply(&mut document, &table)?;
+    fit_whole(&document, &whole)?;
+    let mut places = Vec::new();
+    if let Some((_, scopes)) = table.iter().find(|(key, _)| key.value == SCOPE) {
+        (document.scopes, places) = scope_text::read(scopes)?;
+    }
+    scope_check::check(&document, &places)?;
     Ok(document)
 }
 
-/// Lays `KEY=VALUE` arguments over a policy. `profile=NAME` starts over from that profile, with the ports, the mark
-/// and `capture_envelope` as they are, for a profile does not speak of them.
+/// Lays `KEY=VALUE` arguments over a policy. `profile=NAME` starts over from that profile, with the ports, the mark,
+/// `capture_envelope` and the scopes as they are, for a profile does not speak of them.
 pub fn set<S: AsRef<str>>(document: &Document, arguments: &[S]) -> Result<Document, String> {
     let mut tables = Vec::new();
+    let mut keys = HashSet::new();
     for argument in arguments {
         let argument = argument.as_ref();
         let table = setting(argument).map_err(|fault| in_argument(argument, &fault))?;
+        if let Some(twice) = paths(&table).into_iter().find(|path| !keys.insert(path.clone())) {
+            return Err(format!(
+                "{}: {} is set twice in one command; expected each key once",
+                quoted(argument),
+                twice.escape_debug()
+            ));
+        }
         tables.push((argument, table));
     }
     let mut document = document.clone();
@@ -76,21 +95,57 @@ pub fn set<S: AsRef<str>>(document: &Document, arguments: &[S]) -> Result<Docume
             document = start_over(&document, profile);
         }
     }
-    // `other` says what is done with the words that are not named: first, so that the named ones stay.
-    let is_other = |argument: &str| {
-        let argument = argument.to_ascii_lowercase();
-        ["commands.other=", "extensions.other="].iter().any(|other| argument.starts_with(other))
-    };
-    tables.sort_by_key(|(argument, _)| !is_other(argument));
+    tables.sort_by_key(|(argument, _)| rank(argument));
     for (argument, table) in &tables {
         assign::apply(&mut document, table).map_err(|fault| in_argument(argument, &fault))?;
+        for (_, scopes) in table.iter().filter(|(key, _)| key.value == SCOPE) {
+            scope_set::set(&mut document.scopes, scopes).map_err(|fault| in_argument(argument, &fault))?;
+        }
     }
+    let fits = fit_whole(&document, &Places::default()).and_then(|()| scope_check::check(&document, &[]));
+    fits.map_err(|fault| match tables.as_slice() {
+        [(argument, _)] => in_argument(argument, &fault),
+        // Each of them has its part in it.
+        _ => fault.message,
+    })?;
     Ok(document)
 }
 
+/// Which of the arguments of one command comes first. `other` says what is done with the words that are not named: first,
+/// so that the named ones stay.
+fn rank(argument: &str) -> u8 {
+    let path: Vec<&str> = argument.split('=').take(1).flat_map(|path| path.split('.')).map(str::trim).collect();
+    match path.as_slice() {
+        ["commands" | "extensions", other] if other.eq_ignore_ascii_case("other") => 0,
+        path => scope_set::rank(path),
+    }
+}
+
+/// The keys that an argument sets, each as a path. Case counts in the names of scopes alone.
+fn paths(table: &Table) -> Vec<String> {
+    fn follow(table: &Table, above: &str, paths: &mut Vec<String>) {
+        for (key, value) in table {
+            let key = if above == "scope." { key.value.clone() } else { key.value.to_ascii_lowercase() };
+            match &value.value {
+                Value::Table(table) => follow(table, &format!("{above}{key}."), paths),
+                _ => paths.push(format!("{above}{key}")),
+            }
+        }
+    }
+    let mut paths = Vec::new();
+    follow(table, "", &mut paths);
+    paths
+}
+
 fn start_over(document: &Document, profile: Profile) -> Document {
-    let Document { ports, capture_envelope, mark, .. } = document;
-    Document { ports: ports.clone(), capture_envelope: *capture_envelope, mark: *mark, ..profile.document() }
+    let Document { ports, capture_envelope, mark, scopes, .. } = document;
+    Document {
+        ports: ports.clone(),
+        capture_envelope: *capture_envelope,
+        mark: *mark,
+        scopes: scopes.clone(),
+        ..profile.document()
+    }
 }
 
 fn in_argument(argument: &str, fault: &Fault) -> String {
@@ -116,7 +171,7 @@ fn setting(argument: &str) -> Result<Table, Fault> {
 }
 
 /// A value of the command line: TOML where it is TOML, else the text as it stands, so that no shell has to be talked
-/// into passing quotes on. Ports may be written as `25,587`.
+/// into passing quotes on. Ports may be written as `25,587`, and prefixes as `10.0.0.0/8,192.0.2.25`.
 fn argument_value(path: &str, text: &str) -> Value {
     if path.trim() == "ports"
         && let Ok(list) = parse_value(&format!("[{text}]"))
@@ -125,8 +180,20 @@ fn argument_value(path: &str, text: &str) -> Value {
     {
         return list.value;
     }
-    match parse_value(text) {
+    let value = match parse_value(text) {
         Ok(Located { value: Value::Other(_), .. }) | Err(_) => Value::Text(text.to_owned()),
         Ok(located) => located.value,
+    };
+    let path: Vec<&str> = path.split('.').map(str::trim).collect();
+    match (path.as_slice(), value) {
+        (["scope", _, "clients" | "servers"], Value::Text(text)) if text != scope_set::ANY => list(&text),
+        (_, value) => value,
     }
+}
+
+/// A list whose quotes the shell has kept.
+fn list(text: &str) -> Value {
+    let inner = text.strip_prefix('[').and_then(|text| text.strip_suffix(']')).unwrap_or(text);
+    let item = |item: &str| Located { span: 0..0, value: Value::Text(item.trim().trim_matches('"').to_owned()) };
+    Value::List(inner.split(',').map(item).collect())
 }

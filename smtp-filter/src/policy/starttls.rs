@@ -26,13 +26,22 @@ fn keys(document: &Document) -> Vec<String> {
     keys
 }
 
-/// What is to be said of a policy that takes STARTTLS away, in one line.
-pub fn starttls_warning(document: &Document) -> Option<String> {
-    let keys = keys(document);
+/// What is to be said of a policy that takes STARTTLS away, a line each: of the whole, and of the scopes that do it by
+/// other keys.
+pub fn starttls_warnings(document: &Document) -> Vec<String> {
+    let whole = keys(document);
+    let scopes = document.scopes.iter().filter_map(|scope| {
+        let keys = keys(&document.within(scope));
+        (keys != whole).then(|| warning(&format!("scope {}", scope.name), &keys))?
+    });
+    warning("this policy", &whole).into_iter().chain(scopes).collect()
+}
+
+fn warning(who: &str, keys: &[String]) -> Option<String> {
     (!keys.is_empty()).then(|| {
         format!(
-            "warning: this policy takes STARTTLS away ({}): mail goes in clear, and senders that insist on TLS \
-             (MTA-STS, DANE, REQUIRETLS) keep theirs back",
+            "warning: {who} takes STARTTLS away ({}): mail goes in clear, and senders that insist on TLS (MTA-STS, DANE, \
+             REQUIRETLS) keep theirs back",
             keys.join(", ")
         )
     })
@@ -41,12 +50,12 @@ pub fn starttls_warning(document: &Document) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::policy::{Profile, set};
+    use crate::policy::{Profile, parse, set};
 
     #[test]
     fn each_way_of_taking_starttls_away_is_told() {
         let passes = set(&Profile::Monitor.document(), &["mode=enforce"]).unwrap();
-        assert_eq!(starttls_warning(&passes), None);
+        assert!(starttls_warnings(&passes).is_empty());
         for (setting, told) in [
             ("commands.starttls=mask", true),
             ("commands.starttls=drop", true),
@@ -65,7 +74,7 @@ mod tests {
             let document = set(&passes, &[setting]).unwrap();
             assert_eq!(keys(&document), if told { vec![setting] } else { vec![] });
             let monitored = set(&document, &["mode=monitor"]).unwrap();
-            assert_eq!(starttls_warning(&monitored), None, "{setting}");
+            assert!(starttls_warnings(&monitored).is_empty(), "{setting}");
         }
     }
 
@@ -77,18 +86,39 @@ mod tests {
         let extensions = set(&passes, &["extensions.other=mask"]).unwrap();
         assert_eq!(keys(&extensions), ["extensions.other=mask"]);
         let kept = set(&passes, &["extensions.other=mask", "extensions.starttls=pass"]).unwrap();
-        assert_eq!(starttls_warning(&kept), None);
+        assert!(starttls_warnings(&kept).is_empty());
     }
 
     #[test]
     fn of_the_profiles_these_keep_starttls() {
-        let kept = Profile::ALL.into_iter().filter(|profile| starttls_warning(&profile.document()).is_none());
+        let kept = Profile::ALL.into_iter().filter(|profile| starttls_warnings(&profile.document()).is_empty());
         assert_eq!(kept.map(Profile::name).collect::<Vec<_>>(), ["monitor", "mark-esmtp", "hardened"]);
     }
 
     #[test]
     fn the_warning_is_one_line() {
-        let line = starttls_warning(&Profile::DropEsmtp.document()).unwrap();
+        let line = starttls_warnings(&Profile::DropEsmtp.document()).concat();
         assert!(line.contains("commands.ehlo=drop, commands.starttls=drop") && !line.contains('\n'), "{line}");
+    }
+
+    #[test]
+    fn scopes_are_told_of_where_they_differ() {
+        let document = parse(
+            "t",
+            "mode = \"enforce\"\n\
+             [[scope]]\nname = \"a\"\nclients = [\"10.0.0.0/8\"]\ncommands = { EHLO = \"drop\" }\n\
+             [[scope]]\nname = \"b\"\nclients = [\"192.0.2.0/24\"]\ncommands = { AUTH = \"drop\" }\n",
+        )
+        .unwrap();
+        let told = starttls_warnings(&document);
+        assert!(told.len() == 1 && told[0].starts_with("warning: scope a takes STARTTLS away (commands.ehlo=drop): "));
+        // What the whole takes away is told once, and of who does it otherwise.
+        let told = starttls_warnings(&set(&document, &["commands.starttls=mask"]).unwrap());
+        let starts = [
+            "warning: this policy takes STARTTLS away (commands.starttls=mask)",
+            "warning: scope a takes STARTTLS away (commands.ehlo=drop, commands.starttls=mask)",
+        ];
+        assert!(told.len() == 2 && told.iter().zip(starts).all(|(line, start)| line.starts_with(start)), "{told:?}");
+        assert!(starttls_warnings(&set(&document, &["scope.a.commands.ehlo=inherit"]).unwrap()).is_empty());
     }
 }
