@@ -9,6 +9,7 @@ use crate::{
     bpffs,
     events::{select::network, view::KINDS},
     pins::PinDir,
+    policy::reason,
     record::Hook,
 };
 
@@ -353,7 +354,7 @@ Examples:
   smtp-filter events --json --count 100 | jq -r .client")]
 pub struct Events {
     /// Only events with this reason: a policy key such as commands.ehlo, or one end of it: guards, ehlo
-    #[arg(long, value_name = "R")]
+    #[arg(long, value_name = "R", value_parser = reason)]
     pub reason: Vec<String>,
 
     /// Only events of this kind; may be given several times

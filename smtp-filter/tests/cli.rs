@@ -82,6 +82,8 @@ fn wrong_usage_is_2() {
         &["policy", "check"],
         &["events", "--client", "mail.example"],
         &["events", "--count", "0"],
+        &["events", "--reason", "command.ehlo"],
+        &["policy", "show", "--client", "10.0.0.0/8"],
         &["status", "--verbose=9"],
     ] {
         assert_eq!(run(words).0, 2, "{words:?}");
@@ -105,6 +107,13 @@ fn an_unknown_profile_or_port_is_wrong_usage_in_one_line() {
         let (code, out, err) = run(&[&["up", "--iface", "lo"], words.as_slice()].concat());
         assert_eq!((code, out.as_str(), err.as_str()), (2, "", expected));
     }
+}
+
+#[test]
+fn a_reason_that_cannot_be_is_wrong_usage_and_says_what_can_be() {
+    let (code, out, err) = run(&["events", "--reason", "guards", "--reason", "guards.sink"]);
+    assert_eq!((code, out.as_str()), (2, ""));
+    assert!(err.contains("guards has no reason `sink`; expected unknown_connection, fragment, "), "{err}");
 }
 
 #[test]
@@ -139,7 +148,7 @@ fn a_policy_that_is_not_text_is_refused_with_its_place() {
     assert!(err.ends_with(":1:5: byte 0xfc is not UTF-8; expected a text file in UTF-8\n"), "{err}");
     let endless = run(&["policy", "check", "/dev/zero"]);
     assert_eq!(endless.0, 1);
-    assert!(endless.2.contains("longer than 1 MiB"), "{}", endless.2);
+    assert!(endless.2.contains("longer than 64 MiB"), "{}", endless.2);
 }
 
 #[test]

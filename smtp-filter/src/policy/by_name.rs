@@ -16,17 +16,24 @@ use super::{
 
 /// What distinguishes `[commands]` from `[extensions]`.
 pub(super) struct Section {
-    name: &'static str,
+    pub name: &'static str,
     /// What stands in it.
-    word: &'static str,
+    pub word: &'static str,
     /// What a word of it is.
-    expected: &'static str,
+    pub expected: &'static str,
     /// What else makes a word one of it.
     is_word: fn(&str) -> bool,
     /// Words that one policy may name.
     most: usize,
     /// Actions that are legal for a word, in upper case, and for `other`.
     legal: fn(&str) -> &'static [Action],
+}
+
+impl Section {
+    /// Whether this is a word of it, in whatever case.
+    pub fn takes(&self, word: &str) -> bool {
+        WordName::new(word).is_some() && (self.is_word)(word)
+    }
 }
 
 /// `[commands]`.

@@ -16,6 +16,7 @@ mod fit;
 mod names;
 mod prefix;
 mod profiles;
+mod reasons;
 mod render;
 mod rules;
 #[cfg(test)]
@@ -40,6 +41,7 @@ pub use self::{
     fault::{Fault, Located, PolicyError},
     names::Names,
     profiles::{ESMTP, Profile, RFC_821},
+    reasons::reason,
     render::{to_text, to_toml},
     rules::{COMMANDS, EHLO, EXTENSIONS, GUARDS, Guard, action},
     scope::{SCOPE_NAME, SCOPES, Scope, ScopeName},
@@ -51,6 +53,10 @@ pub use self::{
 
 #[cfg(test)]
 mod classes_tests;
+#[cfg(test)]
+mod scope_set_tests;
+#[cfg(test)]
+mod scope_shown_tests;
 #[cfg(test)]
 mod scope_tests;
 #[cfg(test)]

@@ -1,13 +1,12 @@
-//! Scopes: what is refused, what is inherited, how they are set, and that what is shown can be loaded again.
+//! Scopes in a file: what is refused, and what is inherited.
 
 use std::time::Duration;
 
-use proptest::prelude::*;
 use smtp_filter_common::action::Action;
 
-use super::{tests::documents, *};
+use super::*;
 
-const TWO: &str = "\
+pub(super) const TWO: &str = "\
 profile = \"hardened\"
 [[scope]]
 name = \"printer\"
@@ -26,7 +25,7 @@ guards = { sync = \"drop\", unknown_connection = { grace = \"5m\" } }
 mark = { value = 0x3 }
 ";
 
-fn document(text: &str) -> Document {
+pub(super) fn document(text: &str) -> Document {
     parse("p.toml", text).unwrap()
 }
 
@@ -34,7 +33,7 @@ fn refused(text: &str) -> String {
     parse("p.toml", text).unwrap_err().to_string()
 }
 
-fn within(document: &Document, scope: &str) -> Document {
+pub(super) fn within(document: &Document, scope: &str) -> Document {
     document.within(document.scope(scope).unwrap())
 }
 
@@ -314,178 +313,6 @@ fn other_of_a_scope_means_every_verb_that_nobody_names() {
 }
 
 #[test]
-fn set_changes_makes_and_removes_scopes() {
-    let base = document(TWO);
-    let after = set(
-        &base,
-        &[
-            "scope.printer.commands.ehlo=drop",
-            "scope.printer.banner.show=host-smtp",
-            "scope.printer.guards.unknown_connection.action=log",
-            "scope.printer.clients=[\"192.0.2.7\"]",
-            "scope.new.commands.other=reset",
-            "scope.new.servers=[10.0.0.0/8, 2001:db8::1]",
-            "scope.new2.clients=10.0.0.0/8,192.0.2.9",
-            "scope.Outbound=none",
-        ],
-    )
-    .unwrap();
-    let names: Vec<&str> = after.scopes.iter().map(|scope| scope.name.as_str()).collect();
-    assert_eq!(names, ["printer", "new", "new2"]);
-    let printer = after.scope("printer").unwrap();
-    assert_eq!(printer.clients.as_deref(), Some(["192.0.2.7/32".parse().unwrap()].as_slice()));
-    // What was set before and is not named now stays.
-    assert_eq!(within(&after, "printer").extensions.action("AUTH"), Action::Pass);
-    assert_eq!(within(&after, "printer").commands.action("EHLO"), Action::Drop);
-    assert_eq!(within(&after, "printer").banner.show, Show::HostSmtp);
-    assert_eq!(within(&after, "new").commands.other, Action::Reset);
-    assert_eq!(after.scope("new").unwrap().prefixes() + after.scope("new2").unwrap().prefixes(), 4);
-    // Removed and made in one command: it starts over.
-    let over = set(&base, &["scope.printer.clients=10.0.0.1", "scope.printer=none"]).unwrap();
-    assert_eq!(over.scope("printer").unwrap().settings, Settings::default());
-}
-
-#[test]
-fn set_gives_a_key_of_a_scope_back_to_the_whole() {
-    let base = document(TWO);
-    let kept = |settings: &[&str]| {
-        let after = set(&base, settings).unwrap();
-        [after.scope("printer").unwrap().clone(), after.scope("Outbound").unwrap().clone()]
-    };
-    let [printer, outbound] = kept(&[
-        "scope.printer.commands.ehlo=inherit",
-        "scope.printer.extensions=inherit",
-        "scope.Outbound.capture_envelope=inherit",
-        "scope.Outbound.banner.show=inherit",
-        "scope.Outbound.mask=inherit",
-        "scope.Outbound.guards.sync=inherit",
-        "scope.Outbound.guards.unknown_connection.grace=inherit",
-        "scope.Outbound.mark.value=inherit",
-        "scope.Outbound.servers=any",
-    ]);
-    assert_eq!((printer.settings, outbound.settings), (Settings::default(), Settings::default()));
-    assert_eq!((outbound.servers, outbound.clients.map(|clients| clients.len())), (None, Some(1)));
-    let [_, outbound] = kept(&["scope.Outbound.guards.unknown_connection=inherit"]);
-    assert_eq!((outbound.settings.guards.grace, outbound.settings.mark.value), (None, Some(3)));
-}
-
-#[test]
-fn set_of_scopes_refuses_with_the_argument() {
-    let base = document(TWO);
-    let cases = [
-        (
-            "scope=none",
-            "`scope=none`: scope: the name of a scope is missing; expected scope.NAME.KEY=VALUE such as scope.inside.commands.ehlo=drop, or scope.NAME=none",
-        ),
-        (
-            "scope.printer=drop",
-            "`scope.printer=drop`: scope.printer: expected scope.NAME.KEY=VALUE such as scope.inside.commands.ehlo=drop, or scope.NAME=none",
-        ),
-        (
-            "scope.outbound=none",
-            "`scope.outbound=none`: scope: there is no scope `outbound`; expected printer or Outbound",
-        ),
-        (
-            "scope.x.commands.ehlo=drop",
-            "`scope.x.commands.ehlo=drop`: scope: there is no scope `x`; expected printer or Outbound; scope.x.clients=... makes a new one",
-        ),
-        (
-            "scope.printer.mode=monitor",
-            "`scope.printer.mode=monitor`: scope.printer: mode belongs to the whole policy and holds for every scope; expected it above the first [[scope]]",
-        ),
-        ("scope.printer.name=x", "`scope.printer.name=x`: scope.printer: unknown key `name`; expected "),
-        (
-            "scope.printer.clients=10.0.0.1/8",
-            "`scope.printer.clients=10.0.0.1/8`: scope.printer.clients: `10.0.0.1/8` has bits set behind its first 8; expected 10.0.0.0/8",
-        ),
-        (
-            "scope.printer.clients=[]",
-            "`scope.printer.clients=[]`: scope.printer.clients: an empty list holds nobody; expected an address or a prefix, or no list",
-        ),
-        (
-            "scope.printer.clients=any",
-            "`scope.printer.clients=any`: scope.printer: neither clients nor servers; expected at least one of them",
-        ),
-        (
-            "scope.printer.commands.ehlo=deny",
-            "`scope.printer.commands.ehlo=deny`: scope.printer.commands.ehlo: there is no action `deny`; expected ",
-        ),
-        (
-            "scope.printer.guards.sink=inherit",
-            "`scope.printer.guards.sink=inherit`: scope.printer.guards.sink: a scope inherits no such key; expected one such as commands.ehlo, or a whole section",
-        ),
-        ("commands.ehlo=inherit", "`commands.ehlo=inherit`: commands.ehlo: there is no action `inherit`; expected "),
-        (
-            "scope.a-name-of-more-than-32-characters.clients=10.0.0.1",
-            "`scope.a-name-of-more-than-32-characters....`: scope: `a-name-of-more-than-32-characters` is no name of a scope; expected 1 to 32 letters, digits, `-` and `_`",
-        ),
-    ];
-    for (argument, expected) in cases {
-        let found = set(&base, &[argument]).unwrap_err();
-        assert!(found.starts_with(expected), "{argument}\n  {found}\n  {expected}");
-    }
-    let none = set(&Profile::Monitor.document(), &["scope.x=none"]).unwrap_err();
-    assert_eq!(none, "`scope.x=none`: scope: there is no scope `x`; expected no scope, for there is none");
-}
-
-#[test]
-fn a_key_is_set_once_in_a_command() {
-    let base = document(TWO);
-    for (one, other, key) in [
-        ("commands.ehlo=drop", "commands.EHLO=pass", "commands.ehlo"),
-        ("mode=monitor", "mode=enforce", "mode"),
-        ("profile=monitor", "profile=hardened", "profile"),
-        ("mark.value=1", "mark={ value = 2, mask = 3 }", "mark.value"),
-        (
-            "guards.unknown_connection.grace=1m",
-            "guards.unknown_connection={grace=\"2m\"}",
-            "guards.unknown_connection.grace",
-        ),
-        ("scope.printer.commands.vrfy=drop", "scope.printer.commands.vrfy=pass", "scope.printer.commands.vrfy"),
-    ] {
-        let found = set(&base, &[one, "capture_envelope=true", other]).unwrap_err();
-        let other = other.escape_debug();
-        assert_eq!(found, format!("`{other}`: {key} is set twice in one command; expected each key once"));
-    }
-    assert!(set(&base, &["guards.unknown_connection=log", "guards.unknown_connection.grace=1m"]).is_ok());
-    let two = set(&base, &["scope.outbound.servers=10.0.0.1", "scope.Outbound.servers=10.0.0.2"]).unwrap();
-    assert_eq!(two.scopes.len(), 3, "the case of a scope's name counts");
-}
-
-#[test]
-fn json_shows_what_a_scope_sets() {
-    let json = serde_json::to_value(document(TWO)).unwrap();
-    let expected = serde_json::json!([
-        {
-            "name": "printer", "clients": ["10.1.2.3/32", "2001:db8::/32"], "commands": { "EHLO": "pass" },
-            "extensions": { "AUTH": "pass" },
-        },
-        {
-            "name": "Outbound", "clients": ["10.0.0.0/8"], "servers": ["192.0.2.0/24"], "capture_envelope": true,
-            "banner": { "show": "pix" }, "mask": { "fill": "noop" },
-            "guards": { "sync": "drop", "unknown_connection": { "grace": "5m" } }, "mark": { "value": 3 },
-        },
-    ]);
-    assert_eq!(json["scope"], expected);
-    assert_eq!(serde_json::to_value(Profile::Monitor.document()).unwrap()["scope"], serde_json::json!([]));
-}
-
-#[test]
-fn long_lists_are_cut_for_reading_and_then_no_file() {
-    let text = |number: u8| {
-        let prefixes: String = (0..number).map(|i| format!("\"10.0.{i}.0/24\",")).collect();
-        format!("[[scope]]\nname = \"a\"\nservers = [{prefixes}]\n")
-    };
-    let (short, long) = (document(&text(16)), document(&text(17)));
-    assert_eq!(to_text(&short), to_toml(&short));
-    let shown = to_text(&long);
-    let cut = "\nservers = [\"10.0.0.0/24\", \"10.0.1.0/24\", \"10.0.2.0/24\", \"10.0.3.0/24\", ... 13 more, which --toml lists]\n";
-    assert!(shown.contains(cut), "{shown}");
-    assert!(parse("shown", &shown).is_err());
-    assert_eq!(parse("shown", &to_toml(&long)).unwrap(), long);
-}
-
-#[test]
 fn the_scope_that_decides_is_said() {
     let document = document(TWO);
     let decides = |client: Option<&str>, server: Option<&str>| {
@@ -500,60 +327,4 @@ fn the_scope_that_decides_is_said() {
     assert_eq!(decides(None, Some("192.0.2.25")), "");
     assert_eq!(decides(Some("2001:db8::9"), Some("2001:db8::25")), "printer");
     assert_eq!(decides(Some("192.0.2.1"), None), "");
-}
-
-/// What a scope may set, as TOML.
-fn settings() -> impl Strategy<Value = String> {
-    let words = |kind: &'static str, actions: &'static [Action]| {
-        proptest::collection::btree_map("[A-Z]{2,6}", proptest::sample::select(actions), 0..4).prop_map(move |words| {
-            let entries: String =
-                words.iter().map(|(word, action)| format!("{word} = \"{}\"\n", action.name())).collect();
-            format!("[scope.{kind}]\n{entries}other = \"{}\"\n", actions[words.len() % actions.len()].name())
-        })
-    };
-    let other = [
-        "[scope.banner]\nshow = \"host\"\n",
-        "[scope.mask]\nfill = \"noop\"\n",
-        "[scope.guards]\nsync = \"reset\"\n",
-        "[scope.guards]\nunknown_connection = \"log\"\n",
-        "[scope.guards]\nunknown_connection = { grace = \"90s\" }\nurgent = \"drop\"\n",
-        "[scope.guards.unknown_connection]\ngrace = \"90s\"\naction = \"pass\"\n",
-    ];
-    let one_of = proptest::option::of(proptest::sample::select(other.to_vec()));
-    (
-        any::<bool>(),
-        proptest::option::of(words("commands", COMMANDS)),
-        proptest::option::of(words("extensions", EXTENSIONS)),
-        one_of,
-    )
-        .prop_map(|(captures, commands, extensions, other)| {
-            let captures = if captures { "capture_envelope = false\n" } else { "" };
-            format!(
-                "{captures}{}{}{}",
-                commands.unwrap_or_default(),
-                extensions.unwrap_or_default(),
-                other.unwrap_or_default()
-            )
-        })
-}
-
-proptest! {
-    #[test]
-    fn what_is_shown_of_scopes_can_be_loaded_again(whole in documents(), settings in proptest::collection::vec(settings(), 1..5)) {
-        let scopes: String = settings
-            .iter()
-            .enumerate()
-            .map(|(i, settings)| {
-                let servers = if i % 2 == 0 { "servers = [\"2001:db8::/32\", \"192.0.2.0/24\"]\n" } else { "" };
-                format!("[[scope]]\nname = \"s-{i}_\"\nclients = [\"10.{i}.0.0/16\", \"::/{i}\"]\n{servers}{settings}")
-            })
-            .collect();
-        let text = format!("{}{scopes}", to_toml(&whole));
-        // Most have room for the words of all of them.
-        if let Ok(document) = parse("p", &text) {
-            prop_assert_eq!(document.scopes.len(), settings.len());
-            let shown = to_toml(&document);
-            prop_assert_eq!(parse("shown", &shown).unwrap(), document, "{}", shown);
-        }
-    }
 }
