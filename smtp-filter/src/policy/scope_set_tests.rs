@@ -40,6 +40,23 @@ fn set_changes_makes_and_removes_scopes() {
 }
 
 #[test]
+fn set_of_one_key_leaves_the_others_of_the_scope() {
+    let base =
+        set(&document(TWO), &["scope.Outbound.commands.other=drop", "scope.Outbound.extensions.other=log"]).unwrap();
+    let settings = |document: &Document| document.scope("Outbound").unwrap().settings.clone();
+    for (one, back) in [
+        ("scope.Outbound.commands.vrfy=drop", "scope.Outbound.commands.vrfy=inherit"),
+        ("scope.Outbound.extensions.size=mask", "scope.Outbound.extensions.size=inherit"),
+        ("scope.Outbound.guards.urgent=drop", "scope.Outbound.guards.urgent=inherit"),
+        ("scope.Outbound.mark.mask=0xf", "scope.Outbound.mark.mask=inherit"),
+    ] {
+        let after = set(&base, &[one]).unwrap();
+        assert_ne!(settings(&after), settings(&base), "{one}");
+        assert_eq!(settings(&set(&after, &[back]).unwrap()), settings(&base), "{one}");
+    }
+}
+
+#[test]
 fn set_gives_a_key_of_a_scope_back_to_the_whole() {
     let base = document(TWO);
     let kept = |settings: &[&str]| {
