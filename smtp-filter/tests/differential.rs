@@ -1,10 +1,10 @@
 //! What the kernel does and what the same datapath does in user space never differ: random conversations, torn, repeated,
-//! changed and out of order, through both.
+//! changed and out of order, under a policy with scopes that changes, through both.
 
 mod support;
 
 use anyhow::{Context as _, Result, ensure};
-use smtp_filter::policy::{Document, Profile};
+use smtp_filter::policy::parse;
 use support::{
     is_root,
     kernel::{Kernel, in_private_namespace},
@@ -104,7 +104,36 @@ const SETTINGS: &[&str] = &[
     "guards.sync=reset",
     "guards.sync=drop",
     "capture_envelope=true",
+    "scope.six.clients=2001:db8::/32",
+    "scope.six.clients=192.0.2.10",
+    "scope.six.commands.ehlo=drop",
+    "scope.six.commands.ehlo=inherit",
+    "scope.six.commands.other=mask",
+    "scope.six.mark.value=0x7",
+    "scope.four.servers=198.51.100.25",
+    "scope.four.servers=10.0.0.0/8",
+    "scope.four.commands.noop=mask",
+    "scope.four.extensions.other=mask",
+    "scope.four.banner.show=pix",
+    "scope.four.guards.sync=reset",
 ];
+
+/// In force at first.
+const POLICY: &str = r#"
+profile = "drop-esmtp"
+guards = { unknown_connection = { grace = "0s" } }
+
+[[scope]]
+name = "six"
+clients = ["2001:db8::/32"]
+commands = { EHLO = "mark" }
+
+[[scope]]
+name = "four"
+clients = ["192.0.2.0/24"]
+servers = ["198.51.100.0/24"]
+commands = { EHLO = "mask" }
+"#;
 
 /// xorshift64*.
 struct Random(u64);
@@ -265,12 +294,6 @@ impl Chaos {
     }
 }
 
-fn document() -> Document {
-    let mut document = Profile::DropEsmtp.document();
-    document.guards.grace = std::time::Duration::ZERO;
-    document
-}
-
 /// What came out of it, to see that the conversations were worth something.
 #[derive(Debug, Default)]
 struct Tally {
@@ -286,7 +309,7 @@ fn kernel_and_user_space_never_differ() -> Result<()> {
         return Ok(());
     }
     in_private_namespace(|| {
-        let mut kernel = Kernel::load_for(&document(), 65_536)?;
+        let mut kernel = Kernel::load_for(&parse("the policy", POLICY)?, 65_536)?;
         let mut tally = Tally::default();
         let mut port = 1024;
         let mut chaos = Chaos::new(Random(0x5317_2026), port);
@@ -299,7 +322,8 @@ fn kernel_and_user_space_never_differ() -> Result<()> {
                 Outcome::Drop => tally.dropped += 1,
                 Outcome::Reset | Outcome::ResetSender => tally.reset += 1,
             }
-            if chaos.random.one_in(30) {
+            // Each waits until no segment is judged by the one before.
+            if chaos.random.one_in(120) {
                 kernel.set(&[chaos.random.of(SETTINGS)])?;
             }
             // Behind a reset the time decides how often a RST goes out, and that is not the same for both.
