@@ -11,7 +11,7 @@ use super::{
 
 const EXAMPLE: &str = "192.0.2.0/24, 2001:db8::/32 or 192.0.2.25";
 
-/// The prefixes of a list, in ascending order, and where each of them stands.
+/// The prefixes of a list, in ascending order.
 pub(super) fn prefixes(value: &Located<Value>, key: &str) -> Result<Vec<IpNet>, Fault> {
     let Value::List(items) = &value.value else {
         return Err(value.fault(format!(
@@ -37,7 +37,7 @@ pub(super) fn prefixes(value: &Located<Value>, key: &str) -> Result<Vec<IpNet>, 
 }
 
 /// Where a prefix stands in its list; the list itself where it is not found there.
-pub(super) fn place<'a>(value: &'a Located<Value>, wanted: IpNet) -> &'a Located<Value> {
+pub(super) fn place(value: &Located<Value>, wanted: IpNet) -> &Located<Value> {
     let Value::List(items) = &value.value else { return value };
     items.iter().find(|item| prefix(item, "").is_ok_and(|prefix| prefix == wanted)).unwrap_or(value)
 }
