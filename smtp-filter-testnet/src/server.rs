@@ -30,6 +30,8 @@ pub struct Mail {
     pub from: String,
     /// The envelope's recipients.
     pub to: Vec<String>,
+    /// The number of its session.
+    pub session: usize,
     /// Header and text, every byte, dots unstuffed.
     pub text: Vec<u8>,
 }
@@ -64,7 +66,9 @@ struct Inbox {
 #[derive(Debug, Default)]
 struct Received {
     mails: Vec<Mail>,
-    lines: Vec<String>,
+    /// With the number of its session.
+    lines: Vec<(usize, String)>,
+    sessions: usize,
 }
 
 impl Inbox {
@@ -122,7 +126,13 @@ impl MailServer {
 
     /// The command lines so far, of all sessions, as they reached the server.
     pub fn lines(&self) -> Vec<String> {
-        self.inbox.received().lines.clone()
+        self.inbox.received().lines.iter().map(|(_, line)| line.clone()).collect()
+    }
+
+    /// The command lines so far of one session.
+    pub fn lines_of(&self, session: usize) -> Vec<String> {
+        let received = self.inbox.received();
+        received.lines.iter().filter(|(number, _)| *number == session).map(|(_, line)| line.clone()).collect()
     }
 }
 
@@ -142,8 +152,14 @@ impl Drop for MailServer {
 fn serve(stream: &TcpStream, client: IpAddr, inbox: &Inbox) -> std::io::Result<()> {
     stream.set_read_timeout(Some(PATIENCE))?;
     stream.set_nodelay(true)?;
-    let nothing = Mail { client, hello: String::new(), from: String::new(), to: Vec::new(), text: Vec::new() };
-    let mut session = SessionBuilder::new(NAME).build(client, Delivery { inbox, mail: nothing });
+    let number = {
+        let mut received = inbox.received();
+        received.sessions += 1;
+        received.sessions
+    };
+    let nothing =
+        Mail { client, hello: String::new(), from: String::new(), to: Vec::new(), session: number, text: Vec::new() };
+    let mut session = SessionBuilder::new(NAME).enable_start_tls().build(client, Delivery { inbox, mail: nothing });
     let mut output = stream;
     let greeting = session.greeting().buffer()?;
     output.write_all(&greeting)?;
@@ -155,9 +171,14 @@ fn serve(stream: &TcpStream, client: IpAddr, inbox: &Inbox) -> std::io::Result<(
             return Ok(());
         }
         if !is_text {
-            inbox.received().lines.push(String::from_utf8_lossy(&line).trim_end().to_owned());
+            let line = String::from_utf8_lossy(&line).trim_end().to_owned();
+            inbox.received().lines.push((number, line));
         }
-        let response = session.process(&line);
+        let response = if !is_text && line.trim_ascii().eq_ignore_ascii_case(b"STARTTLS") {
+            no_tls()
+        } else {
+            session.process(&line)
+        };
         // Text gets no reply until its end.
         is_text = response.code == 354 || response.action == Action::NoReply;
         if response.action != Action::NoReply {
@@ -167,6 +188,12 @@ fn serve(stream: &TcpStream, client: IpAddr, inbox: &Inbox) -> std::io::Result<(
             return Ok(());
         }
     }
+}
+
+/// STARTTLS is offered, as by every server of today; who asks for it is put off (RFC 3207 section 4), for nothing here
+/// speaks TLS.
+fn no_tls() -> Response {
+    Response::custom(454, "TLS not available due to temporary reason".to_owned())
 }
 
 /// What a session does with a mail: it goes to the inbox.

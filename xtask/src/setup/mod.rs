@@ -15,14 +15,14 @@ use crate::{
 
 pub use compiler::Compiler;
 
-/// Install what the build needs: a compiler for BPF, its linker, the sources of all crates, iproute2.
+/// Install what the build needs: a compiler for BPF, its linker, the sources of all crates, iproute2, curl.
 ///
 /// Needs the network once; no later step does. Uses apt-get on Debian and Ubuntu (through sudo where it is not run by
 /// root), says what it does and which compiler it chose. Done twice, it does nothing. The linker and the choice go into
 /// .tools/ of this checkout; the user's own cargo and rustup folders gain at most the component rust-src.
 #[derive(clap::Args, Default)]
 pub struct Args {
-    /// Also what the tests need: swaks, curl, nftables, ethtool, tcpdump, strace, and mail software unpacked into .tools/
+    /// Also what the tests need: swaks, nftables, ethtool, tcpdump, strace, and mail software unpacked into .tools/
     #[arg(long)]
     pub tests: bool,
     /// Take this compiler for the eBPF part instead of the first that can be had
@@ -32,7 +32,7 @@ pub struct Args {
 
 /// Runs the verb.
 pub fn run(args: &Args) -> Result<()> {
-    let mut did = build_tools(args.compiler)?;
+    let mut did = build_tools(args.compiler)? | demo_tools()?;
     if args.tests {
         did |= tests::install()?;
     }
@@ -47,14 +47,23 @@ fn say(what: impl std::fmt::Display) {
     println!("setup: {what}");
 }
 
-/// What the build and the demo need. Returns whether anything had to be done.
+/// What the demo needs besides the program. Returns whether anything had to be done.
+pub fn demo_tools() -> Result<bool> {
+    let mut did = false;
+    for (program, package, what) in
+        [("ip", "iproute2", "which makes the demo's network"), ("curl", "curl", "which sends mail in the demo")]
+    {
+        if find(program).is_none() {
+            say(format_args!("installing {package}, {what}"));
+            did |= apt::install(&[package])?;
+        }
+    }
+    Ok(did)
+}
+
+/// What the build needs. Returns whether anything had to be done.
 pub fn build_tools(wanted: Option<Compiler>) -> Result<bool> {
     let mut did = false;
-    if find("ip").is_none() {
-        say("installing iproute2, which makes the demo's network");
-        apt::install(&["iproute2"])?;
-        did = true;
-    }
     let toolchain = match Toolchain::read(root()) {
         Ok(toolchain) if wanted.is_none_or(|wanted| wanted.made(&toolchain)) => toolchain,
         _ => {

@@ -16,7 +16,6 @@ const PACKAGES: &[&str] = &[
     "swaks",
     "libnet-ssleay-perl",
     "openssl",
-    "curl",
     "nftables",
     "ethtool",
     "tcpdump",
