@@ -1,8 +1,10 @@
 //! A network with the filter on the gateway, real mail software at its ends, and mails to send.
 #![allow(dead_code, reason = "each test program uses a part of it")]
 
+pub mod promise;
 pub mod schema;
 pub mod software;
+pub mod wire;
 
 use std::{
     fmt::Write as _,

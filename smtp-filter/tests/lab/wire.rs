@@ -1,0 +1,142 @@
+//! What was on the wire: the bytes of each connection at an interface, both ways, put together from a capture.
+
+use std::{collections::BTreeMap, fs::File, io::BufReader, net::SocketAddr};
+
+use anyhow::{Context as _, Result, ensure};
+use etherparse::{NetSlice, SlicedPacket, TcpSlice, TransportSlice};
+use pcap_file::pcap::PcapReader;
+use smtp_filter_testnet::{Namespace, Running};
+
+use super::{SOON, TemporaryFile, wait_until};
+
+/// The port of mail servers.
+const PORT: u16 = 25;
+
+/// A capture under way.
+pub struct Wire {
+    file: TemporaryFile,
+    _tcpdump: Running,
+}
+
+/// One direction of a connection.
+#[derive(Default)]
+struct Half {
+    first: Option<u32>,
+    bytes: Vec<Option<u8>>,
+    end: Option<usize>,
+}
+
+impl Half {
+    fn take(&mut self, tcp: &TcpSlice<'_>) -> Result<()> {
+        if tcp.syn() {
+            self.first = Some(tcp.sequence_number().wrapping_add(1));
+        }
+        let Some(first) = self.first else { return Ok(()) };
+        let at = tcp.sequence_number().wrapping_sub(first) as usize;
+        let payload = tcp.payload();
+        if payload.is_empty() && !tcp.fin() {
+            return Ok(());
+        }
+        if self.bytes.len() < at + payload.len() {
+            self.bytes.resize(at + payload.len(), None);
+        }
+        for (place, byte) in self.bytes[at..].iter_mut().zip(payload) {
+            ensure!(place.is_none_or(|before| before == *byte), "a repeat at byte {at} has other bytes");
+            *place = Some(*byte);
+        }
+        if tcp.fin() {
+            self.end = Some(at + payload.len());
+        }
+        Ok(())
+    }
+
+    fn is_whole(&self) -> bool {
+        self.end == Some(self.bytes.len()) && self.bytes.iter().all(Option::is_some)
+    }
+}
+
+/// A connection as one end had it.
+#[derive(Default)]
+pub struct Session {
+    client: Half,
+    server: Half,
+    reset: bool,
+}
+
+impl Session {
+    /// Nothing more comes, and no byte is missing: both have closed, or one has hung up.
+    pub fn is_over(&self) -> bool {
+        self.reset || self.client.is_whole() && self.server.is_whole()
+    }
+
+    /// What the client's side of it holds, up to the first byte that is missing.
+    pub fn client_bytes(&self) -> Vec<u8> {
+        self.client.bytes.iter().map_while(|byte| *byte).collect()
+    }
+
+    /// The same of the server's side.
+    pub fn server_bytes(&self) -> Vec<u8> {
+        self.server.bytes.iter().map_while(|byte| *byte).collect()
+    }
+}
+
+impl Wire {
+    /// Begins.
+    pub fn tap(namespace: &Namespace, iface: &str) -> Result<Self> {
+        let file = TemporaryFile::new("wire.pcap", b"")?;
+        let mut tcpdump = namespace.command("tcpdump");
+        tcpdump.args(["-i", iface, "--immediate-mode", "-U", "-s", "262144", "-B", "2048", "-Z", "root", "-w"]);
+        let tcpdump = Running::spawn(tcpdump.arg(&file.0).args(["tcp", "port", "25"]))?;
+        tcpdump.wait_for(SOON, |line| line.contains("listening on").then_some(()))?;
+        Ok(Self { file, _tcpdump: tcpdump })
+    }
+
+    /// The connections so far, by their clients' addresses.
+    pub fn sessions(&self) -> Result<BTreeMap<SocketAddr, Session>> {
+        let mut sessions: BTreeMap<SocketAddr, Session> = BTreeMap::new();
+        let file = File::open(&self.file.0).context("open the capture")?;
+        let mut reader = PcapReader::new(BufReader::new(file))?;
+        // The last frame may not be written whole yet.
+        while let Some(Ok(frame)) = reader.next_packet() {
+            let packet = SlicedPacket::from_ethernet(&frame.data)?;
+            let (Some(net), Some(TransportSlice::Tcp(tcp))) = (packet.net, packet.transport) else { continue };
+            let (source, destination) = match net {
+                NetSlice::Ipv4(ip) => {
+                    let header = ip.header();
+                    (header.source_addr().into(), header.destination_addr().into())
+                }
+                NetSlice::Ipv6(ip) => {
+                    let header = ip.header();
+                    (header.source_addr().into(), header.destination_addr().into())
+                }
+                NetSlice::Arp(_) => continue,
+            };
+            let from = SocketAddr::new(source, tcp.source_port());
+            let to = SocketAddr::new(destination, tcp.destination_port());
+            let is_server = from.port() == PORT;
+            let session = sessions.entry(if is_server { to } else { from }).or_default();
+            let half = if is_server { &mut session.server } else { &mut session.client };
+            half.take(&tcp).with_context(|| format!("{from} to {to}"))?;
+            session.reset |= tcp.rst();
+        }
+        Ok(sessions)
+    }
+}
+
+/// Waits until all connections are over at both ends, but for those that are known to stay open, and returns each as
+/// the client's end and as the server's end had it.
+pub fn both_ends(client: &Wire, server: &Wire, open: &[SocketAddr]) -> Result<BTreeMap<SocketAddr, [Session; 2]>> {
+    let mut both = BTreeMap::new();
+    wait_until("every connection is over at both ends", || {
+        let mut received = server.sessions()?;
+        let ends = client.sessions()?.into_iter().map(|(client, sent)| {
+            let there = received.remove(&client).unwrap_or_default();
+            (client, [sent, there])
+        });
+        both = ends.collect();
+        let is_over =
+            |(client, ends): (&SocketAddr, &[Session; 2])| open.contains(client) || ends.iter().all(Session::is_over);
+        Ok(!both.is_empty() && both.iter().all(is_over))
+    })?;
+    Ok(both)
+}
