@@ -25,7 +25,7 @@ use smtp_filter::{
 };
 use smtp_filter_common::{userspace::World, verdict::Verdict};
 
-const POLICIES: [&str; 9] = [
+const POLICIES: [&str; 10] = [
     "mode = \"enforce\"\ncapture_envelope = true\n",
     "mode = \"monitor\"\n[commands]\nEHLO = \"drop\"\nRCPT = \"reset\"\n[guards]\nsync = \"reset\"\n",
     "profile = \"drop-esmtp\"\n[guards]\nunknown_connection = { action = \"drop\", grace = \"2s\" }\n",
@@ -36,6 +36,10 @@ const POLICIES: [&str; 9] = [
     "profile = \"asa-esmtp\"\n[commands]\nRCPT = \"mask\"\n",
     "profile = \"hardened\"\n[mask]\nfill = \"noop\"\n[banner]\nshow = \"host-smtp\"\n[commands]\nRSET = \"mask\"\nMAIL = \"mask\"\n",
     "profile = \"helo-only\"\n[banner]\nshow = \"host\"\n[commands]\nBDAT = \"mask\"\nother = \"mask\"\n",
+    "profile = \"drop-esmtp\"\n[[scope]]\nname = \"low\"\nclients = [\"0.0.0.0/1\", \"2000::/3\"]\n\
+     commands = { EHLO = \"mask\", DATA = \"log\" }\nbanner = { show = \"pix\" }\n\
+     [[scope]]\nname = \"even\"\nservers = [\"128.0.0.0/1\", \"2001::/16\"]\ncommands = { EHLO = \"log\" }\n\
+     extensions = { other = \"mask\" }\n",
 ];
 
 /// Whether this process may load programs. Where it may not, the reason is printed, past what `cargo test` keeps back.
