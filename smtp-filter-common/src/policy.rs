@@ -34,12 +34,12 @@ pub struct VerbRule {
     pub verb: Word,
     /// What is done with it: an [`Action`].
     pub action: u8,
-    /// Its place among the names, for the reason number.
-    pub name: u8,
     /// Characters of the word; 0 of an unused place.
     pub length: u8,
+    /// Reason number: [`FIRST_NAME`] or [`FIRST_KEYWORD`] plus a name's place.
+    pub reason: u16,
     /// Zero.
-    pub reserved: [u8; 5],
+    pub reserved: [u8; 4],
 }
 
 impl VerbRule {
@@ -47,9 +47,9 @@ impl VerbRule {
     pub const UNUSED: Self = Self {
         verb: Word { high: u64::MAX, low: u64::MAX },
         action: Action::Drop as u8,
-        name: 0,
         length: 0,
-        reserved: [0; 5],
+        reason: 0,
+        reserved: [0; 4],
     };
 }
 
@@ -98,7 +98,8 @@ pub struct Policy {
 /// What the policy says of a verb or a keyword.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct VerbVerdict {
-    /// Reason number: [`FIRST_NAME`] or [`FIRST_KEYWORD`] plus the name's place.
+    /// Reason number: [`FIRST_NAME`] or [`FIRST_KEYWORD`] plus a name's place. Of a verb it is that of the keyword that
+    /// announces it where that one decided.
     pub reason: u16,
     /// The action's number.
     pub action: u8,
@@ -168,12 +169,17 @@ impl Policy {
 
     /// Names a verb. The list stays in order; `false` where it is full.
     pub fn set_verb(&mut self, verb: Word, action: Action, name: u8) -> bool {
-        set(&mut self.verbs, verb, action, name)
+        set(&mut self.verbs, verb, action, FIRST_NAME + name as u16)
+    }
+
+    /// Names a verb for the keyword that announces it, whose place among the keywords is `keyword`: it is the reason.
+    pub fn set_announced(&mut self, verb: Word, action: Action, keyword: u8) -> bool {
+        set(&mut self.verbs, verb, action, FIRST_KEYWORD + keyword as u16)
     }
 
     /// Names a keyword. The list stays in order; `false` where it is full.
     pub fn set_keyword(&mut self, keyword: Word, action: Action, name: u8) -> bool {
-        set(&mut self.keywords, keyword, action, name)
+        set(&mut self.keywords, keyword, action, FIRST_KEYWORD + name as u16)
     }
 
     /// Looks a verb up.
@@ -200,9 +206,9 @@ impl Policy {
     }
 }
 
-fn set<const N: usize>(rules: &mut [VerbRule; N], verb: Word, action: Action, name: u8) -> bool {
+fn set<const N: usize>(rules: &mut [VerbRule; N], verb: Word, action: Action, reason: u16) -> bool {
     let length = verb.bytes().iter().filter(|byte| **byte != 0).count() as u8;
-    let mut rule = VerbRule { verb, action: action as u8, name, length, reserved: [0; 5] };
+    let mut rule = VerbRule { verb, action: action as u8, length, reason, reserved: [0; 4] };
     for slot in rules {
         if slot.verb == verb {
             *slot = rule;
@@ -218,8 +224,8 @@ fn set<const N: usize>(rules: &mut [VerbRule; N], verb: Word, action: Action, na
     false
 }
 
-/// A binary search of fixed depth without branches, for the verifier's sake. `other` is the reason number of the first
-/// name, and the action for a word that is not named.
+/// A binary search of fixed depth without branches, for the verifier's sake. `other` is the reason number and
+/// the action for a word that is not named.
 #[inline(always)]
 fn look_up<const N: usize>(
     rules: &[VerbRule; N],
@@ -238,7 +244,7 @@ fn look_up<const N: usize>(
     // Sixteen bytes of 0xff would find an unused place.
     let named = (rule.verb.is(word) & (1 ^ word.is(VerbRule::UNUSED.verb))) as u8;
     VerbVerdict {
-        reason: other.0 + (rule.name * named) as u16,
+        reason: (rule.reason * named as u16) | (other.0 * (1 ^ named as u16)),
         action: (rule.action * named) | (other.1 * (1 ^ named)),
     }
 }

@@ -44,8 +44,8 @@ impl std::fmt::Display for CompileError {
 impl std::error::Error for CompileError {}
 
 /// Compiles a policy, with those of its scopes. Verbs, keywords and scopes without a place among the names get one; a verb
-/// that a masked extension announces is masked. `up_at` is when the filter was put on, in nanoseconds since boot: the
-/// grace counts from there.
+/// that a masked extension announces is masked, and the extension is the reason. `up_at` is when the filter was put on, in
+/// nanoseconds since boot: the grace counts from there.
 pub fn compile(document: &Document, names: &mut Names, generation: u32, up_at: u64) -> Result<Compiled, CompileError> {
     let scopes = classes::scopes(&document.scopes).map_err(CompileError::Pairs)?;
     let mut policies = vec![policy(&document.whole(), names, generation, up_at)?];
@@ -92,8 +92,16 @@ fn policy(document: &Document, names: &mut Names, generation: u32, up_at: u64) -
         ..Policy::empty()
     });
     for (verb, effective) in document.effective_verbs() {
-        let place = names.place(&verb).ok_or(CompileError::Verbs)?;
-        let fits = policy.set_verb(verb.word(), effective.action, place);
+        let fits = match &effective.masked_with {
+            Some(keyword) => {
+                let place = names.keyword_place(keyword).ok_or(CompileError::Keywords)?;
+                policy.set_announced(verb.word(), effective.action, place)
+            }
+            None => {
+                let place = names.place(&verb).ok_or(CompileError::Verbs)?;
+                policy.set_verb(verb.word(), effective.action, place)
+            }
+        };
         debug_assert!(fits, "a document names no more verbs than a policy holds");
     }
     for (keyword, action) in &extensions.named {
@@ -162,8 +170,8 @@ mod tests {
         for (verb, action, reason) in [
             ("EHLO", Action::Downgrade, "commands.ehlo"),
             ("AUTH", Action::Reset, "commands.auth"),
-            ("BDAT", Action::Mask, "commands.bdat"),
-            ("XSECRET", Action::Mask, "commands.xsecret"),
+            ("BDAT", Action::Mask, "extensions.chunking"),
+            ("XSECRET", Action::Mask, "extensions.xsecret"),
             ("XOTHER", Action::Log, "commands.other"),
         ] {
             let verdict = policy.verb(Word::of(verb));
