@@ -187,8 +187,10 @@ pub struct Session {
     pub banner: u8,
     /// Characters of the banner's word that is under way, as long as it may be ESMTP.
     pub esmtp: u8,
+    /// 1: AUTH was said, and nothing since but words that no policy and nobody here knows: they may be credentials.
+    pub secret: u8,
     /// Zero.
-    pub reserved: [u8; 12],
+    pub reserved: [u8; 11],
 }
 
 /// Early ranges, remembered places and changes of kind in the client's stream. 220 bytes.
@@ -280,7 +282,8 @@ impl State {
             offers: 0,
             banner: 0,
             esmtp: 0,
-            reserved: [0; 12],
+            secret: 0,
+            reserved: [0; 11],
         },
         memory: Memory {
             early_start: [0; EARLY],

@@ -148,7 +148,8 @@ pub struct Event {
 pub const ARG_MORE: u8 = 1;
 /// `cut_length`: there was more (a bit beside the length).
 pub const CUT_MORE: u8 = 0x80;
-/// `arg_flags`: withheld (AUTH; envelope addresses unless the policy says otherwise).
+/// `arg_flags`: withheld (AUTH; envelope addresses unless the policy says otherwise). Where the verb is, too, for it may be a
+/// credential, its length is 0.
 pub const ARG_WITHHELD: u8 = 2;
 
 impl Event {

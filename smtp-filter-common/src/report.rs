@@ -10,8 +10,12 @@ use crate::{
     host::Host,
     limits::{ARG_ROOM, CUT},
     policy::{Policy, VerbVerdict},
-    reason::{Reason, counter},
-    smtp::{AUTH_LINE, rewrite, verb},
+    reason::{FIRST_NAME, Reason, counter},
+    smtp::{
+        AUTH_LINE,
+        rewrite::{self, same},
+        verb,
+    },
     word::Word,
     work::Work,
 };
@@ -20,11 +24,21 @@ use crate::{
 #[inline(always)]
 pub fn command(policy: &Policy, work: &mut Work, line: &Line, kind: u8, verdict: VerbVerdict) {
     let enforced = policy.enforces() || verdict.action <= Action::Log as u8;
-    let withheld = kind == verb::AUTH || (kind == verb::MAIL || kind == verb::RCPT) && policy.capture_envelope == 0;
+    // Who is refused AUTH may send what would follow it all the same, and then that is read as a command.
+    // Without branches, as all that stands in front of much.
+    let is = |other: u8| same(kind as u32, other as u32) as u8;
+    let secret = is(verb::AUTH) | is(verb::LOGIN);
+    let unknown = is(verb::PLAIN) & same(verdict.reason as u32, FIRST_NAME as u32) as u8;
+    let hidden = work.state.session.secret & unknown;
+    work.state.session.secret = secret | hidden;
+    let envelope = (is(verb::MAIL) | is(verb::RCPT)) & (1 ^ policy.capture_envelope);
+    let withheld = (secret | hidden | envelope) != 0;
+    let shown = 1 ^ hidden;
     let event = &mut work.event;
     event.kind = COMMAND;
-    event.verb = line.name();
-    event.verb_length = line.word_length;
+    let Word { high, low } = line.name();
+    event.verb = Word { high: high * shown as u64, low: low * shown as u64 };
+    event.verb_length = line.word_length * shown;
     event.reason = verdict.reason;
     event.action = verdict.action;
     event.enforced = enforced as u8;
@@ -182,7 +196,7 @@ pub fn withhold<H: Host>(work: &mut Work) {
     }
     // The line may have begun in an earlier segment.
     let here = of_line && line.start.wrapping_sub(segment.sequence) < segment.length;
-    let shown = if here { line.head + line.word_length as u32 } else { 0 };
+    let shown = if here { line.head + event.verb_length as u32 } else { 0 };
     let kept = (event.cut_length & !CUT_MORE) as u32;
     let shown = if shown < kept { shown } else { kept };
     let mut i = 0;

@@ -2,8 +2,11 @@
 
 mod support;
 
-use smtp_filter_common::{action::Action, event::EXTENSION, reason::FIRST_KEYWORD, smtp, verdict::Verdict, word::Word};
-use support::rewriting::{forwarded, hiding, masking, net, reply, say, say_all, text};
+use smtp_filter_common::{
+    action::Action, event::COMMAND, event::EXTENSION, policy::FILL_NOOP, reason::FIRST_KEYWORD, smtp, verdict::Verdict,
+    word::Word,
+};
+use support::rewriting::{forwarded, hiding, masking, net, reply, say, say_all, text, with};
 
 #[test]
 fn a_full_window_is_restored_at_every_offset() {
@@ -111,4 +114,62 @@ fn a_masked_chunk_under_way_ends_where_monitor_loses_the_thread() {
     assert_eq!(net.client_at(gap, b"NOOP\r\n"), Verdict::Pass);
     net.client.next = gap + 6;
     assert_eq!(say_all(&mut net, &["NOOP one\r\n"]), "NOOP one\r\n", "mode monitor changes nothing");
+}
+
+#[test]
+fn a_verb_that_is_masked_with_its_extension_has_that_for_a_reason() {
+    let mut policy = masking(&[]);
+    assert!(policy.set_announced(Word::of("BDAT"), Action::Mask, 5));
+    for segments in [["BDAT 5\r\nhello"].as_slice(), &["BDA", "T 5\r\nhello"], &["BDAT", " 5\r\n", "hello"]] {
+        let mut net = net(policy.clone());
+        assert!(say_all(&mut net, segments).ends_with("XXXXX\r\n"));
+        let events = net.events();
+        assert_eq!((events[0].kind, events[0].reason), (COMMAND, FIRST_KEYWORD + 5));
+        assert_eq!(net.world.counter(FIRST_KEYWORD + 5, Action::Mask, true).segments, 1);
+    }
+}
+
+#[test]
+fn a_250_is_never_made_where_a_client_would_build_upon_it() {
+    let verbs = ["XCLIENT", "XFORWARD", "XEXCH50", "X-EXPS", "XAUTH", "X-ANONYMOUSTLS", "BURL", "ATRN", "TURN"];
+    let mut policy = masking(&verbs);
+    policy.other = Action::Mask as u8;
+    policy.fill = FILL_NOOP;
+    for verb in verbs {
+        let line = format!("{verb} a b\r\n");
+        let mut net = net(policy.clone());
+        assert_eq!(say_all(&mut net, &[&line]), format!("{}\r\n", "X".repeat(verb.len() + 4)));
+        assert_eq!(say_all(&mut net, &["ETRN a\r\n"]), "NOOP  \r\n");
+    }
+}
+
+#[test]
+fn what_follows_a_refused_auth_is_not_told() {
+    let secrets = ["c2VjcmV0", "AGFsaWNlAHNlY3JldHNlY3JldHNlY3JldA=="];
+    for (auth, other) in [
+        (Action::Mask, Action::Mask),
+        (Action::Mask, Action::Log),
+        (Action::Mask, Action::Drop),
+        (Action::Log, Action::Mask),
+        (Action::Log, Action::Reset),
+    ] {
+        for verb in ["AUTH LOGIN", "XAUTH LOGIN"] {
+            let mut net = net(with(&[("AUTH", auth), ("XAUTH", auth), ("VRFY", Action::Log)], other));
+            say(&mut net, format!("{verb}\r\n")).unwrap();
+            reply(&mut net, "535 no\r\n");
+            for secret in secrets {
+                net.say(format!("{secret}\r\n"));
+                net.say(format!("  {secret}\r\n"));
+            }
+            for event in net.events() {
+                let told = [&event.arg[..], &event.cut, &event.became, &event.verb.bytes()].concat();
+                let told = String::from_utf8_lossy(&told).to_ascii_uppercase();
+                assert!(!told.contains("C2VJ") && !told.contains("AGFS"), "{auth:?} {other:?} {event:?}");
+            }
+        }
+    }
+    // Until a word comes that is known.
+    let mut net = net(with(&[("AUTH", Action::Mask), ("VRFY", Action::Log)], Action::Log));
+    say(&mut net, "AUTH LOGIN\r\nYWxpY2U=\r\nVRFY a\r\nSTRANGE b\r\n").unwrap();
+    assert_eq!(net.verbs(), ["AUTH", "", "VRFY", "STRANGE"]);
 }

@@ -309,20 +309,21 @@ fn rewritten<H: Host>(host: &mut H, policy: &Policy, work: &mut Work, kind: u8) 
         work.state.session.mode = MASKED_CHUNK;
         work.state.session.chunk = size;
     }
-    // Of what is withheld not more than the verb.
+    // Of what is withheld not more than what the event tells of the verb.
     let withheld = work.event.arg_flags & ARG_WITHHELD != 0;
-    work.change = if withheld { change.told_up_to(place.word_end) } else { change.told() };
+    let verb_end = place.word.wrapping_add(work.event.verb_length as u32);
+    work.change = if withheld { change.told_up_to(verb_end) } else { change.told() };
     verb::PLAIN
 }
 
-/// What a masked command becomes. A 250 would be taken for success where AUTH, STARTTLS, BDAT, DATA or BURL (RFC 4468) are
+/// What a masked command becomes. A 250 would be taken for success where AUTH, STARTTLS, BDAT, DATA or what is like them are
 /// answered by it.
 #[inline(always)]
 fn fill(policy: &Policy, facts: u8, kind: u8, place: &Place) -> Change {
     let noop = (policy.fill == FILL_NOOP) as u8
         & place.has_word(place.from) as u8
         & (place.to.wrapping_sub(place.from) as i32 >= 4) as u8
-        & !matches!(kind, verb::AUTH | verb::STARTTLS | verb::BDAT | verb::DATA | verb::BURL) as u8;
+        & !matches!(kind, verb::DATA..=verb::BDAT | verb::CLAIM..=verb::LOGIN) as u8;
     let begun = facts & MASKED != 0;
     let noop = noop & !begun as u8;
     let spaces = noop != 0 || facts & NOOPED != 0;
@@ -343,7 +344,7 @@ fn unfinished<H: Host>(host: &mut H, policy: &Policy, work: &mut Work) -> bool {
     let place = Place::of(work, SIDE, work.state.line[SIDE].head);
     // It may be the CR of the line's end.
     let cr = rewrite::ends_with_cr(host, work, place.from, place.to);
-    let kind = verb::kind(work.state.line[SIDE].name());
+    let kind = work.unknown::<H>(verb::kind(work.state.line[SIDE].name()));
     // That of a chunk's line stands in the midst of what becomes one line.
     let kept = cr & (1 ^ (kind == verb::BDAT && announces_chunk::<H>(work)) as u32);
     let place = Place { to: place.to - kept, ..place };

@@ -3,13 +3,13 @@
 use crate::{
     entry::Session,
     limits::PENDING,
-    smtp::verb::{BURL, MAIL, PLAIN, RCPT},
+    smtp::verb::{CLAIM, LOGIN, MAIL, PLAIN, RCPT},
 };
 
 const COUNT: u16 = 0x0fff;
 
 // Those that wait like any other.
-const _: () = assert!(RCPT < MAIL && MAIL < BURL);
+const _: () = assert!(RCPT < MAIL && MAIL < CLAIM && CLAIM < LOGIN);
 
 impl Session {
     /// Appends a command; `false` where no more are remembered.

@@ -142,7 +142,7 @@ pub(crate) fn between<H: Host>(from: u32, to: u32) -> u64 {
 
 /// 1 if `a` is `b`, else 0.
 #[inline(always)]
-pub(super) const fn same(a: u32, b: u32) -> u32 {
+pub(crate) const fn same(a: u32, b: u32) -> u32 {
     let differs = a ^ b;
     1 ^ (differs | differs.wrapping_neg()) >> 31
 }

@@ -28,8 +28,12 @@ pub const DOWNGRADED: u8 = 11;
 pub const RCPT: u8 = 12;
 /// MAIL; waits like [`PLAIN`].
 pub const MAIL: u8 = 13;
-/// BURL; waits like [`PLAIN`].
-pub const BURL: u8 = 14;
+/// A command whose success its client builds upon: that its mail was taken (BURL), that another's name holds for what
+/// follows (XCLIENT, XFORWARD), that the roles are turned (ATRN, TURN), that data or TLS may follow (XEXCH50,
+/// X-ANONYMOUSTLS). Waits like [`PLAIN`].
+pub const CLAIM: u8 = 14;
+/// A command that carries credentials as AUTH does (X-EXPS, XAUTH). Waits like [`PLAIN`].
+pub const LOGIN: u8 = 15;
 
 /// The kind of a command.
 #[inline(always)]
@@ -47,8 +51,16 @@ pub const fn kind(verb: Word) -> u8 {
     const L_RCPT: u64 = low("RCPT");
     const L_MAIL: u64 = low("MAIL");
     const L_BURL: u64 = low("BURL");
+    const L_ATRN: u64 = low("ATRN");
+    const L_TURN: u64 = low("TURN");
+    const L_XCLIENT: u64 = low("XCLIENT");
+    const L_XFORWARD: u64 = low("XFORWARD");
+    const L_XEXCH50: u64 = low("XEXCH50");
+    const L_X_EXPS: u64 = low("X-EXPS");
+    const L_XAUTH: u64 = low("XAUTH");
+    const X_ANONYMOUSTLS: Word = Word::of("X-ANONYMOUSTLS");
     if verb.high != 0 {
-        return PLAIN;
+        return if verb.is(X_ANONYMOUSTLS) != 0 { CLAIM } else { PLAIN };
     }
     match verb.low {
         L_HELO => HELO,
@@ -60,7 +72,8 @@ pub const fn kind(verb: Word) -> u8 {
         L_QUIT => QUIT,
         L_RCPT => RCPT,
         L_MAIL => MAIL,
-        L_BURL => BURL,
+        L_BURL | L_ATRN | L_TURN | L_XCLIENT | L_XFORWARD | L_XEXCH50 => CLAIM,
+        L_X_EXPS | L_XAUTH => LOGIN,
         _ => PLAIN,
     }
 }
