@@ -95,7 +95,7 @@ pub struct EventView {
     /// Who sent the segment: `client` or `server`.
     #[cfg_attr(test, schemars(extend("enum" = ["client", "server"])))]
     pub direction: &'static str,
-    /// A command's verb, escaped; what is longer than 16 characters is told by its length.
+    /// A command's verb, escaped; what is longer than 16 characters is told by its length. Empty where it is withheld.
     pub verb: Option<String>,
     /// A command's argument, escaped and cut; none also where it is withheld.
     pub arg: Option<String>,
