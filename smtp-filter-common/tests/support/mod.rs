@@ -3,6 +3,7 @@
 
 pub mod dice;
 pub mod rewriting;
+pub mod stream;
 
 use etherparse::{PacketBuilder, TcpHeader, TcpOptionElement};
 use smtp_filter_common::{
