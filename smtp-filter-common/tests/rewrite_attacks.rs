@@ -173,3 +173,36 @@ fn what_follows_a_refused_auth_is_not_told() {
     say(&mut net, "AUTH LOGIN\r\nYWxpY2U=\r\nVRFY a\r\nSTRANGE b\r\n").unwrap();
     assert_eq!(net.verbs(), ["AUTH", "", "VRFY", "STRANGE"]);
 }
+
+#[test]
+fn a_repeat_over_text_and_masked_commands_gets_what_the_first_copy_got() {
+    for (mode, segment) in [
+        ("DATA", "hello\r\n.\r\nVRFY x\r\nNOOP\r\nVRFY y\r\n"),
+        ("BDAT", "BDAT 9 LAST\r\n01234567\nVRFY x\r\nBDAT 4\r\nVRFYVRFY y\r\n"),
+    ] {
+        let mut policy = masking(&["VRFY"]);
+        policy.other = Action::Log as u8;
+        let mut net = net(policy);
+        say(&mut net, "EHLO c\r\n").unwrap();
+        reply(&mut net, "250-x\r\n250 CHUNKING\r\n");
+        if mode == "DATA" {
+            say(&mut net, "DATA\r\n").unwrap();
+            reply(&mut net, "354 go\r\n");
+        }
+        net.server_acks();
+        let start = net.client.next;
+        let expected = say(&mut net, segment).unwrap();
+        assert_eq!(expected.iter().filter(|byte| **byte == b'X').count(), 12);
+        for policy in [net.policy.clone(), masking(&["NOOP"])] {
+            net.policy = policy;
+            for from in 0..segment.len() {
+                let part = &segment.as_bytes()[from..];
+                let known = mode == "BDAT" || from == 0 || from > 9;
+                if known {
+                    assert_eq!(net.client_at(start + from as u32, part), Verdict::Pass, "{mode} {from}");
+                    assert_eq!(text(&forwarded(&net, part)), text(&expected[from..]), "{mode} {from}");
+                }
+            }
+        }
+    }
+}
