@@ -8,14 +8,13 @@
 mod lab;
 
 use std::{
-    fs,
     io::{BufRead as _, BufReader, Read as _, Write as _},
     net::{IpAddr, Shutdown, SocketAddr, TcpListener, TcpStream},
     thread,
 };
 
 use anyhow::{Context as _, Result, ensure};
-use lab::{SOON, all_counters, filter, is_root};
+use lab::{SOON, all_counters, filter, is_root, rewriting::wrong_checksums};
 use smtp_filter_testnet::{GATEWAY_V4, GATEWAY_V6, Namespace, Network, SERVER_V4, SERVER_V6};
 
 const BANNER: &str = "220 mx.example ESMTP Sendmail 8.20\r\n";
@@ -66,16 +65,6 @@ fn talk(to: SocketAddr) -> Result<Vec<u8>> {
     stream.write_all(group().0.as_bytes())?;
     stream.shutdown(Shutdown::Write)?;
     Ok(seen)
-}
-
-/// Segments that TCP has thrown away in a namespace because of their checksum.
-fn wrong_checksums(namespace: &Namespace) -> Result<u64> {
-    let table = namespace.enter(|| fs::read_to_string("/proc/thread-self/net/snmp"))??;
-    let mut rows = table.lines().filter_map(|line| line.strip_prefix("Tcp: "));
-    let (names, values) = rows.next().zip(rows.next()).context("two lines of TCP")?;
-    let mut fields = names.split(' ').zip(values.split(' '));
-    let (_, value) = fields.find(|(name, _)| *name == "InCsumErrors").context("InCsumErrors")?;
-    Ok(value.parse()?)
 }
 
 /// One dialogue from one namespace to a server in another; both see what the policy says.

@@ -1,9 +1,12 @@
 //! A network with the filter on the gateway, real mail software at its ends, and mails to send.
 #![allow(dead_code, reason = "each test program uses a part of it")]
 
+pub mod pages;
 pub mod promise;
+pub mod rewriting;
 pub mod schema;
 pub mod software;
+pub mod texts;
 pub mod wire;
 
 use std::{

@@ -86,9 +86,20 @@ impl Wire {
         let file = TemporaryFile::new("wire.pcap", b"")?;
         let mut tcpdump = namespace.command("tcpdump");
         tcpdump.args(["-i", iface, "--immediate-mode", "-U", "-s", "262144", "-B", "2048", "-Z", "root", "-w"]);
-        let tcpdump = Running::spawn(tcpdump.arg(&file.0).args(["tcp", "port", "25"]))?;
+        // Behind a header of hop-by-hop options, which BIG TCP has in IPv6, tcpdump looks for no port.
+        let tcpdump = Running::spawn(tcpdump.arg(&file.0).arg("tcp port 25 or ip6 proto 0"))?;
         tcpdump.wait_for(SOON, |line| line.contains("listening on").then_some(()))?;
         Ok(Self { file, _tcpdump: tcpdump })
+    }
+
+    /// How long the longest frame so far is.
+    pub fn longest(&self) -> Result<u32> {
+        let mut reader = PcapReader::new(BufReader::new(File::open(&self.file.0).context("open the capture")?))?;
+        let mut longest = 0;
+        while let Some(Ok(frame)) = reader.next_packet() {
+            longest = longest.max(frame.orig_len);
+        }
+        Ok(longest)
     }
 
     /// The connections so far, by their clients' addresses.
