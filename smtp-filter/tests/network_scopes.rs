@@ -149,9 +149,9 @@ fn a_hundred_thousand_prefixes() -> Result<()> {
         "profile = \"drop-esmtp\"\n[[scope]]\nname = \"many\"\ncommands = { HELO = \"mask\" }\nclients = [",
     );
     for i in 0..50_000_u32 {
-        write!(
+        writeln!(
             policy,
-            "\"10.{}.{}.{}/30\", \"2001:db8:{:x}:{:x}::/64\",\n",
+            "\"10.{}.{}.{}/30\", \"2001:db8:{:x}:{:x}::/64\",",
             i >> 14,
             i >> 6 & 255,
             (i & 63) << 2,
