@@ -104,7 +104,7 @@ pub struct Half {
     pub rst: u8,
     /// 1: the windowed bytes are in the shared pool.
     pub wide: u8,
-    /// 1: bytes that are not acknowledged were rewritten.
+    /// 1: bytes were rewritten.
     pub rewrote: u8,
     /// Zero.
     pub reserved: [u8; 4],

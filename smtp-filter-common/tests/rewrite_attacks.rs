@@ -3,10 +3,19 @@
 mod support;
 
 use smtp_filter_common::{
-    action::Action, event::COMMAND, event::EXTENSION, policy::FILL_NOOP, reason::FIRST_KEYWORD, smtp, verdict::Verdict,
+    action::Action,
+    event::COMMAND,
+    event::EXTENSION,
+    policy::{FILL_NOOP, SHOW_HOST_SMTP},
+    reason::FIRST_KEYWORD,
+    smtp,
+    verdict::Verdict,
     word::Word,
 };
-use support::rewriting::{forwarded, hiding, masking, net, reply, say, say_all, text, with};
+use support::{
+    Net,
+    rewriting::{forwarded, hiding, masking, net, reply, say, say_all, text, with},
+};
 
 #[test]
 fn a_full_window_is_restored_at_every_offset() {
@@ -19,7 +28,8 @@ fn a_full_window_is_restored_at_every_offset() {
         group.push_str("VRFY 3456789ab\r\n");
         let first = say(&mut net, &group[..lead as usize]).unwrap();
         net.server_acks();
-        let mut expected = first;
+        // What is acknowledged is not kept.
+        let mut expected = vec![b'*'; first.len()];
         expected.extend(say(&mut net, &group[lead as usize..]).unwrap());
         assert_eq!(net.client_at(0, group.as_bytes()), Verdict::Pass, "{lead}");
         assert_eq!(text(&forwarded(&net, group.as_bytes())), text(&expected), "{lead}");
@@ -205,4 +215,29 @@ fn a_repeat_over_text_and_masked_commands_gets_what_the_first_copy_got() {
             }
         }
     }
+}
+
+/// An acknowledgement that the filter sees need not reach the sender: what it covers comes again, and shows nothing.
+#[test]
+fn a_false_acknowledgement_shows_nothing_of_what_was_rewritten() {
+    let mut policy = masking(&["EHLO"]);
+    policy.banner = SHOW_HOST_SMTP;
+    let mut net = Net::established(policy);
+    let banner = "220 mail.example ESMTP Sendmail 8.20\r\n";
+    let shown = text(&reply(&mut net, banner));
+    assert_eq!(shown, "220 mail.example XXXXX XXXXXXXX XXXX\r\n");
+    net.client_acks();
+    for (from, to) in [(0, banner.len()), (10, 25), (20, banner.len()), (30, 31)] {
+        let part = &banner.as_bytes()[from..to];
+        assert_eq!(net.server_at(from as u32, part), Verdict::Pass, "{from}..{to}");
+        // The LF was never in question.
+        let hidden = part.len().min(banner.len() - 1 - from);
+        let expected = ["*".repeat(hidden), text(&part[hidden..])].concat();
+        assert_eq!(text(&forwarded(&net, part)), expected, "{from}..{to}");
+    }
+    // Bytes behind the last that was rewritten come as they are; so does what is new.
+    let whole = [banner, "250 OK\r\n"].concat();
+    assert_eq!(net.server_at(0, whole.as_bytes()), Verdict::Pass);
+    let expected = ["*".repeat(banner.len() - 1).as_str(), "\n250 OK\r\n"].concat();
+    assert_eq!(text(&forwarded(&net, whole.as_bytes())), expected);
 }

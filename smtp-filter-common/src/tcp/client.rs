@@ -34,7 +34,7 @@ pub fn payload<H: Host>(host: &mut H, policy: &Policy, work: &mut Work, acknowle
         work.hold_back(Reason::BeyondWindow);
         return Taken::Unchanged(Reason::BeyondWindow);
     }
-    super::forget_rewritten(work, SIDE, acknowledged);
+    super::forget_rewritten(work, SIDE);
     regions::forget::<H>(&mut work.state.memory, acknowledged);
     work.state.memory.forget_acknowledged(acknowledged);
     if ahead(work.segment.sequence, next) > 0 {
@@ -63,6 +63,10 @@ fn repeated<H: Host>(host: &mut H, policy: &Policy, work: &mut Work, acknowledge
     let (sequence, length, end) = (work.segment.sequence, work.segment.length, work.segment.end());
     let repeated = next.wrapping_sub(sequence);
     if repeated > 0 {
+        if !window::blank::<H, SIDE>(host, work, acknowledged) {
+            work.hold_back(Reason::Unfetched);
+            return false;
+        }
         let from = later(sequence, acknowledged);
         let to = super::earlier(end, next);
         if ahead(to, from) > 0 && !repeat::check(host, work, from, to) {

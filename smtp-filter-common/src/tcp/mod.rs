@@ -28,11 +28,12 @@ pub const fn earlier(a: u32, b: u32) -> u32 {
     if ahead(a, b) < 0 { a } else { b }
 }
 
-/// Forgets that bytes were rewritten, once all of them are acknowledged.
+/// Forgets that bytes were rewritten before their sequence numbers come again.
 #[inline(always)]
-fn forget_rewritten(work: &mut crate::work::Work, from: usize, acknowledged: u32) {
+fn forget_rewritten(work: &mut crate::work::Work, from: usize) {
+    const LONG_AGO: u32 = 1 << 30;
     let half = &mut work.state.half[from];
-    half.rewrote &= (ahead(half.rewritten, acknowledged) > 0) as u8;
+    half.rewrote &= (half.next.wrapping_sub(half.rewritten) < LONG_AGO) as u8;
 }
 
 /// Where region `index` of the client's stream ends.

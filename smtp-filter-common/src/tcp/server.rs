@@ -17,7 +17,7 @@ pub fn payload<H: Host>(host: &mut H, policy: &Policy, work: &mut Work, acknowle
         work.hold_back(Reason::BeyondWindow);
         return Taken::Unchanged(Reason::BeyondWindow);
     }
-    super::forget_rewritten(work, SIDE, acknowledged);
+    super::forget_rewritten(work, SIDE);
     if ahead(work.segment.sequence, next) > 0 {
         work.hold_back(Reason::Early);
         return Taken::Unchanged(Reason::Early);
@@ -39,6 +39,10 @@ pub fn payload<H: Host>(host: &mut H, policy: &Policy, work: &mut Work, acknowle
 #[inline(never)]
 fn repeated<H: Host>(host: &mut H, policy: &Policy, work: &mut Work, acknowledged: u32, next: u32) -> bool {
     let (sequence, end) = (work.segment.sequence, work.segment.end());
+    if !window::blank::<H, SIDE>(host, work, acknowledged) {
+        work.hold_back(Reason::Unfetched);
+        return false;
+    }
     let from = later(sequence, acknowledged);
     let to = earlier(end, next);
     if ahead(to, from) > 0 {

@@ -2,7 +2,7 @@
 //!
 //! A ring in the entry holds them, and where they are more (pipelined groups, long replies) one of the shared pool.
 
-use super::ahead;
+use super::{ahead, earlier};
 use crate::{
     event::CLIENT,
     host::{Host, Piece, Step, byte},
@@ -186,6 +186,40 @@ pub fn repeat<H: Host, const FROM: usize>(host: &mut H, work: &mut Work, from: u
         restore::<H, FROM>(host, work, from, to);
     } else {
         compare::<H, FROM>(host, work, from, to);
+    }
+}
+
+/// Has a repeat of bytes that are acknowledged show nothing of what was rewritten there: what was forwarded is not kept any
+/// more, and an acknowledgement says only that somebody made it, not that it reached the sender. Who has the bytes ignores
+/// them; who has not, and said so, gets these. `false` where it cannot be written to.
+#[inline(always)]
+pub fn blank<H: Host, const FROM: usize>(host: &mut H, work: &mut Work, acknowledged: u32) -> bool {
+    let (half, segment) = (&work.state.half[FROM], &work.segment);
+    let end = earlier(earlier(acknowledged, half.rewritten), segment.end());
+    let length = ahead(end, segment.sequence);
+    half.rewrote == 0 || length <= 0 || overwrite(host, work, length as u32)
+}
+
+/// Fills the first `length` bytes of the payload with what begins no word.
+#[inline(never)]
+fn overwrite<H: Host>(host: &mut H, work: &mut Work, length: u32) -> bool {
+    work.run.piece_length = 0;
+    work.run.differs = 0;
+    H::repeat(PIECE as u32 / 8, &mut Blank { piece: &mut work.piece });
+    H::repeat(length / PATCH as u32 + 2, &mut Restore { host, work, from: 0, to: length });
+    work.run.differs == 0
+}
+
+/// A piece of which every word is the same, so that it serves for any length.
+struct Blank<'a> {
+    piece: &'a mut Piece,
+}
+
+impl Step for Blank<'_> {
+    #[inline(always)]
+    fn step(&mut self, index: u32) -> bool {
+        self.piece[1 + (index as usize & (PIECE / 8 - 1))] = u64::from_ne_bytes([b'*'; 8]);
+        false
     }
 }
 
