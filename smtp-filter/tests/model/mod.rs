@@ -17,6 +17,7 @@ pub mod spoiled;
 pub mod stream;
 pub mod tally;
 pub mod transport;
+pub mod veth;
 pub mod words;
 
 use std::ops::Range;

@@ -243,6 +243,17 @@ impl Kernel {
         Ok(())
     }
 
+    /// Follows another policy.
+    pub fn adopt(&mut self, document: &Document) -> Result<()> {
+        self.document = document.clone();
+        self.set(&[])
+    }
+
+    /// The last frame that passed in the kernel, as it came out.
+    pub fn passed(&self) -> &[u8] {
+        &self.out
+    }
+
     /// Runs all steps and compares what becomes of each packet with what is expected.
     pub fn play(&mut self, steps: &[Step]) -> Result<()> {
         for (number, step) in steps.iter().enumerate() {
