@@ -60,4 +60,6 @@ mod scope_shown_tests;
 #[cfg(test)]
 mod scope_tests;
 #[cfg(test)]
+mod set_again_tests;
+#[cfg(test)]
 mod tests;

@@ -1,0 +1,51 @@
+//! What `policy set` makes is what comes of its file: shown, kept and read again it is the same policy.
+
+use proptest::prelude::*;
+
+use super::*;
+
+const SETTINGS: [&str; 18] = [
+    "extensions.other=pass",
+    "extensions.other=mask",
+    "extensions.other=log",
+    "extensions.starttls=mask",
+    "extensions.starttls=pass",
+    "commands.other=mask",
+    "commands.other=pass",
+    "commands.other=log",
+    "commands.ehlo=downgrade",
+    "commands.vrfy=pass",
+    "profile=asa-esmtp",
+    "profile=hardened",
+    "profile=pix-mailguard",
+    "profile=monitor",
+    "scope.a.clients=10.0.0.0/8",
+    "scope.a=none",
+    "banner.show=host",
+    "mode=monitor",
+];
+
+proptest! {
+    #[test]
+    fn what_is_set_is_what_its_file_says(
+        profile in proptest::sample::select(Profile::ALL.as_slice()),
+        settings in proptest::collection::vec(proptest::sample::select(SETTINGS.as_slice()), 1..8),
+    ) {
+        let mut document = profile.document();
+        for setting in settings {
+            // Not every one fits: a scope that is not there cannot be removed.
+            if let Ok(after) = set(&document, &[setting]) {
+                document = after;
+            }
+            prop_assert_eq!(&parse("again", &to_toml(&document)).unwrap(), &document, "{}", setting);
+        }
+    }
+}
+
+#[test]
+fn names_of_the_profile_come_back_with_its_other() {
+    let profile = Profile::AsaEsmtp.document();
+    let open = set(&profile, &["extensions.other=pass"]).unwrap();
+    assert!(!open.extensions.named.contains_key(&WordName::new("STARTTLS").unwrap()));
+    assert_eq!(set(&open, &["extensions.other=mask"]).unwrap(), profile);
+}
