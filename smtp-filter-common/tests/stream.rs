@@ -4,7 +4,7 @@ mod support;
 
 use proptest::prelude::*;
 use smtp_filter_common::{action::Action, reason::Reason, smtp, verdict::Verdict};
-use support::{End, Net, policy};
+use support::{ACK, End, Net, policy};
 
 const PASS: Verdict = Verdict::Pass;
 const DROP: Verdict = Verdict::Drop;
@@ -414,4 +414,23 @@ fn a_forged_acknowledgement_of_what_has_not_passed_says_nothing() {
     assert_eq!(net.server_at(net.server.next, b""), PASS);
     assert_eq!(net.client_at(0, b"NOOP\r\n"), PASS);
     assert_eq!(net.verbs(), ["NOOP"]);
+}
+
+/// A repeat that ended between the CR and the LF of the line's end, while nothing had come behind it, was acknowledged there:
+/// what begins there again is known by what came behind.
+#[test]
+fn text_goes_on_from_an_acknowledgement_within_a_lines_end() {
+    let mut net = Net::in_text(policy());
+    let start = net.client.next;
+    assert_eq!(net.say("hello\r\n"), Verdict::Pass);
+    assert_eq!(net.client_at(start, b"hello\r"), Verdict::Pass);
+    net.server.acked = start + 6;
+    assert_eq!(net.segment(false, net.server.next, ACK, b""), Verdict::Pass);
+    for _ in 0..3 {
+        assert_eq!(net.client_at(start + 6, b"\nworld\r\n"), Verdict::Pass);
+    }
+    assert_eq!(net.client_at(start + 6, b"\nw"), Verdict::Pass);
+    // Not one that another line's end was made of.
+    assert_eq!(net.client_at(start + 6, b"\n.\r\nx"), Verdict::Drop);
+    assert_eq!(net.client_at(start + 6, b"xworld\r\n"), Verdict::Drop);
 }

@@ -23,7 +23,7 @@ pub const FIRST_MODE: u8 = COMMAND;
 
 /// Reads payload `run.at..run.end` as the client's next bytes; `false` where a
 /// decision against them stands in `run.cut`.
-#[inline(never)]
+#[inline(always)]
 pub fn read<H: Host>(host: &mut H, policy: &Policy, work: &mut Work) -> bool {
     // Each step reads at least a byte, or it is the last.
     let steps = work.run.end - work.run.at + 1;

@@ -48,6 +48,7 @@ const fn either(one: u8, other: u8) -> u8 {
 struct Look<'a> {
     memory: &'a Memory,
     at: u32,
+    /// What is known, and in the second byte what marks behind the place say of it.
     state: &'a mut u32,
 }
 
@@ -56,27 +57,31 @@ impl Step for Look<'_> {
     fn step(&mut self, index: u32) -> bool {
         let (place, state) = self.memory.place(index);
         let before = place.wrapping_sub(self.at);
+        let under_way = under_way(state, before);
         // A mark tells of its own place alone.
-        let known = if index < MARKS as u32 && before != 0 { text::END } else { under_way(state, before) };
+        let known = if index < MARKS as u32 && before != 0 { text::END } else { under_way };
         if state != text::END && known != text::END {
             *self.state = known as u32;
+        } else if state != text::END && under_way != text::END {
+            *self.state = text::END as u32 | (under_way as u32) << 8;
         }
-        *self.state != text::END as u32
+        *self.state as u8 != text::END
     }
 }
 
-/// The state at a place, `before` bytes in front of where all is read; [`text::END`] where it is not known.
+/// The state at a place, `before` bytes in front of where all is read; [`text::END`] where it is not known. Then what the
+/// first copy had there, as far as marks behind it say, or [`text::END`].
 #[inline(always)]
-pub fn state_at<H: Host>(memory: &Memory, at: u32, before: u32) -> u8 {
+pub fn state_at<H: Host>(memory: &Memory, at: u32, before: u32) -> (u8, u8) {
     // What belongs to an end of data, whole or under way, is known without a mark.
     let [last, other] = memory.end_of_data;
     let known = either(
         either(under_way(text::END, last.wrapping_sub(at)), under_way(text::END, other.wrapping_sub(at))),
         under_way(memory.text, before),
     );
-    let mut state = known as u32;
+    let mut state = known as u32 | (text::END as u32) << 8;
     H::repeat((MARKS + EARLY) as u32, &mut Look { memory, at, state: &mut state });
-    state as u8
+    (state as u8, (state >> 8) as u8)
 }
 
 impl Memory {

@@ -124,9 +124,9 @@ pub fn agrees<H: Host>(host: &mut H, work: &mut Work, from: u32, to: u32, before
     H::repeat((MARKS + EARLY) as u32, &mut Agree { host, work, from, to, before });
 }
 
-/// The state at a place of the text; [`text::END`] where it is not known.
+/// The state at a place of the text, as [`marks::state_at`] tells it.
 #[inline(always)]
-fn state_at<H: Host>(work: &Work, at: u32) -> u8 {
+fn state_at<H: Host>(work: &Work, at: u32) -> (u8, u8) {
     // Behind mail text nothing is under way.
     let is_text = work.state.session.mode == smtp::TEXT;
     let before = if is_text { work.state.half[SIDE].next.wrapping_sub(at) } else { u32::MAX };
@@ -140,12 +140,14 @@ pub fn text<H: Host>(host: &mut H, work: &mut Work, from: u32, to: u32) {
     let sequence = work.segment.sequence;
     let (start, end) = (sequence.wrapping_add(from), sequence.wrapping_add(to));
     let length = to - from;
-    let before = match state_at::<H>(work, start) {
+    let before = work.unknown::<H>(match state_at::<H>(work, start) {
         // A receiver acknowledges where a copy ends. One that ends where nothing is remembered ends in the middle of a
-        // line: places where a segment ended otherwise are remembered, and a repeat passes no other way (below).
-        text::END if start == work.run.acknowledged => text::MIDDLE,
-        before => before,
-    };
+        // line: places where a segment ended otherwise are remembered, and a repeat passes no other way (below). Unless it
+        // came before there was anything behind the place: then it ended as the first copy did.
+        (text::END, text::END) if start == work.run.acknowledged => text::MIDDLE,
+        (text::END, near) if start == work.run.acknowledged => near,
+        (before, _) => before,
+    });
     let known = before != text::END;
     work.run.piece_length = 0;
     work.piece[1] = 0;
@@ -170,7 +172,7 @@ pub fn text<H: Host>(host: &mut H, work: &mut Work, from: u32, to: u32) {
     let stops = sequence.wrapping_add(work.run.found);
     // What has to come out: the end of data where one was read, and elsewhere the state that is known. Where none is, only
     // one that does not matter passes.
-    let behind = state_at::<H>(work, end);
+    let (behind, _) = state_at::<H>(work, end);
     let ends = work.state.memory.is_end_of_data(end);
     let expected = if ends {
         text::END
