@@ -48,4 +48,7 @@ fn names_of_the_profile_come_back_with_its_other() {
     let open = set(&profile, &["extensions.other=pass"]).unwrap();
     assert!(!open.extensions.named.contains_key(&WordName::new("STARTTLS").unwrap()));
     assert_eq!(set(&open, &["extensions.other=mask"]).unwrap(), profile);
+    // In a scope, too.
+    let scoped = set(&open, &["scope.a.clients=10.0.0.0/8", "scope.a.extensions.other=mask"]).unwrap();
+    assert_eq!(scoped.within(&scoped.scopes[0]), profile);
 }

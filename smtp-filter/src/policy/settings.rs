@@ -49,11 +49,17 @@ impl Words {
 }
 
 /// Gives `other` an action. Words that the profile names only to count them apart, with the action of its `other`,
-/// are then no longer named: who says `other = "drop"` means every verb that he does not name himself.
+/// are then no longer named: who says `other = "drop"` means every verb that he does not name himself. With the profile's own
+/// `other` they come back, so that what is set is what its file says.
 fn set_other(rules: &mut ByName, plain: &ByName, action: Action) {
     let before = rules.other;
     if action != before {
         rules.named.retain(|word, action| *action != before || plain.named.get(word) != Some(&plain.other));
+        if action == plain.other {
+            for (word, counted) in plain.named.iter().filter(|(_, counted)| **counted == plain.other) {
+                rules.named.entry(word.clone()).or_insert(*counted);
+            }
+        }
     }
     rules.other = action;
 }

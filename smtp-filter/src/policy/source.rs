@@ -12,7 +12,6 @@ use super::{
     fault::{Fault, Located, PolicyError, quoted},
     fit::{Places, fit_whole},
     profiles::Profile,
-    render::to_toml,
     scope_check, scope_set, scope_text,
     value::{Table, Value, parse_table, parse_value},
 };
@@ -109,9 +108,7 @@ pub fn set<S: AsRef<str>>(document: &Document, arguments: &[S]) -> Result<Docume
         // Each of them has its part in it.
         _ => fault.message,
     })?;
-    // What the file of it says: names of the profile that an earlier `other` took away come back with the profile's `other`,
-    // and would come back when it is shown, kept and read again.
-    parse("the policy", &to_toml(&document)).map_err(|error| error.to_string())
+    Ok(document)
 }
 
 /// Which of the arguments of one command comes first. `other` says what is done with the words that are not named: first,
