@@ -29,8 +29,8 @@ pub static POLICIES: Array<Policy> = Array::with_max_entries(POLICY_SLOTS * SCOP
 #[map]
 pub static PAIRS: Array<Pairs> = Array::with_max_entries(POLICY_SLOTS, 0);
 
-/// A trie of its own for each generation that has scopes; its keys are `smtp_filter_common::scope::Prefix`. The inner definition counts for its type alone: the loader brings
-/// a trie of the size that it needs.
+/// A trie of its own for each generation that has scopes; its keys are `smtp_filter_common::scope::Prefix`. The inner
+/// definition counts for its type alone: the loader brings a trie of the size that it needs.
 #[btf_map]
 pub static PREFIXES: ArrayOfMaps<LpmTrie<[u8; 20], u32, { MOST_PREFIXES as usize }>, { POLICY_SLOTS as usize }> =
     ArrayOfMaps::new();
