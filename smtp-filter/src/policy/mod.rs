@@ -54,6 +54,8 @@ pub use self::{
 #[cfg(test)]
 mod classes_tests;
 #[cfg(test)]
+mod scope_room_tests;
+#[cfg(test)]
 mod scope_set_tests;
 #[cfg(test)]
 mod scope_shown_tests;

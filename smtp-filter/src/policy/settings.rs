@@ -1,6 +1,9 @@
 //! What a file or a scope sets, and what a policy becomes by it. What is not set stays as it is beneath.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use serde::{Serialize, Serializer, ser::SerializeMap as _};
 use smtp_filter_common::{
@@ -42,9 +45,11 @@ impl Words {
     }
 
     /// Where the words beneath and these are too many together, those that are named only to be counted apart make room.
-    fn make_room(&self, rules: &mut ByName) {
+    /// `stay` are those that do more.
+    fn make_room(&self, rules: &mut ByName, stay: &BTreeSet<WordName>) {
         let other = rules.other;
-        rules.named.retain(|word, action| *action != other || self.named.contains_key(word));
+        let stays = |word: &WordName| self.named.contains_key(word) || stay.contains(word);
+        rules.named.retain(|word, action| *action != other || stays(word));
     }
 }
 
@@ -234,10 +239,12 @@ impl Settings {
         set(&mut document.mark.value, mark.value);
         set(&mut document.mark.mask, mark.mask);
         if document.extensions.named.len() > NAMED_KEYWORDS {
-            extensions.make_room(&mut document.extensions);
+            // Whose name masks a verb: `other` would hide the keyword alone.
+            let stay = document.effective_verbs().into_values().filter_map(|verb| verb.masked_with).collect();
+            extensions.make_room(&mut document.extensions, &stay);
         }
         if document.effective_verbs().len() > NAMED_VERBS {
-            commands.make_room(&mut document.commands);
+            commands.make_room(&mut document.commands, &BTreeSet::new());
         }
     }
 }
