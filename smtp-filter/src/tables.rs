@@ -299,7 +299,8 @@ fn count<const VALUE: usize>(map: &MapData) -> Result<(u64, u32)> {
     Ok((found, most))
 }
 
-fn duplicate(data: &MapData) -> Result<MapData> {
+/// Another handle of a map.
+pub(crate) fn duplicate(data: &MapData) -> Result<MapData> {
     let fd = data.fd().as_fd().try_clone_to_owned().context("duplicate a map's handle")?;
     Ok(MapData::from_fd(fd)?)
 }
