@@ -7,6 +7,7 @@
 use crate::{
     entry::{first, pair, second},
     event::{CLIENT, SERVER},
+    flow::Key,
     host::Host,
     limits::{POLICY_SLOTS, SCOPE_PAIRS, SCOPES},
     policy::Policy,
@@ -91,11 +92,12 @@ pub fn choose<'p, H: Host, P: Policies>(
     let scope = match host.shared() {
         Some(shared) if found => {
             let known = H::load(&shared.scope);
-            if second(known) == whole.generation {
-                first(known)
+            let ends = ends(&work.key);
+            if second(known) == whole.generation && first(known) & ENDS == ends {
+                first(known) & !ENDS
             } else {
                 let scope = look_up(policies, work)?;
-                H::store(&shared.scope, pair(scope, whole.generation));
+                H::store(&shared.scope, pair(ends | scope, whole.generation));
                 scope
             }
         }
@@ -103,6 +105,25 @@ pub fn choose<'p, H: Host, P: Policies>(
     };
     work.scope = scope as u8;
     policies.of_scope(scope)
+}
+
+/// Bits of what an entry remembers that say whose scope it is: the others are the scope's number.
+const ENDS: u32 = !(SCOPES as u32 - 1);
+
+/// The addresses of a connection in the bits [`ENDS`]. The table may give an entry to another connection between the
+/// look-up and the note of what came of it, which is then not that one's.
+#[inline(always)]
+fn ends(key: &Key) -> u32 {
+    let ends = fold(&key.client) ^ fold(&key.server).rotate_left(16);
+    // An odd factor: the upper bits of the product take part of all of them.
+    ends.wrapping_mul(0x9e37_79b1) & ENDS
+}
+
+#[inline(always)]
+fn fold(address: &[u8; 16]) -> u32 {
+    let address = u128::from_ne_bytes(*address);
+    let half = (address as u64) ^ (address >> 64) as u64;
+    (half ^ (half >> 32)) as u32
 }
 
 #[inline(always)]

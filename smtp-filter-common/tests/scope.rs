@@ -2,7 +2,7 @@
 
 mod support;
 
-use std::cell::Cell;
+use std::{cell::Cell, sync::atomic::Ordering};
 
 use smtp_filter_common::{
     action::Action,
@@ -26,6 +26,8 @@ struct Scoped {
     asked: Cell<u32>,
     /// Whether this generation is over.
     over: bool,
+    /// Whether nobody falls into it by IPv4.
+    only_v6: bool,
 }
 
 impl Scoped {
@@ -36,7 +38,7 @@ impl Scoped {
         let mut scope = whole.clone();
         scope.scope = NAME;
         assert!(scope.set_verb(Word::of("EHLO"), Action::Drop, 2));
-        Self { policies: [whole, scope], asked: Cell::new(0), over: false }
+        Self { policies: [whole, scope], asked: Cell::new(0), over: false, only_v6: false }
     }
 
     fn renew(&mut self) {
@@ -54,7 +56,7 @@ impl Policies for Scoped {
     fn class(&self, side: u8, address: &[u8; 16]) -> Option<u32> {
         self.asked.set(self.asked.get() + 1);
         let known = if side == event::CLIENT { CLIENT } else { SERVER };
-        let falls_in = address[12..] == known;
+        let falls_in = address[12..] == known && !(self.only_v6 && address[10..12] == [0xff; 2]);
         (!self.over).then_some(u32::from(falls_in) << if side == event::CLIENT { 1 } else { 0 })
     }
 
@@ -86,7 +88,10 @@ fn say(net: &mut Net, policies: &Scoped, from_client: bool, payload: &[u8]) -> V
 
 /// An established connection whose banner has been read.
 fn greeted(policies: &Scoped, client_port: u16) -> Net {
-    let mut net = Net::new(policies.policies[0].clone());
+    greeted_on(Net::new(policies.policies[0].clone()), policies, client_port)
+}
+
+fn greeted_on(mut net: Net, policies: &Scoped, client_port: u16) -> Net {
     net.client_port = client_port;
     let syn = net.build(true, net.client.isn, 0, SYN, b"");
     let answer = net.build(false, net.server.isn, net.client.isn + 1, SYN_ACK, b"");
@@ -129,6 +134,21 @@ fn an_entry_remembers_its_scope_until_the_policy_changes() {
     assert!(policies.policies[1].set_verb(Word::of("NOOP"), Action::Drop, 8));
     assert_eq!(say(&mut net, &policies, true, b"NOOP\r\n"), Verdict::Drop, "the next command is judged by the new one");
     assert_eq!(policies.asked.get(), asked + 2, "and once more");
+}
+
+#[test]
+fn what_was_found_out_of_another_connection_counts_for_nothing() {
+    let mut policies = Scoped::new();
+    policies.only_v6 = true;
+    let mut scoped = Net::new(policies.policies[0].clone());
+    scoped.v6 = true;
+    let scoped = greeted_on(scoped, &policies, 41234);
+    let mut net = greeted(&policies, 41234);
+    // The table gave the entry of the one to the other between the look-up and the note of it.
+    let [from, to] = [&scoped, &net].map(|net| &net.world.connections().next().unwrap().1.shared.scope);
+    to.store(from.load(Ordering::Relaxed), Ordering::Relaxed);
+    assert_eq!(say(&mut net, &policies, true, b"EHLO client.example\r\n"), Verdict::Pass);
+    assert!(net.all_events().iter().all(|event| event.scope == 0));
 }
 
 #[test]

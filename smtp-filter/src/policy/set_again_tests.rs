@@ -4,7 +4,7 @@ use proptest::prelude::*;
 
 use super::*;
 
-const SETTINGS: [&str; 18] = [
+const SETTINGS: [&str; 28] = [
     "extensions.other=pass",
     "extensions.other=mask",
     "extensions.other=log",
@@ -21,6 +21,16 @@ const SETTINGS: [&str; 18] = [
     "profile=monitor",
     "scope.a.clients=10.0.0.0/8",
     "scope.a=none",
+    "scope.b.servers=192.0.2.25",
+    "scope.a.extensions.other=mask",
+    "scope.a.extensions.other=pass",
+    "scope.a.extensions.starttls=mask",
+    "scope.a.extensions=inherit",
+    "scope.b.commands.other=drop",
+    "scope.b.commands.other=log",
+    "scope.b.commands.other=mask",
+    "scope.b.commands.ehlo=pass",
+    "scope.b.commands=inherit",
     "banner.show=host",
     "mode=monitor",
 ];
@@ -29,7 +39,7 @@ proptest! {
     #[test]
     fn what_is_set_is_what_its_file_says(
         profile in proptest::sample::select(Profile::ALL.as_slice()),
-        settings in proptest::collection::vec(proptest::sample::select(SETTINGS.as_slice()), 1..8),
+        settings in proptest::collection::vec(proptest::sample::select(SETTINGS.as_slice()), 1..12),
     ) {
         let mut document = profile.document();
         for setting in settings {
@@ -38,6 +48,10 @@ proptest! {
                 document = after;
             }
             prop_assert_eq!(&parse("again", &to_toml(&document)).unwrap(), &document, "{}", setting);
+            for scope in &document.scopes {
+                let within = document.within(scope);
+                prop_assert_eq!(&parse("within", &to_toml(&within)).unwrap(), &within, "{} in {}", setting, scope.name);
+            }
         }
     }
 }
