@@ -30,7 +30,7 @@ pub fn run(global: &Global, args: &Policy) -> Result<()> {
 }
 
 fn show(running: &Running, toml: bool, ends: &Ends, json: bool) -> Result<()> {
-    let (document, generation) = (running.document()?, running.source()?.generation);
+    let (document, generation) = running.in_force()?;
     if ends.are_given() {
         return decides::print_policy(&document, ends, toml, json);
     }

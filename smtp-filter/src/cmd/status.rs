@@ -87,8 +87,8 @@ pub fn run(global: &Global) -> Result<()> {
 
 /// Prints how a filter stands.
 pub(super) fn print_state(running: &Running, global: &Global) -> Result<()> {
-    let document = running.document()?;
-    let report = report(running, &document)?;
+    let (document, generation) = running.in_force()?;
+    let report = report(running, &document, generation)?;
     if global.json {
         return print_json(&report);
     }
@@ -99,7 +99,7 @@ fn clock(instance: &Instance) -> WallClock {
     WallClock::booted(instance.boot).or_now()
 }
 
-fn report(running: &Running, document: &Document) -> Result<Report> {
+fn report(running: &Running, document: &Document, generation: u32) -> Result<Report> {
     let (entries, max) = running.tables().live()?;
     let lost = running.tables().lost()?;
     // A closed connection keeps its entry until another needs the room; an entry that was needed is not counted as closed.
@@ -115,7 +115,7 @@ fn report(running: &Running, document: &Document) -> Result<Report> {
     Ok(Report {
         v: 1,
         interfaces: running.interfaces()?.into_iter().map(interface).collect(),
-        policy: PolicyState::new(document, running.source()?.generation),
+        policy: PolicyState::new(document, generation),
         connections: Connections { live, half_open, max },
         lost_events: lost.events.iter().sum(),
         unconfirmed_until: running.instance().confirm_until.map(|until| clock(running.instance()).rfc3339(until)),

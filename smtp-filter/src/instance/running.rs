@@ -128,7 +128,13 @@ impl Running {
 
     /// The active policy.
     pub fn document(&self) -> Result<Document> {
-        Ok(policy::parse("the active policy", &self.source()?.text)?)
+        Ok(self.in_force()?.0)
+    }
+
+    /// The active policy with its generation: both of the same look, for a change may come between two.
+    pub fn in_force(&self) -> Result<(Document, u32)> {
+        let source = self.source()?;
+        Ok((policy::parse("the active policy", &source.text)?, source.generation))
     }
 
     /// The active policy as the datapath reads it, and the names in it.
