@@ -62,8 +62,8 @@ pub struct Shared {
     pub ways: AtomicU64,
     /// Sequence numbers of the SYN and the SYN-ACK.
     pub isns: AtomicU64,
-    /// The scope whose policy judges, by number (bits 0 to 5), and whose it is; then the generation of which that was found
-    /// out: see [`crate::scope::choose`].
+    /// The scope whose policy judges, by number (bits 0 to 5), and whose it is; then the generation of which that was
+    /// found out: see [`crate::scope::choose`].
     pub scope: AtomicU64,
 }
 

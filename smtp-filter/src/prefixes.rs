@@ -18,7 +18,7 @@ const TRIE: u32 = 11;
 /// `BPF_F_NO_PREALLOC`: the kernel makes no trie without it.
 const NO_PREALLOC: u32 = 1;
 
-/// Makes a trie of the prefixes, and puts it into a slot once it is whole: one that cannot be made leaves nothing there.
+/// Makes a trie of the prefixes, and puts it into a slot once it is whole.
 pub(crate) fn put(slots: &mut ArrayOfMaps<MapData, MapData>, slot: u32, scopes: &Scopes) -> Result<()> {
     let entries = u32::try_from(scopes.clients.len() + scopes.servers.len()).context("count the prefixes")?;
     let (key, value) = (size_of::<Prefix>() as u32, size_of::<u32>() as u32);

@@ -44,8 +44,8 @@ impl Words {
         rules.named.extend(self.named.iter().map(|(word, action)| (word.clone(), *action)));
     }
 
-    /// Where the words beneath and these are too many together, those that are named only to be counted apart make room.
-    /// `stay` are those that do more.
+    /// Where the words beneath and these are too many together, those that are named only to be counted apart make
+    /// room. `stay` are those that do more.
     fn make_room(&self, rules: &mut ByName, stay: &BTreeSet<WordName>) {
         let other = rules.other;
         let stays = |word: &WordName| self.named.contains_key(word) || stay.contains(word);
