@@ -14,6 +14,7 @@ use smtp_filter_testnet::{Filter, Namespace, Network};
 use super::{SOON, all_counters, filter, pages::Way, texts::Text};
 
 const BANNER: &str = "220 mx.example ESMTP Sendmail 8.20\r\n";
+/// What the client is to see of it.
 const VEILED: &str = "220 mx.example ESMTP XXXXXXXX XXXX\r\n";
 
 /// A server that sends its banner and its keywords this way, and returns all that it read until the client closed.
@@ -59,8 +60,35 @@ fn talk(to: SocketAddr, way: Way, keywords: &Text, text: &Text) -> Result<Vec<u8
     Ok(seen)
 }
 
+/// What is to be masked in these dialogues.
+pub const SETTINGS: [&str; 4] = ["mode=enforce", "commands.vrfy=mask", "extensions.starttls=mask", "banner.show=host"];
+
+/// One dialogue from one namespace to a server in another; both ends see what the policy says, and no segment was thrown
+/// away for its checksum. Returns how many words were cut by the ends of segments.
+pub fn both_see(
+    [client, server]: [&Namespace; 2],
+    to: SocketAddr,
+    way: Way,
+    keywords: &Text,
+    text: &Text,
+) -> Result<usize> {
+    let listener = server.enter(move || TcpListener::bind(to))?.context("listen")?;
+    let (read, said) = thread::scope(|scope| {
+        let read = scope.spawn(|| serve(&listener, way, keywords, text));
+        let said = client.enter(|| talk(to, way, keywords, text))?;
+        anyhow::Ok((read.join().expect("no panic")?, said?))
+    })?;
+    let said = said.strip_prefix(VEILED.as_bytes()).context("the banner")?;
+    let read = read.strip_prefix(b"EHLO client.example\r\n").context("EHLO")?;
+    let cut = keywords.is(said).context("what the client saw")? + text.is(read).context("what the server saw")?;
+    for namespace in [client, server] {
+        ensure!(wrong_checksums(namespace)? == 0, "checksums");
+    }
+    Ok(cut)
+}
+
 /// Segments that TCP has thrown away in a namespace because of their checksum.
-pub fn wrong_checksums(namespace: &Namespace) -> Result<u64> {
+fn wrong_checksums(namespace: &Namespace) -> Result<u64> {
     let table = namespace.enter(|| fs::read_to_string("/proc/thread-self/net/snmp"))??;
     let mut rows = table.lines().filter_map(|line| line.strip_prefix("Tcp: "));
     let (names, values) = rows.next().zip(rows.next()).context("two lines of TCP")?;
@@ -88,7 +116,7 @@ impl Rewriting {
         }
         let filter = filter(gateway)?;
         filter.up(&["--iface", "inside"])?;
-        filter.set(&["mode=enforce", "commands.vrfy=mask", "extensions.starttls=mask", "banner.show=host"])?;
+        filter.set(&SETTINGS)?;
         Ok(Self { filter, network })
     }
 
@@ -106,24 +134,10 @@ impl Rewriting {
         Ok(())
     }
 
-    /// One dialogue; both ends see what the policy says, and no segment was thrown away for its checksum.
+    /// One dialogue, in which the server offers many keywords: see [`both_see`].
     pub fn both_see(&self, to: SocketAddr, way: Way, text: &Text) -> Result<usize> {
         let Network { client, server, .. } = &self.network;
-        let keywords = Text::keywords();
-        let listener = server.enter(move || TcpListener::bind(to))?.context("listen")?;
-        let (read, said) = thread::scope(|scope| {
-            let read = scope.spawn(|| serve(&listener, way, &keywords, text));
-            let said = client.enter(|| talk(to, way, &keywords, text))?;
-            anyhow::Ok((read.join().expect("no panic")?, said?))
-        })
-        .with_context(|| all_counters(&self.filter))?;
-        let said = said.strip_prefix(VEILED.as_bytes()).context("the banner")?;
-        let read = read.strip_prefix(b"EHLO client.example\r\n").context("EHLO")?;
-        let cut = keywords.is(said).context("what the client saw")? + text.is(read).context("what the server saw")?;
-        for namespace in [client, server] {
-            ensure!(wrong_checksums(namespace)? == 0, "checksums");
-        }
-        Ok(cut)
+        both_see([client, server], to, way, &Text::keywords(), text).with_context(|| all_counters(&self.filter))
     }
 }
 
