@@ -177,11 +177,12 @@ fn look<H: Host, P: Policies>(
     let to_server = whole.has_port(work.segment.destination_port);
     let from_server = whole.has_port(work.segment.source_port);
     let answers = from_server & work.segment.has(SYN) & work.segment.has(ACK);
-    let mut from_client = to_server & !answers;
+    // Without readable ports nobody can say which end is the client. It is for its own policy to say what becomes of what
+    // it sends unread.
+    let mut from_client = !from_server | (to_server & !answers);
     set_key(work, from_client);
     let found = !work.segment.has(SYN) && host.find(&work.key);
-    // Without readable ports nobody can say which end is the client: the whole's own policy judges.
-    let Some(mut policy) = scope::choose(host, policies, whole, work, to_server | from_server, found) else {
+    let Some(mut policy) = scope::choose(host, policies, whole, work, found) else {
         return Found::held_back(Reason::Busy);
     };
     begin_event(policy, work, met, !from_client);
@@ -206,7 +207,7 @@ fn look<H: Host, P: Policies>(
     if !known(host, work, found, from_client, met) {
         if to_server && from_server {
             set_key(work, false);
-            let Some(chosen) = scope::choose(host, policies, whole, work, true, false) else {
+            let Some(chosen) = scope::choose(host, policies, whole, work, false) else {
                 return Found::held_back(Reason::Busy);
             };
             policy = chosen;

@@ -47,25 +47,39 @@ pub const fn place(generation: u32, scope: u32) -> u32 {
     (generation % POLICY_SLOTS) * SCOPES as u32 + scope
 }
 
-/// The policies of one generation.
-pub trait Policies {
-    /// The policy of a scope, by its number; 0: the whole's own.
-    fn of_scope(&self, scope: u32) -> Option<&Policy>;
-
+/// The scopes of one generation, by the classes that addresses fall into.
+pub trait Scopes {
     /// What an address of the client ([`CLIENT`]) or of the server adds to the place of its pair; 0 where no prefix holds
     /// it. `None`: this generation is over.
     fn class(&self, side: u8, address: &[u8; 16]) -> Option<u32>;
 
     /// The number of the scope at the place of a pair.
     fn pair(&self, place: u32) -> Option<u8>;
+
+    /// The number of the scope that a connection between these addresses falls into; 0: none. An end that is not given is one
+    /// that no prefix holds.
+    #[inline(always)]
+    fn find(&self, client: Option<&[u8; 16]>, server: Option<&[u8; 16]>) -> Option<u32> {
+        let row = match client {
+            Some(address) => self.class(CLIENT, address)?,
+            None => 0,
+        };
+        let column = match server {
+            Some(address) => self.class(SERVER, address)?,
+            None => 0,
+        };
+        Some(self.pair(row.wrapping_add(column))? as u32)
+    }
+}
+
+/// The policies of one generation.
+pub trait Policies: Scopes {
+    /// The policy of a scope, by its number; 0: the whole's own.
+    fn of_scope(&self, scope: u32) -> Option<&Policy>;
 }
 
 /// A policy alone has no scopes.
-impl Policies for Policy {
-    fn of_scope(&self, scope: u32) -> Option<&Policy> {
-        (scope == 0).then_some(self)
-    }
-
+impl Scopes for Policy {
     fn class(&self, _side: u8, _address: &[u8; 16]) -> Option<u32> {
         Some(0)
     }
@@ -75,18 +89,23 @@ impl Policies for Policy {
     }
 }
 
-/// The policy that judges the connection in hand, whose entry was `found` or not. `directed`: it is known which end is the
-/// client. `None`: this generation is over, and the next one is in force already.
+impl Policies for Policy {
+    fn of_scope(&self, scope: u32) -> Option<&Policy> {
+        (scope == 0).then_some(self)
+    }
+}
+
+/// The policy that judges the connection in hand, whose entry was `found` or not. `None`: this generation is over, and the
+/// next one is in force already.
 #[inline(always)]
 pub fn choose<'p, H: Host, P: Policies>(
     host: &H,
     policies: &'p P,
     whole: &'p Policy,
     work: &mut Work,
-    directed: bool,
     found: bool,
 ) -> Option<&'p Policy> {
-    if whole.scopes == 0 || !directed {
+    if whole.scopes == 0 {
         return Some(whole);
     }
     let scope = match host.shared() {
@@ -96,12 +115,12 @@ pub fn choose<'p, H: Host, P: Policies>(
             if second(known) == whole.generation && first(known) & ENDS == ends {
                 first(known) & !ENDS
             } else {
-                let scope = look_up(policies, work)?;
+                let scope = policies.find(Some(&work.key.client), Some(&work.key.server))?;
                 H::store(&shared.scope, pair(ends | scope, whole.generation));
                 scope
             }
         }
-        _ => look_up(policies, work)?,
+        _ => policies.find(Some(&work.key.client), Some(&work.key.server))?,
     };
     work.scope = scope as u8;
     policies.of_scope(scope)
@@ -124,11 +143,4 @@ fn fold(address: &[u8; 16]) -> u32 {
     let address = u128::from_ne_bytes(*address);
     let half = (address as u64) ^ (address >> 64) as u64;
     (half ^ (half >> 32)) as u32
-}
-
-#[inline(always)]
-fn look_up<P: Policies>(policies: &P, work: &Work) -> Option<u32> {
-    let client = policies.class(CLIENT, &work.key.client)?;
-    let server = policies.class(SERVER, &work.key.server)?;
-    Some(policies.pair(client.wrapping_add(server))? as u32)
 }

@@ -4,7 +4,7 @@ use aya_ebpf::btf_maps::lpm_trie::Key;
 use smtp_filter_common::{
     limits::{POLICY_SLOTS, SCOPE_PAIRS},
     policy::Policy,
-    scope::{Policies, Prefix, place},
+    scope::{Policies, Prefix, Scopes, place},
 };
 
 use crate::maps::{CONTROL, PAIRS, POLICIES, PREFIXES};
@@ -33,7 +33,9 @@ impl Policies for InForce {
         // SAFETY: the loader writes a slot only while no segment can be reading it.
         Some(unsafe { &*policy })
     }
+}
 
+impl Scopes for InForce {
     #[inline(always)]
     fn class(&self, side: u8, address: &[u8; 16]) -> Option<u32> {
         let prefixes = PREFIXES.get(self.generation % POLICY_SLOTS)?;

@@ -174,6 +174,11 @@ impl Tables {
     /// and one write of their generation makes every later segment read them.
     pub fn activate(&mut self, compiled: &Compiled) -> Result<()> {
         let generation = compiled.generation();
+        // The trie of the generation before may still be read; of the older ones only their room is left. Before the change:
+        // what fails here leaves the policy in force as it was.
+        for older in 1..POLICY_SLOTS - 1 {
+            self.empty_slot(&self.prefixes, (generation.wrapping_add(older)) % POLICY_SLOTS)?;
+        }
         for (scope, policy) in (0..SCOPES as u32).zip(&compiled.policies) {
             let bytes = PolicyBytes::from(policy.as_ref());
             self.policies.set(place(generation, scope), bytes, 0).context("write the policy")?;
@@ -185,12 +190,7 @@ impl Tables {
             self.pairs.set(slot, prefixes::pairs(scopes)?, 0).context("write the pairs of the scopes")?;
         }
         let control = Shared(Control { version: abi::VERSION, generation });
-        self.control.set(0, control, 0).context("make the policy the active one")?;
-        // Those of the generation before may still be read; of the older ones only their room is left.
-        for older in 1..POLICY_SLOTS - 1 {
-            self.empty_slot(&self.prefixes, (generation.wrapping_add(older)) % POLICY_SLOTS)?;
-        }
-        Ok(())
+        self.control.set(0, control, 0).context("make the policy the active one")
     }
 
     /// Every counter that is not zero, in the order of reasons.

@@ -768,7 +768,7 @@ fixture!(
         talk
     },
     ["guards.unreadable drop: 1, 0 bytes",],
-    ["guard server: drop by guards.unreadable",]
+    ["guard client: drop by guards.unreadable",]
 );
 
 fixture!(

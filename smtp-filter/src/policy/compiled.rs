@@ -1,6 +1,9 @@
 //! A compiled policy: the whole's own and its scopes'.
 
-use smtp_filter_common::{policy::Policy, scope::Policies};
+use smtp_filter_common::{
+    policy::Policy,
+    scope::{self, Policies},
+};
 
 use super::scopes::Scopes;
 
@@ -26,7 +29,7 @@ impl Compiled {
 
     /// The policy that judges a connection, by the addresses of client and server; IPv4 as ::ffff:a.b.c.d.
     pub fn policy_for(&self, client: &[u8; 16], server: &[u8; 16]) -> &Policy {
-        &self.policies[usize::from(self.scopes.find(client, server))]
+        &self.policies[self.scopes.number(Some(client), Some(server))]
     }
 
     /// From when on the filter does nothing any more, because nobody has confirmed it: nanoseconds since boot; 0: never.
@@ -48,12 +51,14 @@ impl Policies for Compiled {
     fn of_scope(&self, scope: u32) -> Option<&Policy> {
         self.policies.get(scope as usize).map(Box::as_ref)
     }
+}
 
+impl scope::Scopes for Compiled {
     fn class(&self, side: u8, address: &[u8; 16]) -> Option<u32> {
-        Some(self.scopes.class(side, address))
+        self.scopes.class(side, address)
     }
 
     fn pair(&self, place: u32) -> Option<u8> {
-        self.scopes.pairs.get(place as usize).copied()
+        self.scopes.pair(place)
     }
 }

@@ -4,10 +4,7 @@ use std::{fmt, net::IpAddr};
 
 use ipnet::IpNet;
 use serde::{Serialize, Serializer};
-use smtp_filter_common::{
-    event::{CLIENT, SERVER},
-    limits,
-};
+use smtp_filter_common::limits;
 
 use super::{
     classes::{self, TooManyPairs},
@@ -131,10 +128,8 @@ impl Document {
     /// no scope names there.
     pub fn deciding(&self, client: Option<IpAddr>, server: Option<IpAddr>) -> Result<Option<&Scope>, TooManyPairs> {
         let scopes = classes::scopes(&self.scopes)?;
-        let class =
-            |side: u8, address: Option<IpAddr>| address.map_or(0, |address| scopes.class(side, &octets(address)));
-        let place = class(CLIENT, client) + class(SERVER, server);
-        let number = scopes.pairs.get(place as usize).map_or(0, |number| usize::from(*number));
+        let [client, server] = [client, server].map(|address| address.map(octets));
+        let number = scopes.number(client.as_ref(), server.as_ref());
         Ok(number.checked_sub(1).and_then(|at| self.scopes.get(at)))
     }
 }

@@ -1,6 +1,6 @@
 //! Who is judged by which scope, as the datapath looks it up.
 
-use smtp_filter_common::event::{CLIENT, SERVER};
+use smtp_filter_common::{event::CLIENT, scope};
 
 /// The first bits of addresses, IPv4 as ::ffff:a.b.c.d, and how many they are.
 pub type Bits = ([u8; 16], u32);
@@ -18,15 +18,21 @@ pub struct Scopes {
 }
 
 impl Scopes {
-    /// The number of the scope that a connection between these addresses falls into; 0: none of them.
-    pub fn find(&self, client: &[u8; 16], server: &[u8; 16]) -> u8 {
-        let place = self.class(CLIENT, client) + self.class(SERVER, server);
-        self.pairs.get(place as usize).copied().unwrap_or(0)
+    /// The number of the scope that a connection between these addresses falls into; 0: none. An end that is not given is one
+    /// that no prefix holds.
+    pub fn number(&self, client: Option<&[u8; 16]>, server: Option<&[u8; 16]>) -> usize {
+        // Without scopes there are no pairs.
+        scope::Scopes::find(self, client, server).map_or(0, |number| number as usize)
+    }
+}
+
+impl scope::Scopes for Scopes {
+    fn class(&self, side: u8, address: &[u8; 16]) -> Option<u32> {
+        Some(longest(if side == CLIENT { &self.clients } else { &self.servers }, address).unwrap_or(0))
     }
 
-    /// The row of a client's address ([`CLIENT`]), or the column of a server's; 0 where no prefix holds it.
-    pub fn class(&self, side: u8, address: &[u8; 16]) -> u32 {
-        longest(if side == CLIENT { &self.clients } else { &self.servers }, address).unwrap_or(0)
+    fn pair(&self, place: u32) -> Option<u8> {
+        self.pairs.get(place as usize).copied()
     }
 }
 
@@ -98,6 +104,6 @@ mod tests {
 
     #[test]
     fn without_scopes_nobody_falls_into_one() {
-        assert_eq!(Scopes::default().find(&[1; 16], &[2; 16]), 0);
+        assert_eq!(Scopes::default().number(Some(&[1; 16]), Some(&[2; 16])), 0);
     }
 }
