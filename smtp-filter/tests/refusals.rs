@@ -833,6 +833,10 @@ fn a_running_filter_stays_as_it_is_whatever_is_refused() -> Result<()> {
         set("ports=smtp", "ports: expected a list of TCP ports such as [25], found a string"),
         set("ports=0", "ports: 0 is no TCP port; expected 1 to 65535"),
         set("profile=none", "profile: there is no profile `none`; expected *"),
+        set(
+            "mark.value=0x1ff",
+            "mark: value 0x1ff has bits that mask 0xff leaves alone; expected a value within the mask",
+        ),
         set("mark.value=red", "mark.value: expected 0 to 0xffffffff, found a string"),
         set("capture_envelope=maybe", "capture_envelope: expected true or false, found a string"),
         set("colour=red", "unknown key `colour`; expected *"),

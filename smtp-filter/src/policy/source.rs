@@ -103,12 +103,23 @@ pub fn set<S: AsRef<str>>(document: &Document, arguments: &[S]) -> Result<Docume
         }
     }
     let fits = fit_whole(&document, &Places::default()).and_then(|()| scope_check::check(&document, &[]));
-    fits.map_err(|fault| match tables.as_slice() {
-        [(argument, _)] => in_argument(argument, &fault),
+    fits.map_err(|fault| match blamed(&tables, &fault).as_slice() {
+        [argument] => in_argument(argument, &fault),
         // Each of them has its part in it.
         _ => fault.message,
     })?;
     Ok(document)
+}
+
+/// The arguments that speak of what does not fit: a fault begins with the section that it is of.
+fn blamed<'a>(tables: &[(&'a str, Table)], fault: &Fault) -> Vec<&'a str> {
+    let section = fault.message.split(['.', ':']).next();
+    let speaks = |table: &Table| table.iter().any(|(key, _)| Some(key.value.as_str()) == section);
+    let speaking: Vec<&str> = tables.iter().filter(|(_, table)| speaks(table)).map(|(argument, _)| *argument).collect();
+    match tables {
+        [(argument, _)] => vec![argument],
+        _ => speaking,
+    }
 }
 
 /// Which of the arguments of one command comes first. `other` says what is done with the words that are not named: first,
