@@ -129,11 +129,13 @@ pub(super) fn table(rows: &[Row]) -> Table {
     table
 }
 
-/// What is counted: segments, or the commands in them.
+/// What is counted: segments, the commands in them, or the keywords in replies to EHLO together with the verbs that are
+/// masked for them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Counted {
     Segments,
     Commands,
+    Extensions,
 }
 
 /// Sums by action, in words: `5 log, 1 drop`.
@@ -143,6 +145,7 @@ pub(super) fn totals(counters: &[CounterRow], counted: Counted) -> String {
         let counts = match counted {
             Counted::Segments => 0..FIRST_NAME,
             Counted::Commands => FIRST_NAME..FIRST_KEYWORD,
+            Counted::Extensions => FIRST_KEYWORD..u16::MAX,
         };
         if counts.contains(reason) {
             *sums.entry((*action, *enforced || *action <= Action::Log)).or_default() += counter.segments;
@@ -193,9 +196,11 @@ mod tests {
             counted(70, Action::Drop, false, 2),
             counted(42, Action::Pass, true, 5),
             counted(44, Action::Pass, false, 1),
+            counted(FIRST_KEYWORD, Action::Mask, true, 3),
         ];
         assert_eq!(totals(&counters, Counted::Segments), "6 pass");
         assert_eq!(totals(&counters, Counted::Commands), "7 log, 2 would drop");
+        assert_eq!(totals(&counters, Counted::Extensions), "3 mask");
         assert_eq!(totals(&[], Counted::Commands), "none yet");
     }
 }

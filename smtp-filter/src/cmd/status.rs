@@ -151,6 +151,7 @@ fn text(running: &Running, document: &Document, report: &Report, global: &Global
     let counters = running.tables().counters()?;
     writeln!(out, "segments     {}", totals(&counters, Counted::Segments))?;
     writeln!(out, "commands     {}", totals(&counters, Counted::Commands))?;
+    writeln!(out, "extensions   {}", totals(&counters, Counted::Extensions))?;
     writeln!(out, "lost events  {lost_events}")?;
     Ok(out)
 }
