@@ -50,8 +50,12 @@ impl Half {
         Ok(())
     }
 
-    fn is_whole(&self) -> bool {
-        self.end == Some(self.bytes.len()) && self.bytes.iter().all(Option::is_some)
+    fn has_gap(&self) -> bool {
+        self.bytes.iter().any(Option::is_none)
+    }
+
+    fn has_ended(&self) -> bool {
+        self.end == Some(self.bytes.len())
     }
 }
 
@@ -64,9 +68,10 @@ pub struct Session {
 }
 
 impl Session {
-    /// Nothing more comes, and no byte is missing: both have closed, or one has hung up.
+    /// Nothing more comes, both having closed or one having hung up, and no byte is missing in between.
     pub fn is_over(&self) -> bool {
-        self.reset || self.client.is_whole() && self.server.is_whole()
+        let has_ended = self.reset || self.client.has_ended() && self.server.has_ended();
+        has_ended && !self.client.has_gap() && !self.server.has_gap()
     }
 
     /// What the client's side of it holds, up to the first byte that is missing.
@@ -81,11 +86,12 @@ impl Session {
 }
 
 impl Wire {
-    /// Begins.
+    /// Begins. The buffer (KiB) has a place of 256 KiB for each frame, however small, and must hold what comes while
+    /// tcpdump waits for its turn on a busy machine: a frame that finds none is missing in the capture.
     pub fn tap(namespace: &Namespace, iface: &str) -> Result<Self> {
         let file = TemporaryFile::new("wire.pcap", b"")?;
         let mut tcpdump = namespace.command("tcpdump");
-        tcpdump.args(["-i", iface, "--immediate-mode", "-U", "-s", "262144", "-B", "2048", "-Z", "root", "-w"]);
+        tcpdump.args(["-i", iface, "--immediate-mode", "-U", "-s", "262144", "-B", "65536", "-Z", "root", "-w"]);
         // Behind a header of hop-by-hop options, which BIG TCP has in IPv6, tcpdump looks for no port.
         let tcpdump = Running::spawn(tcpdump.arg(&file.0).arg("tcp port 25 or ip6 proto 0"))?;
         tcpdump.wait_for(SOON, |line| line.contains("listening on").then_some(()))?;
