@@ -8,14 +8,15 @@ use std::{
 
 use anyhow::{Context as _, Result, bail};
 use lettre::{Message, SmtpTransport, Transport as _, transport::smtp::extension::ClientId};
+use rustix::net::sockopt::set_socket_linger;
 
 use crate::namespace::Namespace;
 
 /// What clients call themselves.
 pub const NAME: &str = "client.example";
 
-/// How long a reply may take: long enough for a slow machine, short enough to show that none comes.
-const PATIENCE: Duration = Duration::from_secs(3);
+/// How long a connection or a reply may take, unless [`Client::patience`] says otherwise: long enough for a slow machine.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Sends a mail as a mail program does: EHLO first, by the crate lettre.
 pub fn send_by_esmtp(from: &Namespace, to: SocketAddr, subject: &str) -> Result<()> {
@@ -126,6 +127,11 @@ impl Client {
         expect(self.command("DATA")?, 354)?;
         expect(self.command(&format!("{}.", text.replace("\r\n.", "\r\n..")))?, 250)?;
         expect(self.command("QUIT")?, 221)
+    }
+
+    /// Ends the session by a RST, so that nothing of it comes again later.
+    pub fn abort(mut self) -> Result<()> {
+        set_socket_linger(self.stream(), Some(Duration::ZERO)).context("have the connection reset")
     }
 
     /// Whether an error means that no reply came in time.

@@ -18,6 +18,7 @@ use std::{
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
     thread::{self, JoinHandle},
+    time::Duration,
 };
 
 use anyhow::{Context as _, Result};
@@ -59,9 +60,6 @@ pub struct Line {
 /// Who says what becomes of each packet of a direction: it gets the IP datagram.
 pub type Judge = Box<dyn FnMut(&[u8]) -> Fate + Send>;
 
-/// How long a packet that is kept back waits for followers: longer than a sender's burst, shorter than what it takes to
-/// be missed.
-const PATIENCE: Timespec = Timespec { tv_sec: 0, tv_nsec: 3_000_000 };
 /// How often is looked whether the line is cut.
 const TURN: Timespec = Timespec { tv_sec: 0, tv_nsec: 50_000_000 };
 /// Largest packet.
@@ -69,8 +67,10 @@ const ROOM: usize = 65_536;
 
 impl Line {
     /// Makes a device called `name` in either namespace and joins them. Addresses are the caller's to give. The first
-    /// judge is asked about what the first one sends.
-    pub fn new(name: &str, ends: [&Namespace; 2], judges: [Judge; 2]) -> Result<Self> {
+    /// judge is asked about what the first one sends. A packet that is kept back waits so long for followers: longer than
+    /// a sender's burst, shorter than what it takes to be missed.
+    pub fn new(name: &str, ends: [&Namespace; 2], judges: [Judge; 2], patience: Duration) -> Result<Self> {
+        let patience = Timespec::try_from(patience).context("a time to wait")?;
         let [one, other] = ends;
         let (one, other) = (tun(one, name)?, tun(other, name)?);
         let stop = Arc::new(AtomicBool::new(false));
@@ -82,7 +82,7 @@ impl Line {
             while !stopped.load(Ordering::Relaxed) {
                 let waits = ways.iter().any(|way| !way.kept.is_empty());
                 let mut ends = [PollFd::new(&one, PollFlags::IN), PollFd::new(&other, PollFlags::IN)];
-                let ready = poll(&mut ends, Some(if waits { &PATIENCE } else { &TURN }));
+                let ready = poll(&mut ends, Some(if waits { &patience } else { &TURN }));
                 let [from, to] = &mut ways;
                 if ready == Ok(0) {
                     from.let_go(&other);
@@ -237,7 +237,7 @@ fn make_tun(namespace: &Namespace, name: &str) -> Result<File> {
 
 #[cfg(test)]
 mod tests {
-    use std::{net::UdpSocket, time::Duration};
+    use std::net::UdpSocket;
 
     use super::*;
 
@@ -256,7 +256,12 @@ mod tests {
                 _ => Fate::Pass,
             }
         };
-        let line = Line::new("line", [&one, &other], [Box::new(judge), Box::new(|_: &[u8]| Fate::Pass)])?;
+        let line = Line::new(
+            "line",
+            [&one, &other],
+            [Box::new(judge), Box::new(|_: &[u8]| Fate::Pass)],
+            Duration::from_secs(5),
+        )?;
         one.ip(&["address add 203.0.113.1/24 dev line"])?;
         other.ip(&["address add 203.0.113.2/24 dev line"])?;
         let receiver = other.enter(|| UdpSocket::bind("203.0.113.2:7"))??;

@@ -1,6 +1,9 @@
 //! The eBPF object: loaded, not yet attached, not yet pinned.
 
-use std::path::{Path, PathBuf};
+use std::{
+    io::ErrorKind,
+    path::{Path, PathBuf},
+};
 
 use anyhow::{Context as _, Result, anyhow, bail};
 use aya::{
@@ -74,7 +77,7 @@ impl Filter {
         }
         let mut ebpf = loader.load(OBJECT).map_err(|error| load_error(error, *connections))?;
         for name in [abi::INGRESS, abi::EGRESS] {
-            program(&mut ebpf, name)?.load().map_err(|error| verifier_error(name, error))?;
+            verify(program(&mut ebpf, name)?).map_err(|error| verifier_error(name, error))?;
         }
         let tables = Tables::of(&ebpf)?;
         Ok(Self { ebpf, tables })
@@ -177,6 +180,21 @@ pub(crate) fn source_errno(error: &(dyn std::error::Error + 'static)) -> Option<
         next = error.source();
     }
     None
+}
+
+/// How often a program is given to the verifier.
+const TRIES: usize = 5;
+
+/// Has a program verified. A signal ends that with EAGAIN, whatever becomes of the signal (kernel 6.18,
+/// kernel/bpf/verifier.c, `do_check`).
+fn verify(program: &mut SchedClassifier) -> Result<(), ProgramError> {
+    for _ in 1..TRIES {
+        match program.load() {
+            Err(ProgramError::LoadError { io_error, .. }) if io_error.kind() == ErrorKind::WouldBlock => {}
+            verified => return verified,
+        }
+    }
+    program.load()
 }
 
 /// The verifier's log is long: its last line that is no statistics says why.

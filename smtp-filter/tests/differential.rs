@@ -331,7 +331,7 @@ fn converse(policy: &str, settings: &[&str], steps: usize, every: u64) -> Result
                 kernel.set(&[chaos.random.of(settings)])?;
             }
             // Behind a reset the time decides how often a RST goes out, and that is not the same for both.
-            if outcome == Outcome::Reset || chaos.random.one_in(60) {
+            if matches!(outcome, Outcome::Reset | Outcome::ResetSender) || chaos.random.one_in(60) {
                 port += 1;
                 chaos = Chaos::new(Random(chaos.random.0), port);
                 kernel.play(&chaos.talk.steps)?;

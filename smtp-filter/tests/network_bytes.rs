@@ -11,6 +11,7 @@ use lab::{
     SOON, curl, event, events, mail,
     promise::Promise,
     software::{Mailer, Sending, Server, SoftwareLab, With},
+    wait_until,
     wire::{Wire, both_ends},
 };
 use smtp_filter_testnet::{Running, SERVER_V4, SERVER_V6};
@@ -142,13 +143,18 @@ fn keeps_tls(test: &str, server: Server, profile: (usize, &'static str)) -> Resu
 fn stops_esmtp(test: &str, server: Server, profile: (usize, &'static str)) -> Result<()> {
     let Some(mut ends) = Ends::new(test, server, profile.1)? else { return Ok(()) };
     let told = events(&ends.lab.filter)?;
-    let mut next = 0;
+    let (mut next, mut refused) = (0, 0);
     for mailer in mailers(server, profile.0).into_iter().filter(|mailer| mailer.is_there(test)) {
         let mut sending = ends.lab.send(mailer, SERVER_V4, With::default(), &mail(3000, 99))?;
         (_, next) = event(&told, next, "commands.ehlo", "drop").with_context(|| format!("{mailer:?}"))?;
         ensure!(sending.is_under_way(), "{mailer:?}");
+        refused += 1;
     }
-    let silent: Vec<_> = ends.client.sessions()?.into_keys().collect();
+    let mut silent = Vec::new();
+    wait_until("the capture has them, too", || {
+        silent = ends.client.sessions()?.into_keys().collect();
+        Ok(silent.len() >= refused)
+    })?;
     let sent = mail(3000, 1);
     ends.lab.send_by_helo(&sent)?.is_done()?;
     ends.mails = 1;

@@ -2,9 +2,10 @@
 
 mod lab;
 
-use std::{collections::BTreeMap, path::Path, thread, time::Duration};
+use std::{collections::BTreeMap, fs, io::ErrorKind, net::TcpStream, path::Path, thread, time::Duration};
 
 use anyhow::{Context as _, Result, ensure};
+use etherparse::{NetSlice, SlicedPacket, TransportSlice};
 use lab::{
     LATER, SOON, TemporaryFile, begin_text, events, filter, hello, is_root, mail, say, stuffed, succeed, wait_until,
 };
@@ -59,12 +60,6 @@ fn whole_session(from: &Namespace, number: usize) -> Result<()> {
     say(&mut client, "QUIT", 221)
 }
 
-/// The end of a session at once, so that nothing of it comes again later.
-fn abort(mut client: Client) -> Result<()> {
-    rustix::net::sockopt::set_socket_linger(client.stream(), Some(Duration::ZERO))?;
-    Ok(())
-}
-
 /// How long the frames of a capture are.
 #[derive(Default)]
 struct Lengths(Vec<usize>);
@@ -82,12 +77,47 @@ impl Sink for Lengths {
 }
 
 fn tcpdump(gateway: &Namespace, file: &Path) -> Result<Running> {
-    let mut tcpdump = gateway.command("tcpdump");
-    tcpdump.args(["-i", "inside", "--immediate-mode", "-U", "-s", "65600", "-B", "131072", "-Z", "root", "-w"]);
+    // Before all others, or its buffer runs over where the machine is busy.
+    let mut tcpdump = gateway.command("nice");
+    tcpdump.args([
+        "-n",
+        "-20",
+        "tcpdump",
+        "-i",
+        "inside",
+        "--immediate-mode",
+        "-U",
+        "-s",
+        "65600",
+        "-B",
+        "131072",
+        "-Z",
+        "root",
+        "-w",
+    ]);
     let tcpdump = Running::spawn(tcpdump.arg(file).args(["tcp", "port", "25"]))?;
     tcpdump.wait_for(SOON, |line| line.contains("listening on").then_some(()))?;
     Ok(tcpdump)
 }
+
+/// Waits until tcpdump has written everything down: what it has not when it is stopped is lost. A connection that nobody
+/// takes comes last, and the server's kernel refuses it.
+fn is_written(client: &Namespace, file: &Path) -> Result<()> {
+    let refused = client.enter(|| TcpStream::connect_timeout(&SERVER_V6, SOON))?;
+    ensure!(refused.is_err_and(|error| error.kind() == ErrorKind::ConnectionRefused), "somebody listens still");
+    wait_until("the last frame is written", || {
+        let bytes = fs::read(file)?;
+        let packet = SlicedPacket::from_ethernet(&bytes[bytes.len().saturating_sub(ETHERNET_IPV6_TCP)..]);
+        let Ok(SlicedPacket { net: Some(NetSlice::Ipv6(_)), transport: Some(TransportSlice::Tcp(tcp)), .. }) = packet
+        else {
+            return Ok(false);
+        };
+        Ok(tcp.rst() && tcp.source_port() == SERVER_V6.port())
+    })
+}
+
+/// Bytes of a frame that has headers alone.
+const ETHERNET_IPV6_TCP: usize = 14 + 40 + 20;
 
 /// Keeps this thread, and what it starts, on one CPU, and with them every segment: where two CPUs judge segments of one
 /// connection at the same time, the order in which a capture has them need not be that of the filter.
@@ -137,7 +167,7 @@ fn replay_of_a_capture_of_the_wire_says_what_the_filter_said() -> Result<()> {
         impatient.patience(Duration::from_secs(1))?;
         let silence = impatient.command("EHLO client.example").err().context("EHLO was answered")?;
         ensure!(Client::timed_out(&silence), "{silence:#}");
-        abort(impatient)?;
+        impatient.abort()?;
     }
     // VRFY is reset.
     let mut curious = hello(client, SERVER_V4, "HELO")?;
@@ -147,6 +177,7 @@ fn replay_of_a_capture_of_the_wire_says_what_the_filter_said() -> Result<()> {
     // Only now the server closes what the clients have closed.
     drop(receiver);
     wait_until("every connection has ended", || Ok(is_quiet(server)? && is_quiet(client)?))?;
+    is_written(client, &file.0)?;
     ensure!(capture.stop()?, "{:?}", capture.lines());
     let said = capture.lines();
     ensure!(said.iter().any(|line| line.starts_with("0 packets dropped by kernel")), "{said:?}");

@@ -114,7 +114,11 @@ async fn watch(
     global: &Global,
     signals: &mut Signals,
 ) -> Result<End> {
-    let lookup = Running::open(pins)?.lookup()?;
+    let lookup = match Running::open(pins).and_then(|running| running.lookup()) {
+        // It went meanwhile.
+        Err(_) if !pins.in_use() => return Ok(End::FilterGone),
+        lookup => lookup?,
+    };
     let options = TailOptions { json: global.json, ..TailOptions::default() };
     let debug = (global.verbose > 1).then(|| debug_messages(&mut placed.filter));
     let mut guardian = Guardian::new(pins, placed.instance.owner)?;

@@ -297,7 +297,7 @@ impl Far {
         for namespace in [&client, router] {
             namespace.sysctl("ipv6/conf/default/accept_dad", "0")?;
         }
-        let line = Line::new("line", [&client, router], judges)?;
+        let line = Line::new("line", [&client, router], judges, Duration::from_millis(3))?;
         router.sysctl("ipv4/ip_forward", "1")?;
         router.sysctl("ipv6/conf/all/forwarding", "1")?;
         router.ip(&["address add 203.0.113.1/24 dev line", "address add 2001:db8:3::1/64 dev line nodad"])?;

@@ -141,6 +141,8 @@ pub struct SoftwareLab {
     pub filter: Filter,
     pub server: Box<dyn MailSoftware>,
     pub network: Network,
+    /// The profile keeps EHLO away: how long a client waits for a reply that does not come.
+    helo_timeout: &'static str,
 }
 
 impl SoftwareLab {
@@ -156,7 +158,8 @@ impl SoftwareLab {
         }
         let filter = super::filter(&network.gateway)?;
         filter.up(&["--iface", "inside", "--profile", profile])?;
-        Ok(Some(Self { filter, server, network }))
+        let helo_timeout = if profile == "drop-esmtp" { "smtp_helo_timeout = 2s" } else { "smtp_helo_timeout = 30s" };
+        Ok(Some(Self { filter, server, network, helo_timeout }))
     }
 
     /// A client begins to send.
@@ -192,7 +195,7 @@ impl SoftwareLab {
                 return Ok(Sending::Dma(Running::spawn_fed(&mut dma.send(client), &stored_as(mail))?, dma));
             }
             Mailer::Postfix => {
-                let mut settings = vec!["smtp_helo_timeout = 2s"];
+                let mut settings = vec![self.helo_timeout];
                 if tls {
                     settings.push("smtp_tls_security_level = encrypt");
                 }

@@ -90,8 +90,9 @@ impl Wire {
     /// tcpdump waits for its turn on a busy machine: a frame that finds none is missing in the capture.
     pub fn tap(namespace: &Namespace, iface: &str) -> Result<Self> {
         let file = TemporaryFile::new("wire.pcap", b"")?;
-        let mut tcpdump = namespace.command("tcpdump");
-        tcpdump.args(["-i", iface, "--immediate-mode", "-U", "-s", "262144", "-B", "65536", "-Z", "root", "-w"]);
+        let mut tcpdump = namespace.command("nice");
+        tcpdump.args(["-n", "-20", "tcpdump", "-i", iface, "--immediate-mode", "-U", "-Z", "root"]);
+        tcpdump.args(["-s", "262144", "-B", "65536", "-w"]);
         // Behind a header of hop-by-hop options, which BIG TCP has in IPv6, tcpdump looks for no port.
         let tcpdump = Running::spawn(tcpdump.arg(&file.0).arg("tcp port 25 or ip6 proto 0"))?;
         tcpdump.wait_for(SOON, |line| line.contains("listening on").then_some(()))?;

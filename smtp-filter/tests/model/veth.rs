@@ -78,7 +78,7 @@ impl Veth {
         let ends = [End::new(&client)?, End::new(&server)?];
         let mut veth = Self { ends, gateway, _client: client, _server: server, number: 0 };
         // A port of a bridge forwards a moment after its carrier is there.
-        let up = (0..100).any(|_| {
+        let up = (0..1000).any(|_| {
             std::thread::sleep(std::time::Duration::from_millis(10));
             veth.is_through()
         });

@@ -164,7 +164,8 @@ impl Kernel {
         Ok(outcome)
     }
 
-    fn run_in_kernel(&mut self, hook: Hook, frame: &[u8], next: Option<u32>) -> Result<Outcome> {
+    /// Runs a packet through the program at a hook alone.
+    pub fn run_in_kernel(&mut self, hook: Hook, frame: &[u8], next: Option<u32>) -> Result<Outcome> {
         while self.tapped()?.is_some() {}
         let mut context_in = [0; CONTEXT];
         context_in[IFINDEX..IFINDEX + 4].copy_from_slice(&self.interfaces[usize::from(hook.second)].to_ne_bytes());
