@@ -31,7 +31,8 @@ pub fn run(args: &Args) -> Result<()> {
         return Ok(());
     }
     step("tests");
-    test::run(&test::Args::default())
+    // What else fails is worth knowing, too.
+    test::run(&test::Args { words: vec!["--no-fail-fast".to_owned()] })
 }
 
 /// Lints the eBPF part for the target it is made for, with the clippy of the compiler that builds it: only there is

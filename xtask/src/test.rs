@@ -23,7 +23,7 @@ use crate::{
 pub struct Args {
     /// Words for `cargo test`, instead of the whole workspace
     #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "CARGO TEST ARGUMENTS")]
-    words: Vec<String>,
+    pub words: Vec<String>,
 }
 
 /// Runs the verb.
