@@ -143,25 +143,30 @@ impl Kernel {
     /// receiver has to stand at `next`, where that is known.
     pub fn run(&mut self, hook: Hook, frame: &[u8], next: Option<u32>) -> Result<Outcome> {
         let outcome = self.run_in_kernel(hook, frame, next)?;
-        let met = Met { now: since_boot(), ifindex: self.interfaces[usize::from(hook.second)], egress: hook.egress };
-        let verdict = self.world.frame(&self.policy, SliceFrame::ethernet(frame), met);
-        let policy = self.policy.of_scope(self.world.last().scope.into()).context("a policy of the scope")?;
-        let mark = MARK_BEFORE & !policy.mark_mask | policy.mark_value & policy.mark_mask;
-        let expected = match verdict {
-            Verdict::Pass if self.world.marked => Outcome::Marked(mark),
-            Verdict::Pass => Outcome::Pass,
-            Verdict::Drop => Outcome::Drop,
-            Verdict::Reset => Outcome::Reset,
-            Verdict::ResetSender => Outcome::ResetSender,
-        };
+        let expected = self.run_in_user_space(hook, frame)?;
         ensure!(outcome == expected, "{outcome:?} in the kernel, {expected:?} in user space");
-        if verdict == Verdict::Pass {
+        if matches!(outcome, Outcome::Pass | Outcome::Marked(_)) {
             // Rewritten or not, the same bytes, checksum included.
             let (link, network) = frame.split_at(frame.len().min(ETHERNET));
             let expected = [link, self.world.rewritten().unwrap_or(network)].concat();
             ensure!(self.out == expected, "the kernel made {:02x?} of it, user space {expected:02x?}", self.out);
         }
         Ok(outcome)
+    }
+
+    /// Runs a packet through the datapath in user space alone.
+    pub fn run_in_user_space(&mut self, hook: Hook, frame: &[u8]) -> Result<Outcome> {
+        let met = Met { now: since_boot(), ifindex: self.interfaces[usize::from(hook.second)], egress: hook.egress };
+        let verdict = self.world.frame(&self.policy, SliceFrame::ethernet(frame), met);
+        let policy = self.policy.of_scope(self.world.last().scope.into()).context("a policy of the scope")?;
+        let mark = MARK_BEFORE & !policy.mark_mask | policy.mark_value & policy.mark_mask;
+        Ok(match verdict {
+            Verdict::Pass if self.world.marked => Outcome::Marked(mark),
+            Verdict::Pass => Outcome::Pass,
+            Verdict::Drop => Outcome::Drop,
+            Verdict::Reset => Outcome::Reset,
+            Verdict::ResetSender => Outcome::ResetSender,
+        })
     }
 
     /// Runs a packet through the program at a hook alone.
