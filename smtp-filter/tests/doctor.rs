@@ -23,7 +23,7 @@ use object::{Architecture, BinaryFormat, Endianness, SymbolFlags, SymbolKind, Sy
 use serde_json::Value;
 use smtp_filter_testnet::{Client, Filter, MailServer, Namespace, Network, SERVER_V4, device_of_kind, send_by_esmtp};
 
-use crate::lab::{counted, filter, is_root, succeed, wait_until};
+use crate::lab::{copy_program, counted, filter, is_root, wait_until};
 
 /// Nobody: a user without any privilege.
 const NOBODY: u32 = 65534;
@@ -551,8 +551,7 @@ fn nobody_is_told_what_was_not_looked_at() -> Result<()> {
     let filter = filter(&namespace)?;
     let program = filter.command(&[]).get_program().to_owned();
     let copy = std::env::temp_dir().join(format!("smtpf-{}-doctor", std::process::id()));
-    // Not by this process (see `who_is_not_root_is_told_so`).
-    succeed(Command::new("cp").arg(&program).arg(&copy))?;
+    copy_program(&program, &copy)?;
     let output = Command::new(&copy).args(["doctor", "--json"]).current_dir("/").uid(NOBODY).gid(NOBODY).output();
     fs::remove_file(&copy)?;
     let Output { status, stdout, stderr } = output?;

@@ -21,7 +21,7 @@ use rustix::fs::{CWD, FileType, FlockOperation, Mode, flock, mknodat};
 use serde_json::Value;
 use smtp_filter_testnet::{Filter, Namespace, device_of_kind};
 
-use crate::lab::{filter, is_root};
+use crate::lab::{copy_program, filter, is_root};
 
 /// Nobody: a user without any privilege.
 const NOBODY: u32 = 65534;
@@ -580,9 +580,7 @@ fn refused_capture(file: &str, message: &str) -> Result<Option<String>> {
 fn who_is_nobody_is_told_to_take_sudo_and_what_he_may_not_read() -> Result<()> {
     let folder = Folder::new("nobody")?;
     let copy = folder.0.join("smtp-filter");
-    // By another process: what this one has open for writing, the children of tests beside this one inherit for a
-    // moment, and the kernel starts no program that somebody may write to.
-    ensure!(Command::new("cp").arg(program()).arg(&copy).status()?.success());
+    copy_program(program(), &copy)?;
     let nobody = |words: &[&str]| {
         let mut command = Command::new(&copy);
         command.args(words).current_dir("/");

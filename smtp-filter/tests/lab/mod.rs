@@ -10,6 +10,7 @@ pub mod texts;
 pub mod wire;
 
 use std::{
+    ffi::OsStr,
     fmt::Write as _,
     fs,
     io::Write as _,
@@ -80,6 +81,12 @@ pub fn wait_until(what: &str, mut holds: impl FnMut() -> Result<bool>) -> Result
         std::thread::sleep(Duration::from_millis(5));
     }
     Ok(())
+}
+
+/// Copies a program, by another process: what this one has open for writing, the children of tests beside this one inherit
+/// for a moment, and the kernel starts no program that somebody may write to.
+pub fn copy_program(from: impl AsRef<OsStr>, to: &Path) -> Result<()> {
+    succeed(Command::new("cp").arg(from).arg(to)).map(drop)
 }
 
 /// Random numbers, the same ones in each run (xorshift64*, Vigna 2016).
