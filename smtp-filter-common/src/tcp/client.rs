@@ -199,11 +199,9 @@ fn before_gap<H: Host>(host: &mut H, work: &mut Work) -> bool {
         return false;
     }
     let behind = if is_text { work.run.text } else { text::MIDDLE };
-    if behind != text::MIDDLE {
-        // An honest repeat may end there. Nothing is lost but that one if there is no room.
-        work.state.memory.mark(end, behind, marks::SPARE);
-    }
-    work.state.memory.add_early(sequence, end, behind)
+    // A receiver may go over to a retransmission there. What is not remembered is taken for the middle of a line.
+    let remembered = behind == text::MIDDLE || work.state.memory.mark(end, behind, marks::SPARE);
+    remembered && work.state.memory.add_early(sequence, end, behind)
 }
 
 /// Scans early mail text, behind which the state is `run.text` then; `false` if an end of data is possible in it. `before`
@@ -245,10 +243,11 @@ fn join<H: Host>(work: &mut Work) {
     if joined == 0 {
         return;
     }
-    if !chunk && work.state.memory.text != text::MIDDLE {
-        // As at the end of an early segment.
-        let state = work.state.memory.text;
-        work.state.memory.mark(before, state, marks::SPARE);
+    let state = work.state.memory.text;
+    // As at the end of an early segment.
+    if !chunk && state != text::MIDDLE && !work.state.memory.mark(before, state, 0) {
+        work.hold_back(Reason::Backlog);
+        return;
     }
     work.state.half[SIDE].next = reached.next;
     work.state.half[SIDE].bytes += joined as u64;

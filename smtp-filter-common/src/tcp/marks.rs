@@ -55,6 +55,10 @@ struct Look<'a> {
 impl Step for Look<'_> {
     #[inline(always)]
     fn step(&mut self, index: u32) -> bool {
+        // What is known stays.
+        if *self.state as u8 != text::END {
+            return true;
+        }
         let (place, state) = self.memory.place(index);
         let before = place.wrapping_sub(self.at);
         let under_way = under_way(state, before);
@@ -65,7 +69,7 @@ impl Step for Look<'_> {
         } else if state != text::END && under_way != text::END {
             *self.state = text::END as u32 | (under_way as u32) << 8;
         }
-        *self.state as u8 != text::END
+        false
     }
 }
 
