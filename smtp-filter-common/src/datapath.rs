@@ -3,7 +3,8 @@
 use crate::{
     action::Action,
     entry::{
-        CLOSED, CUT, CUT_REPORTED, FINISHED, MARKED, REPLACED, SYN_NOTED, Shared, TLS, UNCERTAIN, first, pair, second,
+        CLOSED, CUT, CUT_REPORTED, FINISHED, MARKED, REPLACED, SEALED, SYN_NOTED, Shared, TLS, UNCERTAIN, first, pair,
+        second,
     },
     event::{CLIENT, Ended, SERVER},
     flow::{HalfOpen, Key, NO_SCALE},
@@ -503,7 +504,11 @@ fn live<H: Host, const FROM: usize>(host: &mut H, policy: &Policy, work: &mut Wo
 fn sealed<H: Host, const FROM: usize>(shared: &Shared, flags: u64, segment: &Segment) -> bool {
     let from = H::load(&shared.tls_from);
     let from = if FROM == FROM_CLIENT { first(from) } else { second(from) };
-    flags & TLS != 0 && ahead(segment.sequence, from) >= 0
+    let sealed = SEALED << FROM;
+    if flags & (TLS | sealed) == TLS && ahead(first(H::load(&shared.peer[FROM])), from) >= 0 {
+        H::set(&shared.flags, sealed);
+    }
+    flags & sealed != 0 || flags & TLS != 0 && ahead(segment.sequence, from) >= 0
 }
 
 /// A further segment of a connection that was reset.

@@ -30,6 +30,10 @@ pub const CUT_REPORTED: u64 = 64;
 pub const REPLACED: u64 = 128;
 /// `Shared::flags`: the FINs of both sides have passed: no payload opens the connection again.
 pub const FINISHED: u64 = 256;
+/// `Shared::flags`: the server has acknowledged all that the client sent before TLS: no retransmission of it matters any more.
+/// Shifted by one: the same of the other direction. From then on nothing is compared with `Shared::tls_from`, for across 2^31
+/// bytes that comparison would turn round.
+pub const SEALED: u64 = 1 << 32;
 
 /// What is touched without the lock. 96 bytes.
 ///

@@ -1,6 +1,6 @@
 //! Where in the client's stream commands, mail text and chunks begin, as long as they are not acknowledged.
 
-use super::ahead;
+use super::{ahead, later};
 use crate::{
     entry::Memory,
     host::{Host, Step},
@@ -49,4 +49,6 @@ impl Step for Forget<'_> {
 #[inline(always)]
 pub fn forget<H: Host>(memory: &mut Memory, acknowledged: u32) {
     H::repeat(REGIONS as u32, &mut Forget { memory, acknowledged });
+    // The start of the oldest one moves along: across 2^31 bytes a comparison with it would turn round.
+    memory.region_at[0] = later(memory.region_at[0], acknowledged);
 }
