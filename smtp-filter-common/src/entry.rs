@@ -194,8 +194,10 @@ pub struct Session {
     pub esmtp: u8,
     /// 1: AUTH was said, and nothing since but words that no policy and nobody here knows: they may be credentials.
     pub secret: u8,
+    /// 1: the policy changes something of the banner.
+    pub veiled: u8,
     /// Zero.
-    pub reserved: [u8; 11],
+    pub reserved: [u8; 10],
 }
 
 /// Early ranges, remembered places and changes of kind in the client's stream. 220 bytes.
@@ -288,7 +290,8 @@ impl State {
             banner: 0,
             esmtp: 0,
             secret: 0,
-            reserved: [0; 11],
+            veiled: 0,
+            reserved: [0; 10],
         },
         memory: Memory {
             early_start: [0; EARLY],

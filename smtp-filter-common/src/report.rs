@@ -87,9 +87,13 @@ const fn ends_with_cr(arg: &[u8; ARG_ROOM], length: u8) -> u8 {
     (1 ^ (differs | differs.wrapping_neg()) >> 7) & (1 ^ last >> 7)
 }
 
-/// Counts the command in hand, and hands its event out where the action wants one.
+/// Counts the command in hand, and hands its event out where the action wants one. A banner that shows no more than it may
+/// stays as it is, which is nothing to report.
 #[inline(always)]
 pub fn tell<H: Host>(host: &mut H, work: &mut Work) {
+    if work.event.kind == BANNER && work.state.session.veiled == 0 {
+        return;
+    }
     let action = work.event.action;
     host.count(counter(work.event.reason, action, work.event.enforced != 0), 1, work.run.line);
     if Action::number_tells(action) {

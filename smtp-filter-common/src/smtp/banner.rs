@@ -29,14 +29,14 @@ pub fn veil<H: Host>(host: &mut H, policy: &Policy, work: &mut Work) -> bool {
     let line = &work.state.line[SIDE];
     let done = line.done();
     if veils && done && line.head as u8 != b'-' {
-        // The last line of the banner tells of all of them.
+        // The last line of the banner is reported for all of them.
         report::banner(policy, work);
         work.run.untold = 1;
     }
-    if veils && policy.enforces() {
+    if veils {
         let Place { from, to, .. } = Place::of(work, SIDE, BEFORE);
         if policy.banner == SHOW_PIX {
-            digits(host, work, from, to);
+            digits(host, policy, work, from, to);
         } else {
             words(host, policy, work, from, to);
         }
@@ -50,12 +50,13 @@ pub fn veil<H: Host>(host: &mut H, policy: &Policy, work: &mut Work) -> bool {
 
 /// Of payload `from..to` the digits 2 and 0 stay.
 #[inline(always)]
-fn digits<H: Host>(host: &mut H, work: &mut Work, from: u32, to: u32) {
+fn digits<H: Host>(host: &mut H, policy: &Policy, work: &mut Work, from: u32, to: u32) {
     let head = work.state.line[SIDE].start.wrapping_sub(work.segment.sequence).wrapping_add(BEFORE);
     let from = if head.wrapping_sub(from) as i32 > 0 { head } else { from };
     if to.wrapping_sub(from) as i32 > 0 {
         let cr = rewrite::ends_with_cr(host, work, from, to);
-        work.change = Change { digits: 1, ..Change::fill(from, to - cr, b'*') }.told();
+        let change = Change { digits: 1, ..Change::fill(from, to - cr, b'*') };
+        work.change = if policy.enforces() { change.told() } else { change.tried() };
     }
 }
 
@@ -66,13 +67,16 @@ fn words<H: Host>(host: &mut H, policy: &Policy, work: &mut Work, from: u32, to:
     if to <= from {
         return;
     }
-    let half = &mut work.state.half[SIDE];
-    half.rewrote = 1;
-    half.rewritten = work.segment.sequence.wrapping_add(to);
+    let enforces = policy.enforces();
+    if enforces {
+        let half = &mut work.state.half[SIDE];
+        half.rewrote = 1;
+        half.rewritten = work.segment.sequence.wrapping_add(to);
+    }
     let start = work.state.line[SIDE].start.wrapping_sub(work.segment.sequence);
     work.run.kept = from;
     let esmtp = (policy.banner == SHOW_HOST) as u32;
-    H::repeat(to - (from & !3), &mut Bytes { host, work, from, to, start, esmtp });
+    H::repeat(to - (from & !3), &mut Bytes { host, work, from, to, start, esmtp, enforces });
 }
 
 struct Bytes<'a, H> {
@@ -83,6 +87,7 @@ struct Bytes<'a, H> {
     /// Offset of the line's first byte; it may lie before the payload.
     start: u32,
     esmtp: u32,
+    enforces: bool,
 }
 
 /// 1 for a byte that stands between words.
@@ -141,6 +146,10 @@ impl<H: Host> Step for Bytes<'_, H> {
             return false;
         }
         let (host, work) = (&mut *self.host, &mut *self.work);
+        work.state.session.veiled |= rewrite::changes(&work.old, &work.new);
+        if !self.enforces {
+            return false;
+        }
         if patch == self.from & !3 {
             let told = Change::fill(self.from, self.to, b'X').told();
             rewrite::tell::<H>(work, self.from, self.to, told.tells);

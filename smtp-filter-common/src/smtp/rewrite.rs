@@ -6,7 +6,7 @@ use core::marker::PhantomData;
 
 use crate::{
     event::CUT_MORE,
-    host::{Host, Step},
+    host::{Host, Patch, Step},
     limits::{CUT, PATCH},
     reason::Reason,
     work::Work,
@@ -35,8 +35,10 @@ pub struct Change {
     pub pending: u8,
     /// Bytes of it that the event in hand tells, at most [`CUT`].
     pub tells: u8,
+    /// 1: nothing is written; it is only seen whether it would change anything (mode `monitor`).
+    pub tries: u8,
     /// Zero.
-    pub reserved: [u8; 2],
+    pub reserved: u8,
 }
 
 /// `Change::crlf`: none; beyond every payload, and so is what follows it.
@@ -50,7 +52,7 @@ const fn all(byte: u8) -> u64 {
 impl Change {
     /// Every byte becomes this one.
     pub const fn fill(from: u32, to: u32, fill: u8) -> Self {
-        Self { from, to, crlf: NO_END, keep: 0, fill, noop: 0, digits: 0, pending: 1, tells: 0, reserved: [0; 2] }
+        Self { from, to, crlf: NO_END, keep: 0, fill, noop: 0, digits: 0, pending: 1, tells: 0, tries: 0, reserved: 0 }
     }
 
     /// Nothing is to be made.
@@ -59,6 +61,12 @@ impl Change {
     /// The first two letters of EHLO become those of HELO, each in its case: E and H differ in the same bits either way.
     pub const fn downgrade(at: u32) -> Self {
         Self { keep: 0xff, ..Self::fill(at, at + 2, b'E' ^ b'H') }
+    }
+
+    /// Nothing is to be written.
+    #[inline(always)]
+    pub const fn tried(self) -> Self {
+        Self { tries: 1, ..self }
     }
 
     /// The event in hand is to tell of it.
@@ -173,6 +181,12 @@ impl<H: Host> Step for Patches<'_, H> {
             return true;
         }
         H::repeat(PATCH as u32 / 8, &mut Words::<H> { work, start, length, host: PhantomData });
+        if change.digits != 0 {
+            work.state.session.veiled |= changes(&work.old, &work.new);
+        }
+        if change.tries != 0 {
+            return false;
+        }
         if index == 0 && change.tells != 0 {
             tell::<H>(work, change.from, change.to, change.tells);
         }
@@ -191,6 +205,17 @@ pub(crate) const fn patch_length(to: u32, start: u32, payload: u32) -> u32 {
     let left = payload - start;
     let length = if wanted < left { wanted } else { left };
     if length < PATCH as u32 { length } else { PATCH as u32 }
+}
+
+/// 1 where the patches differ. Without a branch.
+#[inline(always)]
+pub(super) const fn changes(old: &Patch, new: &Patch) -> u8 {
+    let (mut differs, mut i) = (0_u64, 0);
+    while i < PATCH / 8 {
+        differs |= old[i] ^ new[i];
+        i += 1;
+    }
+    ((differs | differs.wrapping_neg()) >> 63) as u8
 }
 
 /// What was and what became, into the event in hand.
@@ -225,9 +250,11 @@ pub fn make<H: Host, const FROM: usize>(host: &mut H, work: &mut Work) -> bool {
     if change.to <= change.from {
         return true;
     }
-    let half = &mut work.state.half[FROM];
-    half.rewrote = 1;
-    half.rewritten = work.segment.sequence.wrapping_add(change.to);
+    if change.tries == 0 {
+        let half = &mut work.state.half[FROM];
+        half.rewrote = 1;
+        half.rewritten = work.segment.sequence.wrapping_add(change.to);
+    }
     if work.run.telling != 0 {
         let patches = (change.to - (change.from & !3)) / PATCH as u32 + 1;
         H::repeat(patches, &mut Patches { host, work });
