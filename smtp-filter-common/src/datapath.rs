@@ -14,7 +14,7 @@ use crate::{
     report,
     scope::{self, Policies},
     smtp,
-    tcp::{self, ahead, client::Taken, lock, peer},
+    tcp::{self, ahead, backlog, client::Taken, lock, peer},
     verdict::Verdict,
     wire::{ACK, FIN, Kind, RST, SYN, Segment, URG},
     work::{Found, GUARDED, HELD_BACK, PASSES, READ_CLIENT, READ_SERVER, Run, SETTLED, Work},
@@ -80,13 +80,23 @@ pub fn judge<H: Host, P: Policies>(
     met: Met,
 ) -> Option<Verdict> {
     find(host, policies, policies.of_scope(0)?, work, kind, met);
-    let policy = policies.of_scope(work.scope as u32)?;
+    let Some(policy) = policies.of_scope(work.scope as u32) else {
+        return Some(without_policy(host, work));
+    };
     match work.found.how {
         READ_CLIENT => read_client(host, policy, work),
         READ_SERVER => read_server(host, policy, work),
         _ => {}
     }
     Some(finish(host, policy, work))
+}
+
+/// The policy of the segment's scope gave way to a newer one in the meantime. The segment is held back: its sender sends it
+/// again.
+#[inline(always)]
+pub fn without_policy<H: Host>(host: &mut H, work: &Work) -> Verdict {
+    host.count(counter(Reason::Busy.number(), Action::Drop as u8, true), 1, work.segment.length);
+    Verdict::Drop
 }
 
 /// First step: which connection, and what can be said without reading on. `Work::found` says how to go on; with
@@ -102,13 +112,13 @@ pub fn find<H: Host, P: Policies>(host: &mut H, policies: &P, whole: &Policy, wo
 /// Second step, where [`READ_CLIENT`] was found.
 #[inline(always)]
 pub fn read_client<H: Host>(host: &mut H, policy: &Policy, work: &mut Work) {
-    work.found = Found::settled(locked::<H, FROM_CLIENT>(host, policy, work));
+    work.found = locked::<H, FROM_CLIENT>(host, policy, work);
 }
 
 /// Second step, where [`READ_SERVER`] was found.
 #[inline(always)]
 pub fn read_server<H: Host>(host: &mut H, policy: &Policy, work: &mut Work) {
-    work.found = Found::settled(locked::<H, FROM_SERVER>(host, policy, work));
+    work.found = locked::<H, FROM_SERVER>(host, policy, work);
 }
 
 /// Last step: counts and tells what has not been counted yet.
@@ -438,7 +448,7 @@ fn replace<H: Host>(host: &mut H, work: &mut Work) {
 /// A segment of a live connection.
 #[inline(always)]
 fn live<H: Host, const FROM: usize>(host: &mut H, policy: &Policy, work: &mut Work, met: Met) -> Found {
-    let Some(shared) = host.shared() else { return Found::settled(Verdict::Drop) };
+    let Some(shared) = host.shared() else { return Found::held_back(Reason::Busy) };
     // First: what is read behind it belongs to this connection if it still stands there afterwards.
     let id = H::load(&shared.id);
     let flags = H::load(&shared.flags);
@@ -468,7 +478,10 @@ fn live<H: Host, const FROM: usize>(host: &mut H, policy: &Policy, work: &mut Wo
         return Found::guarded(Reason::Urgent);
     }
     if segment.has(ACK) {
-        peer::note::<H, FROM>(shared, segment);
+        let moved = peer::note::<H, FROM>(shared, segment);
+        if FROM == FROM_SERVER && (moved || segment.length > 0) {
+            backlog::clear::<H>(shared);
+        }
     }
     work.marked = ((flags / MARKED) & 1) as u8;
     if segment.has(RST) {
@@ -484,9 +497,12 @@ fn live<H: Host, const FROM: usize>(host: &mut H, policy: &Policy, work: &mut Wo
         H::retain(&shared.flags, !CLOSED);
         host.opened();
     }
-    let Some(shared) = host.shared() else { return Found::settled(Verdict::Drop) };
+    let Some(shared) = host.shared() else { return Found::held_back(Reason::Busy) };
     if sealed::<H, FROM>(shared, flags, segment) && !segment.has(FIN) && H::load(&shared.id) == id {
         return Found::passes(Reason::Tls);
+    }
+    if FROM == FROM_CLIENT && policy.enforces() && backlog::waits::<H>(shared, work) {
+        return Found::held_back(Reason::Backlog);
     }
     if !lock::take::<H>(&shared.lock) {
         return Found::held_back(Reason::Busy);
@@ -575,14 +591,14 @@ const FRESH: u8 = 16;
 
 /// With the lock held; gives it back.
 #[inline(always)]
-fn locked<H: Host, const FROM: usize>(host: &mut H, policy: &Policy, work: &mut Work) -> Verdict {
+fn locked<H: Host, const FROM: usize>(host: &mut H, policy: &Policy, work: &mut Work) -> Found {
     work.run = Run::EMPTY;
     let mut taken = Reason::Closing.number() as u32;
-    let Some(shared) = host.shared() else { return Verdict::Drop };
+    let Some(shared) = host.shared() else { return Found::held_back(Reason::Busy) };
     if work.segment.length > 0 && !sealed::<H, FROM>(shared, H::load(&shared.flags), &work.segment) {
         H::repeat(2, &mut Passes::<H, FROM> { host, policy, work, taken: &mut taken });
     } else if !host.load_state(&mut work.state) {
-        return Verdict::Drop;
+        return Found::held_back(Reason::Busy);
     }
     let mut facts = 0;
     if work.run.cut != 0 {
@@ -598,17 +614,20 @@ fn locked<H: Host, const FROM: usize>(host: &mut H, policy: &Policy, work: &mut 
         facts |= fin::<FROM>(work);
         facts = work.unknown::<H>(facts);
     }
-    let Some(shared) = host.shared() else { return Verdict::Drop };
+    let Some(shared) = host.shared() else { return Found::held_back(Reason::Busy) };
     if H::load(&shared.id) != work.event.connection {
         // The table gave the entry to another connection in the midst of it: nothing of it is ours any more.
-        return Verdict::Drop;
+        return Found::held_back(Reason::Busy);
     }
     if facts & STATE_CHANGED != 0 {
         host.save_state(&work.state);
     }
-    let Some(shared) = host.shared() else { return Verdict::Drop };
+    let Some(shared) = host.shared() else { return Found::held_back(Reason::Busy) };
     set_flags::<H, FROM>(shared, work, facts);
     let marked = ((H::load(&shared.flags) / MARKED) & 1) as u8;
+    if FROM == FROM_CLIENT && facts & IS_CUT != 0 {
+        backlog::note::<H>(shared, work);
+    }
     if work.run.cut != 0 && note_cut::<H>(shared, policy, work) {
         facts |= FRESH;
     }
@@ -624,13 +643,13 @@ fn locked<H: Host, const FROM: usize>(host: &mut H, policy: &Policy, work: &mut 
         // Another CPU may have been asked for the mark in between.
         work.marked |= work.run.mark | marked;
     }
-    if facts & IS_CUT == 0 {
+    Found::settled(if facts & IS_CUT == 0 {
         Verdict::Pass
     } else if work.run.cut == Action::Reset as u8 {
         Verdict::Reset
     } else {
         Verdict::Drop
-    }
+    })
 }
 
 /// A FIN in its place; before a gap it comes again.

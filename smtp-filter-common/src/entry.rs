@@ -35,7 +35,7 @@ pub const FINISHED: u64 = 256;
 /// bytes that comparison would turn round.
 pub const SEALED: u64 = 1 << 32;
 
-/// What is touched without the lock. 96 bytes.
+/// What is touched without the lock. 104 bytes.
 ///
 /// The eBPF target has atomic operations on 64 bits alone: pairs of 32 bits lie in one word, the first in its lower
 /// half (see [`pair`]).
@@ -69,6 +69,9 @@ pub struct Shared {
     /// The scope whose policy judges, by number (bits 0 to 5), and whose it is; then the generation of which that was
     /// found out: see [`crate::scope::choose`].
     pub scope: AtomicU64,
+    /// The client's sequence number from which on a segment was held back for want of room, and when: see
+    /// [`crate::tcp::backlog`]. 0: none.
+    pub held: AtomicU64,
 }
 
 /// Two 32-bit numbers in one word.
@@ -321,7 +324,7 @@ pub struct Windows {
     pub server: [u8; SERVER_WINDOW],
 }
 
-/// A live connection. 984 bytes.
+/// A live connection. 992 bytes.
 #[repr(C)]
 #[derive(Debug)]
 pub struct Connection {
@@ -334,13 +337,13 @@ pub struct Connection {
 }
 
 const _: () = {
-    assert!(size_of::<Shared>() == 96);
+    assert!(size_of::<Shared>() == 104);
     assert!(size_of::<Half>() == 32);
     assert!(size_of::<Line>() == 32);
     assert!(size_of::<Session>() == 88);
     assert!(size_of::<Memory>() == 220);
     assert!(size_of::<State>() == 504);
     assert!(size_of::<Windows>() == 384);
-    assert!(size_of::<Connection>() == 984);
+    assert!(size_of::<Connection>() == 992);
     assert!(CLIENT == 0);
 };

@@ -79,6 +79,8 @@ reasons! {
     Gap = 27, "stream.gap";
     /// Passed: mail text in front of a gap, in which no end of data is possible.
     EarlyText = 28, "stream.early_text";
+    /// Held back: a segment with more lines of commands than are read at once.
+    ManyLines = 29, "stream.many_lines";
     /// The server's banner.
     Banner = 30, "banner.show";
     /// Passed: a segment of the handshake.

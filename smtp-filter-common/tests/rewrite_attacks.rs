@@ -24,8 +24,9 @@ fn a_full_window_is_restored_at_every_offset() {
         let size = 8192;
         let mut group = "N".repeat(lead as usize - 1);
         group.push('\n');
-        group.push_str(&"NOOP 3456789ab\r\n".repeat(size / 16 - 1));
-        group.push_str("VRFY 3456789ab\r\n");
+        let line = "NOOP 3456789abcdef0123456789ab\r\n";
+        group.push_str(&line.repeat(size / line.len() - 1));
+        group.push_str(&line.replace("NOOP", "VRFY"));
         let first = say(&mut net, &group[..lead as usize]).unwrap();
         net.server_acks();
         // What is acknowledged is not kept.

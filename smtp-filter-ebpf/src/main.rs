@@ -75,12 +75,15 @@ fn run(skb: *mut __sk_buff, egress: bool) -> i32 {
     let work = unsafe { &mut *work };
     work.found = Found { reason: 0, how: SETTLED, verdict: Verdict::Pass as u8 };
     let entry = find(skb, policies, whole, work, egress);
-    // There is one for every number that is a scope's.
-    let Some(policy) = policies.of_scope(work.scope as u32) else { return TCX_DROP };
+    let Some(policy) = policies.of_scope(work.scope as u32) else {
+        datapath::without_policy(&mut Kernel::new(skb, work, entry), work);
+        return TCX_DROP;
+    };
     match work.found.how {
         SETTLED => {
-            replay::judged(Verdict::Pass);
-            return TCX_NEXT;
+            let verdict = Verdict::from_u8(work.found.verdict);
+            replay::judged(verdict);
+            return if verdict == Verdict::Pass { TCX_NEXT } else { TCX_DROP };
         }
         READ_CLIENT => {
             read_client(skb, policy, work, entry);

@@ -4,7 +4,7 @@ use crate::{
     action::Action,
     event::{ARG_WITHHELD, CLIENT},
     host::{Host, Step},
-    limits::MASKED_LINE,
+    limits::{LINES, MASKED_LINE},
     policy::{FILL_NOOP, Policy},
     reason::{FIRST_NAME, Reason},
     report,
@@ -191,6 +191,10 @@ fn command_bytes<H: Host>(host: &mut H, policy: &Policy, work: &mut Work) {
 /// its stack frame does not lie below the loop over the line.
 #[inline(never)]
 fn command<H: Host>(host: &mut H, policy: &Policy, work: &mut Work) -> bool {
+    if work.run.commands >= LINES {
+        work.hold_back(Reason::ManyLines);
+        return false;
+    }
     let line = &{ work.state.line[SIDE] };
     if work.state.session.mode == AUTH_LINE {
         // RFC 4954 section 4: an answer, or `*`; never a command, and never shown.

@@ -1,5 +1,6 @@
 //! The sequence discipline: which bytes of a segment are new, repeated, early or impossible.
 
+pub mod backlog;
 pub mod client;
 pub mod early;
 pub mod lock;
