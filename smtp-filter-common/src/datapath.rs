@@ -706,15 +706,21 @@ fn note_cut<H: Host>(shared: &Shared, policy: &Policy, work: &Work) -> bool {
     true
 }
 
-/// Counts a cut and tells of it, once a place. What the stream forces has counters alone: it happens on every loss.
+/// Counts a cut and tells of it, once a place. What the stream forces has counters alone: it happens on every loss. A
+/// command is counted as it is told, once; its segments, retransmissions too, are counted apart.
 #[inline(always)]
 fn tell_cut<H: Host>(host: &mut H, work: &mut Work, facts: u8) {
     let (reason, action) = (work.run.reason, work.run.cut);
     let enforced = facts & IS_CUT != 0;
-    host.count(counter(reason, action, enforced), 1, work.segment.length);
-    let forced = reason >= Reason::Early.number() && reason < crate::reason::FIRST_NAME;
+    let names = reason >= crate::reason::FIRST_NAME;
+    let of_segment = if names { Reason::DroppedCommand.number() } else { reason };
+    host.count(counter(of_segment, action, enforced), 1, work.segment.length);
+    let forced = reason >= Reason::Early.number() && !names;
     if facts & FRESH == 0 || forced {
         return;
+    }
+    if names {
+        host.count(counter(reason, action, enforced), 1, work.run.line);
     }
     let from = work.run.place.wrapping_sub(work.segment.sequence);
     // The line began in an earlier segment: what is here belongs to it.

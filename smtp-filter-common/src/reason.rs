@@ -101,6 +101,9 @@ reasons! {
     LaterFragment = 47, "pass.later_fragment";
     /// The filter's own RST.
     OwnReset = 48, "pass.own_reset";
+    /// Dropped: a segment with a command that the policy drops or resets, and every retransmission of it. The command has
+    /// a counter of its own, which counts it once.
+    DroppedCommand = 49, "stream.dropped_command";
 }
 
 impl Reason {

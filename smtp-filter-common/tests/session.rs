@@ -409,7 +409,10 @@ fn drop_commits_nothing_and_is_told_once() {
     assert_eq!(events[0].enforced, 1);
     assert_eq!(events[0].cut_bytes(), 8);
     assert_eq!(&events[0].cut[..8], b"EHLO x\r\n");
-    assert_eq!(net.world.counter(support::verb("EHLO"), Action::Drop, true).segments, 3);
+    // One command, in three segments.
+    let counted = |reason| net.world.counter(reason, Action::Drop, true);
+    let (command, segments) = (counted(support::verb("EHLO")), counted(Reason::DroppedCommand.number()));
+    assert_eq!([(command.segments, command.bytes), (segments.segments, segments.bytes)], [(1, 8), (3, 24)]);
     net.set("EHLO", Action::Log);
     assert_eq!(net.say("EHLO x\r\n"), PASS);
     assert_eq!(net.verbs(), ["EHLO"]);

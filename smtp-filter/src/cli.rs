@@ -372,8 +372,9 @@ pub struct Events {
 
 /// Show the counters by reason and action
 ///
-/// A reason is a policy key, or what the stream forced. Counters of commands count commands, the others segments. They
-/// count from `up` on, over all interfaces; `would drop` is what mode monitor has let pass.
+/// A reason is a policy key, or what the stream forced. Counters of commands count commands, the others segments. A
+/// command that is dropped is counted once; stream.dropped_command counts its segments, retransmissions too. They count
+/// from `up` on, over all interfaces; `would drop` is what mode monitor has let pass.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
