@@ -1,5 +1,7 @@
 //! `smtp-filter connections`
 
+use std::net::IpAddr;
+
 use anyhow::Result;
 use serde::Serialize;
 
@@ -29,6 +31,16 @@ struct Connection {
     client: String,
     /// Server's address and port.
     server: String,
+    /// Client's address alone.
+    #[cfg_attr(test, schemars(with = "String"))]
+    client_ip: IpAddr,
+    /// Client's port alone.
+    client_port: u16,
+    /// Server's address alone.
+    #[cfg_attr(test, schemars(with = "String"))]
+    server_ip: IpAddr,
+    /// Server's port alone.
+    server_port: u16,
     /// The scope whose policy judges it; none: the whole's own.
     scope: Option<String>,
     /// What it is at.
@@ -46,9 +58,14 @@ struct Connection {
 impl Connection {
     fn new(live: &Live, scope: Option<&str>, clock: WallClock) -> Self {
         let [bytes_client, bytes_server] = live.bytes;
+        let (client, server) = (live.client(), live.server());
         Self {
-            client: live.client().to_string(),
-            server: live.server().to_string(),
+            client: client.to_string(),
+            server: server.to_string(),
+            client_ip: client.ip(),
+            client_port: client.port(),
+            server_ip: server.ip(),
+            server_port: server.port(),
             scope: scope.map(str::to_owned),
             state: live.phase.name(),
             since: clock.rfc3339(live.since),
@@ -75,7 +92,7 @@ pub fn run(global: &Global, args: &cli::Connections) -> Result<()> {
     }
     let columns = ["CLIENT", "SERVER", "SCOPE", "STATE", "SINCE", "FROM CLIENT", "FROM SERVER"];
     let mut table = Table::new(&columns).right(&[5, 6]);
-    for Connection { client, server, scope, state, since, bytes_client, bytes_server } in connections {
+    for Connection { client, server, scope, state, since, bytes_client, bytes_server, .. } in connections {
         let scope = scope.unwrap_or_else(|| "-".to_owned());
         table.row([client, server, scope, state.to_owned(), since, bytes_client.to_string(), bytes_server.to_string()]);
     }

@@ -19,7 +19,8 @@ fn action_style(action: &str) -> Style {
     }
 }
 
-/// What the peer wrote, in the midst of a line: where it ends he cannot make up. A `\` in it is doubled already.
+/// What the peer wrote, in the midst of a line: where it ends he cannot make up, for no `\` of his stands before a `"` or at
+/// the end.
 fn quoted(text: &str) -> String {
     format!("\"{}\"", text.replace('"', "\\\""))
 }
@@ -50,6 +51,9 @@ impl fmt::Display for Line<'_> {
             cut,
             summary,
             client_ip: _,
+            client_port: _,
+            server_ip: _,
+            server_port: _,
         } = self.0;
         let arrow = if *direction == "client" { "->" } else { "<-" };
         let style = action_style(action);
@@ -190,11 +194,14 @@ mod tests {
             Some((verb, WITHHELD)) => (Some(verb), None),
             Some((verb, arg)) => (Some(verb), Some(arg)),
         };
+        let [client_end, server_end] = [client, server].map(|end| end.parse::<std::net::SocketAddr>().unwrap());
         let mut json = serde_json::json!({
             "v": 1, "ts": ts, "iface": iface, "kind": kind, "client": client, "server": server,
             "direction": if arrow == "->" { "client" } else { "server" }, "verb": verb, "arg": arg,
             "action": action, "reason": reason, "scope": null, "enforced": enforced, "was": rewritten[0],
             "became": rewritten[1], "connection": connection,
+            "client_ip": client_end.ip(), "client_port": client_end.port(),
+            "server_ip": server_end.ip(), "server_port": server_end.port(),
         });
         if kind == "extension" {
             json["arg"] = serde_json::Value::Null;
@@ -214,12 +221,8 @@ mod tests {
         let found = ["was", "became"].map(|name| {
             let from = rest.find(&format!(" {name} \""))?;
             let text = &rest[from + name.len() + 3..];
-            let mut escaped = false;
-            let to = text.find(|c| {
-                let ends = c == '"' && !escaped;
-                escaped = c == '\\' && !escaped;
-                ends
-            })?;
+            let mut before = ' ';
+            let to = text.find(|c| std::mem::replace(&mut before, c) != '\\' && c == '"')?;
             let value = text[..to].replace("\\\"", "\"");
             let end = from + name.len() + 3 + to + 1;
             rest.replace_range(from..end, "");

@@ -2,13 +2,18 @@
 
 use std::fmt::Write as _;
 
-/// Printable ASCII as it is, `\` doubled, every other byte as `\xNN`. Different bytes give different text.
+/// What may follow a `\` that stands for itself: anything but what would make it read as an escape, as one of the marks
+/// that begin with `\`, or as the escape of a quotation mark.
+const MISTAKEN: &[u8] = b"x.(\"";
+
+/// Printable ASCII as it is, every other byte as `\xNN`; so is a `\`, as `\x5c`, where it might be taken for the beginning
+/// of something else: before `x`, `.`, `(`, `"` and at the end. Different bytes give different text.
 pub fn escape(bytes: &[u8]) -> String {
     let mut out = String::with_capacity(bytes.len());
-    for &byte in bytes {
+    for (at, &byte) in bytes.iter().enumerate() {
+        let mistaken = || bytes.get(at + 1).is_none_or(|next| MISTAKEN.contains(next));
         match byte {
-            b'\\' => out.push_str("\\\\"),
-            b' '..=b'~' => out.push(char::from(byte)),
+            b' '..=b'~' if byte != b'\\' || !mistaken() => out.push(char::from(byte)),
             _ => {
                 // Writing to a String cannot fail.
                 let _ = write!(out, "\\x{byte:02x}");
@@ -40,15 +45,11 @@ mod tests {
         let mut rest = text.as_bytes();
         while let Some((&byte, tail)) = rest.split_first() {
             rest = tail;
-            if byte != b'\\' {
-                bytes.push(byte);
-            } else if let Some(tail) = rest.strip_prefix(b"\\") {
-                rest = tail;
-                bytes.push(b'\\');
-            } else {
-                let digits = rest.strip_prefix(b"x")?.get(..2)?;
-                bytes.push(u8::from_str_radix(str::from_utf8(digits).ok()?, 16).ok()?);
+            if byte == b'\\' && rest.first() == Some(&b'x') {
+                bytes.push(u8::from_str_radix(str::from_utf8(rest.get(1..3)?).ok()?, 16).ok()?);
                 rest = &rest[3..];
+            } else {
+                bytes.push(byte);
             }
         }
         Some(bytes)
@@ -57,13 +58,17 @@ mod tests {
     #[test]
     fn escapes_read_as_expected() {
         assert_eq!(escape(b"client.example"), "client.example");
-        assert_eq!(escape(b"\x1b[2J\r\n\0\x7f\xff\\x1b"), "\\x1b[2J\\x0d\\x0a\\x00\\x7f\\xff\\\\x1b");
+        assert_eq!(escape(b"\x1b[2J\r\n\0\x7f\xff\\x1b"), "\\x1b[2J\\x0d\\x0a\\x00\\x7f\\xff\\x5cx1b");
+        assert_eq!(escape(b"DOMAIN\\user\\\\\x01"), "DOMAIN\\user\\\\\\x01");
+        assert_eq!(escape(b"a\\...\\(b\\\"\\"), "a\\x5c...\\x5c(b\\x5c\"\\x5c");
         assert_eq!(hex(b"EH\0\xff"), "454800ff");
     }
 
     proptest! {
         #[test]
-        fn text_is_printable_and_says_which_bytes(bytes in proptest::collection::vec(any::<u8>(), 0..100)) {
+        fn text_is_printable_and_says_which_bytes(bytes in proptest::collection::vec(
+            prop_oneof![any::<u8>(), proptest::sample::select(b"\\\\\\x.(\"5c".to_vec())], 0..100))
+        {
             let text = escape(&bytes);
             prop_assert!(text.bytes().all(|byte| (b' '..=b'~').contains(&byte)), "{text:?}");
             prop_assert_eq!(unescape(&text), Some(bytes));

@@ -12,7 +12,7 @@ use smtp_filter_common::{
 use super::escape::{escape, hex};
 use crate::{clock::WallClock, live::address};
 
-/// Stands behind an argument that was longer than what is kept. No argument ends so, for a `\` in it is doubled.
+/// Stands after an argument that was longer than what is kept. No argument ends so, for a `\` before a dot is `\x5c`.
 pub const MORE: &str = "\\...";
 /// What the console shows where an argument is withheld; no argument reads so.
 pub const WITHHELD: &str = "\\(withheld)";
@@ -95,9 +95,12 @@ pub struct EventView {
     /// Who sent the segment: `client` or `server`.
     #[cfg_attr(test, schemars(extend("enum" = ["client", "server"])))]
     pub direction: &'static str,
-    /// A command's verb, escaped; what is longer than 16 characters is told by its length. Empty where it is withheld.
+    /// A command's verb, printable as `arg` is; what is longer than 16 characters is told by its length. Empty where it is
+    /// withheld.
     pub verb: Option<String>,
-    /// A command's argument, escaped and cut; none also where it is withheld.
+    /// A command's argument, at most its first 64 bytes; none also where it is withheld. It is printable: a byte that is no
+    /// printable ASCII is `\xNN`, and so is a backslash that would be mistaken for an escape (`\x5c`); every other
+    /// character stands for itself. `\...` at its end: it was longer.
     pub arg: Option<String>,
     /// What was done.
     #[cfg_attr(test, schemars(extend("enum" = Action::ALL.map(Action::name))))]
@@ -106,14 +109,25 @@ pub struct EventView {
     pub reason: String,
     /// The scope whose policy decided; none: the whole's own.
     pub scope: Option<String>,
-    /// `false`: mode monitor, it was not done.
+    /// Whether the action was done: `false` is mode monitor, which did not do it. `pass` and `log` are done in every mode,
+    /// so they are always `true`; the mode is what `status` says, not this.
     pub enforced: bool,
-    /// First bytes of what was rewritten, as they came, escaped and cut.
+    /// First bytes of what was rewritten, as they came, printable as `arg` is.
     pub was: Option<String>,
-    /// First bytes of what was forwarded in their place, escaped and cut.
+    /// First bytes of what was forwarded in their place, printable as `arg` is.
     pub became: Option<String>,
     /// The connection's number.
     pub connection: String,
+    /// Client's address alone.
+    #[cfg_attr(test, schemars(with = "String"))]
+    pub client_ip: IpAddr,
+    /// Client's port alone.
+    pub client_port: u16,
+    /// Server's address alone.
+    #[cfg_attr(test, schemars(with = "String"))]
+    pub server_ip: IpAddr,
+    /// Server's port alone.
+    pub server_port: u16,
     /// First bytes of what was cut, in hexadecimal.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[cfg_attr(test, schemars(with = "String"))]
@@ -122,15 +136,13 @@ pub struct EventView {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[cfg_attr(test, schemars(with = "SummaryView"))]
     pub summary: Option<SummaryView>,
-    /// Client's address, for filters.
-    #[serde(skip)]
-    pub client_ip: IpAddr,
 }
 
 impl EventView {
     /// Puts an event into words.
     pub fn new(event: &Event, lookup: &mut impl Lookup) -> Self {
         let client = address(event.client, event.client_port);
+        let server = address(event.server, event.server_port);
         let action = Action::from_u8(event.action);
         let is_command = event.kind == event::COMMAND;
         let cut = event.cut.get(..event.cut_bytes()).unwrap_or_default();
@@ -141,7 +153,7 @@ impl EventView {
             iface: lookup.interface(event.ifindex),
             kind: kind(event.kind),
             client: client.to_string(),
-            server: address(event.server, event.server_port).to_string(),
+            server: server.to_string(),
             direction: if event.direction == event::CLIENT { "client" } else { "server" },
             verb: (is_command || event.kind == event::EXTENSION).then(|| verb(event)),
             arg: if is_command { arg(event) } else { None },
@@ -152,9 +164,12 @@ impl EventView {
             was: rewritten.then(|| bytes(&event.cut, event.cut_length)),
             became: rewritten.then(|| bytes(&event.became, event.became_length)),
             connection: format!("{:016x}", event.connection),
+            client_ip: client.ip(),
+            client_port: client.port(),
+            server_ip: server.ip(),
+            server_port: server.port(),
             cut: (!cut.is_empty() && !rewritten).then(|| hex(cut)),
             summary: (event.kind == event::CLOSE).then(|| SummaryView::new(event)),
-            client_ip: client.ip(),
         }
     }
 }
@@ -301,7 +316,8 @@ mod tests {
             "{\"v\":1,\"ts\":\"1970-01-01T00:00:01.123456789Z\",\"iface\":\"eth0\",\"kind\":\"command\",\
              \"client\":\"192.0.2.1:41234\",\"server\":\"192.0.2.2:25\",\"direction\":\"client\",\
              \"verb\":\"EHLO\",\"arg\":\"client.example\",\"action\":\"drop\",\"reason\":\"commands.ehlo\",\
-             \"scope\":null,\"enforced\":true,\"was\":null,\"became\":null,\"connection\":\"0000000000005f3a\"}"
+             \"scope\":null,\"enforced\":true,\"was\":null,\"became\":null,\"connection\":\"0000000000005f3a\",\
+             \"client_ip\":\"192.0.2.1\",\"client_port\":41234,\"server_ip\":\"192.0.2.2\",\"server_port\":25}"
         );
     }
 
@@ -309,7 +325,10 @@ mod tests {
     fn ipv6_stands_in_brackets() {
         let mut event = command("EHLO", b"");
         event.client = "2001:db8::1".parse::<std::net::Ipv6Addr>().unwrap().octets();
-        assert_eq!(view(&event).client, "[2001:db8::1]:41234");
+        let shown = view(&event);
+        assert_eq!(shown.client, "[2001:db8::1]:41234");
+        let apart = serde_json::to_value(&shown).unwrap();
+        assert_eq!((&apart["client_ip"], &apart["client_port"]), (&"2001:db8::1".into(), &41234.into()));
     }
 
     #[test]
@@ -324,9 +343,9 @@ mod tests {
     #[test]
     fn arguments_are_escaped_cut_and_withheld() {
         let mut event = command("MAIL", b"FROM:<\x1b[2J>\\...");
-        assert_eq!(view(&event).arg.as_deref(), Some("FROM:<\\x1b[2J>\\\\..."));
+        assert_eq!(view(&event).arg.as_deref(), Some("FROM:<\\x1b[2J>\\x5c..."));
         event.arg_flags = ARG_MORE;
-        assert_eq!(view(&event).arg.as_deref(), Some("FROM:<\\x1b[2J>\\\\...\\..."));
+        assert_eq!(view(&event).arg.as_deref(), Some("FROM:<\\x1b[2J>\\x5c...\\..."));
         event.arg_flags = ARG_WITHHELD;
         assert_eq!(view(&event).arg, None);
         assert_eq!(view(&command("NOOP", b"")).arg.as_deref(), Some(""));
