@@ -27,8 +27,12 @@ pub struct Filter {
 impl Filter {
     /// The program at `binary`, for interfaces of `namespace`. Nothing runs yet.
     pub fn new(binary: impl Into<PathBuf>, namespace: &Namespace) -> Result<Self> {
-        let filter =
-            Self { binary: binary.into(), namespace: namespace.name().to_owned(), pin_dir: cleanup::unique_pin_dir() };
+        Self::at(binary, namespace, cleanup::unique_pin_dir())
+    }
+
+    /// The same, with its pins in a folder that the caller has chosen.
+    pub fn at(binary: impl Into<PathBuf>, namespace: &Namespace, pin_dir: PathBuf) -> Result<Self> {
+        let filter = Self { binary: binary.into(), namespace: namespace.name().to_owned(), pin_dir };
         if !filter.binary.is_file() {
             bail!("{} is not there: run `cargo xtask build`", filter.binary.display());
         }

@@ -1,11 +1,16 @@
 //! The BPF file system, in which everything lives that outlasts a process.
 
-use std::{fs, path::Path};
+use std::{
+    fs, io,
+    os::unix::fs::MetadataExt as _,
+    path::{Path, PathBuf},
+};
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, anyhow, bail};
 use rustix::{
     fs::statfs,
     mount::{MountFlags, mount},
+    process::geteuid,
 };
 
 /// Where it is mounted by convention.
@@ -19,6 +24,71 @@ const FILE_SYSTEMS: &str = "/proc/filesystems";
 pub fn holds(folder: &Path) -> bool {
     #[allow(clippy::unnecessary_cast, reason = "the field's type differs between architectures")]
     statfs(folder).is_ok_and(|found| found.f_type as i64 & 0xffff_ffff == MAGIC)
+}
+
+/// Whoever is not root has no business in it.
+pub const MODE: u32 = 0o700;
+/// Group and others may write.
+const WRITABLE: u32 = 0o022;
+/// Only the owner removes and renames.
+const STICKY: u32 = 0o1000;
+
+/// Where the file system is mounted that this folder lies in or would lie in; none where it is no BPF file system.
+pub fn mount_point(folder: &Path) -> Option<PathBuf> {
+    folder.ancestors().filter(|above| holds(above)).last().map(Path::to_path_buf)
+}
+
+/// Refuses a folder in which others than root can put their pins in the place of a filter's, or that nobody but root may
+/// look into. One that is not there is good.
+pub fn require_own(folder: &Path) -> Result<()> {
+    let shown = folder.display();
+    let metadata = match fs::symlink_metadata(folder) {
+        Ok(metadata) => metadata,
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => return Err(only_root(folder)),
+        Err(_) => return Ok(()),
+    };
+    if metadata.is_symlink() {
+        bail!("the pin directory {shown} is a symbolic link: name the folder itself");
+    }
+    let own = geteuid().as_raw();
+    if metadata.uid() != 0 && metadata.uid() != own {
+        bail!(
+            "the pin directory {shown} belongs to user {}, who can change what is pinned there: remove it, or take another \
+             --pin-dir",
+            metadata.uid()
+        );
+    }
+    if metadata.mode() & WRITABLE != 0 {
+        bail!(
+            "the pin directory {shown} may be written by others (mode {:04o}), who can change what is pinned there: look \
+             who made it, then `chmod 700 {shown}`",
+            metadata.mode() & 0o7777
+        );
+    }
+    let above = folder.parent().and_then(|parent| fs::metadata(parent).ok());
+    if let Some((parent, above)) = folder.parent().zip(above)
+        && above.mode() & WRITABLE != 0
+        && above.mode() & STICKY == 0
+    {
+        bail!(
+            "{0} may be written by others (mode {1:04o}), who can put another folder in the place of {shown}: `chmod 700 {0}`",
+            parent.display(),
+            above.mode() & 0o7777
+        );
+    }
+    match fs::read_dir(folder) {
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Err(only_root(folder)),
+        _ => Ok(()),
+    }
+}
+
+/// Whether group or others may write to this folder.
+pub fn may_be_written(folder: &Path) -> bool {
+    fs::metadata(folder).is_ok_and(|metadata| metadata.mode() & WRITABLE != 0)
+}
+
+fn only_root(folder: &Path) -> anyhow::Error {
+    anyhow!("the pin directory {} is root's, and nobody else may look into it: run this with sudo", folder.display())
 }
 
 /// How a folder for pins stands.
@@ -46,7 +116,7 @@ pub fn look(pin_dir: &Path) -> Result<Found> {
 /// is not yet.
 pub fn ensure(pin_dir: &Path) -> Result<()> {
     if look(pin_dir)? == Found::Mountable {
-        mount_bpffs()?;
+        mount_at(Path::new(MOUNT_POINT))?;
     }
     require_folder(pin_dir)
 }
@@ -68,7 +138,7 @@ fn require_folder(pin_dir: &Path) -> Result<()> {
     if !holds(parent) {
         bail!(
             "the pin directory {} is not in a BPF file system: take one below {MOUNT_POINT}, or mount one there: \
-             `mount -t bpf bpffs {}`",
+             `mount -t bpf -o mode=0700 bpffs {}`",
             pin_dir.display(),
             parent.display()
         );
@@ -76,16 +146,17 @@ fn require_folder(pin_dir: &Path) -> Result<()> {
     Ok(())
 }
 
-fn mount_bpffs() -> Result<()> {
-    let how = format!("mount it with `mount -t bpf bpffs {MOUNT_POINT}`");
-    if !Path::new(MOUNT_POINT).is_dir() {
-        fs::create_dir_all(MOUNT_POINT)
-            .with_context(|| format!("there is no {MOUNT_POINT} to mount the BPF file system on: {how}"))?;
+/// Mounts the file system at a folder, for root alone.
+pub fn mount_at(point: &Path) -> Result<()> {
+    let shown = point.display();
+    let how = format!("mount it with `mount -t bpf -o mode=0700 bpffs {shown}`");
+    if !point.is_dir() {
+        fs::create_dir_all(point)
+            .with_context(|| format!("there is no {shown} to mount the BPF file system on: {how}"))?;
     }
-    mount("bpffs", MOUNT_POINT, "bpf", MountFlags::empty(), None).with_context(|| {
-        format!("the BPF file system is not mounted, and mounting it on {MOUNT_POINT} failed: {how}")
-    })?;
-    log::info!("mounted the BPF file system on {MOUNT_POINT}");
+    mount("bpffs", point, "bpf", MountFlags::empty(), Some(c"mode=0700"))
+        .with_context(|| format!("the BPF file system is not mounted, and mounting it on {shown} failed: {how}"))?;
+    log::info!("mounted the BPF file system on {shown}");
     Ok(())
 }
 
@@ -99,7 +170,7 @@ mod tests {
         assert_eq!(
             error,
             "the pin directory /tmp/smtp-filter-pins is not in a BPF file system: take one below /sys/fs/bpf, or mount \
-             one there: `mount -t bpf bpffs /tmp`"
+             one there: `mount -t bpf -o mode=0700 bpffs /tmp`"
         );
         assert!(!holds(Path::new("/proc")));
     }

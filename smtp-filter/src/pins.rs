@@ -16,7 +16,10 @@
 use std::{
     fs::{self, File},
     io,
-    os::{fd::AsFd, unix::fs::MetadataExt as _},
+    os::{
+        fd::AsFd,
+        unix::fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt as _},
+    },
     path::{Path, PathBuf},
     thread,
     time::{Duration, Instant},
@@ -146,7 +149,7 @@ impl PinDir {
     pub fn require_pins(&self) -> Result<()> {
         let (folder, remedy) = (self.0.display(), "give the --pin-dir that it was put on with");
         if fs::symlink_metadata(&self.0).is_err() {
-            return Ok(());
+            return bpffs::require_own(&self.0);
         }
         if !bpffs::holds(&self.0) {
             bail!("{folder} is not in a BPF file system, so no filter is there: {remedy}");
@@ -154,10 +157,10 @@ impl PinDir {
         if !self.0.parent().is_some_and(bpffs::holds) {
             bail!("{folder} is the BPF file system itself, and no filter's folder in it: {remedy}");
         }
-        Ok(())
+        bpffs::require_own(&self.0)
     }
 
-    /// Makes the folder where it is not there, and locks it.
+    /// Makes the folder where it is not there, and locks it. It is root's alone; an older version left it open for reading.
     pub fn claim(&self) -> Result<DirLock> {
         bpffs::ensure(&self.0)?;
         let name = self.0.file_name().unwrap_or_default().to_string_lossy();
@@ -170,13 +173,15 @@ impl PinDir {
         }
         // Whoever has just taken the filter off removes the folder while this waits for the lock.
         for _ in 0..PATIENCE.as_millis() {
-            match fs::create_dir(&self.0) {
+            match make_folder(&self.0) {
                 Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
                     return Err(error).with_context(|| format!("make the pin directory {}", self.0.display()));
                 }
                 _ => {}
             }
+            bpffs::require_own(&self.0)?;
             if let Some(lock) = self.lock()? {
+                lock.close_to_others()?;
                 return Ok(lock);
             }
         }
@@ -187,7 +192,7 @@ impl PinDir {
     pub fn create_set(&self) -> Result<()> {
         let slots = (0..READERS).map(|slot| self.reader(slot));
         for folder in [self.maps(), self.programs(), self.readers()].into_iter().chain(slots) {
-            fs::create_dir(&folder).with_context(|| format!("make the folder {}", folder.display()))?;
+            make_folder(&folder).with_context(|| format!("make the folder {}", folder.display()))?;
         }
         Ok(())
     }
@@ -195,13 +200,13 @@ impl PinDir {
     /// Makes the folders within.
     pub fn create_folders(&self) -> Result<()> {
         self.create_set()?;
-        fs::create_dir(self.links()).with_context(|| format!("make the folder {}", self.links().display()))
+        make_folder(&self.links()).with_context(|| format!("make the folder {}", self.links().display()))
     }
 
     /// Makes a folder where another layout is made.
     pub fn create_building(&self) -> Result<Self> {
         let building = self.building();
-        fs::create_dir(&building.0).with_context(|| format!("make the folder {}", building.0.display()))?;
+        make_folder(&building.0).with_context(|| format!("make the folder {}", building.0.display()))?;
         building.create_set()?;
         Ok(building)
     }
@@ -299,6 +304,11 @@ impl PinDir {
     }
 }
 
+/// Makes a folder that is its owner's alone.
+fn make_folder(path: &Path) -> io::Result<()> {
+    fs::DirBuilder::new().mode(bpffs::MODE).create(path)
+}
+
 fn rename(from: &Path, to: &Path) -> Result<()> {
     fs::rename(from, to).with_context(|| format!("rename {} to {}", from.display(), to.display()))
 }
@@ -369,6 +379,16 @@ impl DirLock {
         let lock = Self { folder, path: path.to_owned() };
         // The folder may have been removed, and another made in its place, between opening and locking.
         Ok(if lock.is_there() { Attempt::Locked(lock) } else { Attempt::Busy })
+    }
+
+    /// Takes the folder away from everybody but its owner.
+    fn close_to_others(&self) -> Result<()> {
+        let what = || format!("make {} its owner's alone", self.path.display());
+        let mode = self.folder.metadata().with_context(what)?.mode();
+        if mode & 0o777 & !bpffs::MODE == 0 {
+            return Ok(());
+        }
+        self.folder.set_permissions(fs::Permissions::from_mode(bpffs::MODE)).with_context(what)
     }
 
     /// Whether the locked folder is still the one at its path.

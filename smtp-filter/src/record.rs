@@ -14,7 +14,7 @@ use smtp_filter_common::limits::POLICY_SLOTS;
 use crate::{clock, netns::Netns, policy::Names};
 
 /// Name of the map with the instance's record.
-const INSTANCE: &str = "INSTANCE";
+pub(crate) const INSTANCE: &str = "INSTANCE";
 /// Name of the map with the policies' records.
 const SOURCES: &str = "SOURCES";
 /// Bytes of a record that lie in one entry of a map.
@@ -76,6 +76,13 @@ pub struct Instance {
     pub confirm_until: Option<u64>,
     /// When it was put on: nanoseconds since boot. The grace for connections older than the filter counts from here.
     pub up_at: u64,
+    /// Since when its counters count: later takeovers, also those that come to another interface, do not change it. None:
+    /// an older version put it on.
+    #[serde(default)]
+    pub on_since: Option<u64>,
+    /// The version of smtp-filter that put it on or took it over last; none: an older one, which did not say.
+    #[serde(default)]
+    pub version: Option<String>,
     /// When the machine was booted by the clock on the wall then: nanoseconds after 1970.
     pub boot: u64,
     /// Its network namespace.
@@ -85,6 +92,11 @@ pub struct Instance {
 }
 
 impl Instance {
+    /// Since when it is on and its counters count: nanoseconds since boot.
+    pub fn since(&self) -> u64 {
+        self.on_since.unwrap_or(self.up_at)
+    }
+
     /// Whether it was not confirmed in time: it does nothing any more.
     pub fn is_expired(&self) -> bool {
         self.confirm_until.is_some_and(|until| until <= clock::since_boot())
@@ -94,13 +106,29 @@ impl Instance {
 /// A policy as it was set.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Source {
-    /// Its generation.
+    /// Its generation: which slot it lies in. A takeover makes a new one of the same policy.
     pub generation: u32,
+    /// How many policies were in force so far, this one included; none: an older version set it, and its generation says.
+    #[serde(default)]
+    pub changes: Option<u32>,
     /// The effective policy as a file.
     pub text: String,
     /// Which verb and which keyword has which counter.
     #[serde(flatten)]
     pub names: Names,
+}
+
+impl Source {
+    /// Counts the policies since the filter was put on, as people see it.
+    pub fn shown(&self) -> u32 {
+        self.changes.unwrap_or(self.generation)
+    }
+
+    /// Makes the same policy, or another one, the next to be in force.
+    pub fn advance(&mut self, changed: bool) {
+        self.changes = Some(self.shown().wrapping_add(u32::from(changed)));
+        self.generation = self.generation.wrapping_add(1);
+    }
 }
 
 #[derive(Clone, Copy)]
@@ -268,7 +296,7 @@ mod tests {
                 document.extensions.named.insert(keyword, Action::Mask);
             }
         }
-        let source = Source { generation: 9, text: to_toml(&document), names };
+        let source = Source { generation: 9, changes: Some(7), text: to_toml(&document), names };
         let blobs = encode(&source).unwrap();
         assert_eq!((decode::<Source>(&blobs).unwrap(), blobs.len()), (source, 2));
     }
@@ -276,7 +304,7 @@ mod tests {
     #[test]
     fn a_text_of_any_length_comes_back() {
         for length in (0..3).chain(ROOM - 100..ROOM + 100).chain([5 * ROOM]) {
-            let source = Source { generation: 1, text: "x".repeat(length), names: Names::default() };
+            let source = Source { generation: 1, changes: None, text: "x".repeat(length), names: Names::default() };
             let blobs = encode(&source).unwrap();
             assert_eq!((decode::<Source>(&blobs).unwrap(), blobs.len()), (source, entries(super::length(&blobs[0]))));
         }

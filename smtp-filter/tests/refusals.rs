@@ -501,7 +501,8 @@ fn what_looks_odd_and_is_a_good_policy_is_taken() -> Result<()> {
         ("a verb of odd characters", b"[commands]\n\"X-#1\" = \"drop\"\n"),
     ] {
         let (code, out, said) = run(Command::new(program()).args(["policy", "check", "-"]), content)?;
-        assert_eq!((code, said.as_str()), (0, ""), "{what}");
+        // A warning that it takes STARTTLS away is no refusal.
+        assert!(code == 0 && said.lines().all(|line| line.contains("takes STARTTLS away")), "{what}: {said}");
         assert!(out.starts_with("-: good: "), "{what}: {out}");
     }
     Ok(())
@@ -724,7 +725,7 @@ fn wrong_places_are_refused() -> Result<()> {
         (
             "{dir}/x",
             "the pin directory {dir}/x is not in a BPF file system: take one below /sys/fs/bpf, or mount one there: \
-             `mount -t bpf bpffs {dir}`",
+             `mount -t bpf -o mode=0700 bpffs {dir}`",
         ),
         (
             "/sys/fs/bpf",

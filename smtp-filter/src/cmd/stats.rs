@@ -12,9 +12,11 @@ use smtp_filter_common::{
 use super::{running, stats_watch};
 use crate::{
     cli::{Global, Stats},
+    clock::{WallClock, since_boot},
     instance::Running,
     output::{Table, print, print_json},
     policy::Names,
+    record::Instance,
     tables::CounterRow,
 };
 
@@ -31,7 +33,7 @@ pub(super) struct Row {
     pub segments: u64,
     /// Bytes of payload; for a command's name, of its lines.
     pub bytes: u64,
-    /// `false`: mode monitor, it was not done.
+    /// `true` also for pass and log in mode monitor, which are what is done there; `false`: mode monitor, it was not done.
     pub enforced: bool,
     /// With `--watch`: segments a second since the last look.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -69,13 +71,21 @@ impl Row {
 pub(super) struct Report {
     /// Version of this structure.
     v: u32,
+    /// When it was looked, in UTC.
+    #[cfg_attr(test, schemars(extend("format" = "date-time")))]
+    ts: String,
+    /// Since when the counters count, in UTC.
+    #[cfg_attr(test, schemars(extend("format" = "date-time")))]
+    since: String,
     /// Counters that are not zero.
-    reasons: Vec<Row>,
+    pub reasons: Vec<Row>,
 }
 
 impl Report {
-    pub(super) fn new(reasons: Vec<Row>) -> Self {
-        Self { v: 1, reasons }
+    /// What a filter has counted by now.
+    pub(super) fn new(instance: &Instance, reasons: Vec<Row>) -> Self {
+        let clock = WallClock::booted(instance.boot).or_now();
+        Self { v: 1, ts: clock.rfc3339(since_boot()), since: clock.rfc3339(instance.since()), reasons }
     }
 }
 
@@ -88,7 +98,7 @@ pub fn run(global: &Global, args: &Stats) -> Result<()> {
     }
     let reasons = rows(&running)?;
     if global.json {
-        return print_json(&Report::new(reasons));
+        return print_json(&Report::new(running.instance(), reasons));
     }
     print(&table(&reasons).to_string())
 }
@@ -138,8 +148,21 @@ pub(super) enum Counted {
     Extensions,
 }
 
-/// Sums by action, in words: `5 log, 1 drop`.
-pub(super) fn totals(counters: &[CounterRow], counted: Counted) -> String {
+/// A sum of what one action was done to.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(super) struct Total {
+    /// What was done.
+    #[cfg_attr(test, schemars(extend("enum" = Action::ALL.map(Action::name))))]
+    action: &'static str,
+    /// `true` also for pass and log in mode monitor, which are what is done there; `false`: mode monitor, it was not done.
+    enforced: bool,
+    /// How often.
+    count: u64,
+}
+
+/// Sums by action.
+pub(super) fn totals(counters: &[CounterRow], counted: Counted) -> Vec<Total> {
     let mut sums: BTreeMap<(Action, bool), u64> = BTreeMap::new();
     for CounterRow { reason, action, enforced, counter } in counters {
         let counts = match counted {
@@ -151,14 +174,15 @@ pub(super) fn totals(counters: &[CounterRow], counted: Counted) -> String {
             *sums.entry((*action, *enforced || *action <= Action::Log)).or_default() += counter.segments;
         }
     }
-    let words: Vec<String> =
-        sums.iter().map(|((action, enforced), n)| format!("{n} {}", verdict(*action, *enforced))).collect();
-    if words.is_empty() { "none yet".to_owned() } else { words.join(", ") }
+    sums.into_iter().map(|((action, enforced), count)| Total { action: action.name(), enforced, count }).collect()
 }
 
-/// An action in words.
-fn verdict(action: Action, enforced: bool) -> String {
-    if enforced { action.name().to_owned() } else { format!("would {}", action.name()) }
+/// Sums in words: `5 log, 1 drop`.
+pub(super) fn words(totals: &[Total]) -> String {
+    let word = |Total { action, enforced, count }: &Total| {
+        format!("{count} {}{action}", if *enforced { "" } else { "would " })
+    };
+    if totals.is_empty() { "none yet".to_owned() } else { totals.iter().map(word).collect::<Vec<_>>().join(", ") }
 }
 
 #[cfg(test)]
@@ -181,11 +205,11 @@ mod tests {
             &Names::default(),
         );
         assert_eq!(
-            serde_json::to_string(&Report::new(rows)).unwrap(),
-            "{\"v\":1,\"reasons\":[\
+            serde_json::to_string(&rows).unwrap(),
+            "[\
              {\"reason\":\"guards.sync\",\"action\":\"drop\",\"segments\":3,\"bytes\":30,\"enforced\":false},\
              {\"reason\":\"guards.sync\",\"action\":\"drop\",\"segments\":4,\"bytes\":40,\"enforced\":true},\
-             {\"reason\":\"commands.other\",\"action\":\"log\",\"segments\":3,\"bytes\":30,\"enforced\":true}]}"
+             {\"reason\":\"commands.other\",\"action\":\"log\",\"segments\":3,\"bytes\":30,\"enforced\":true}]"
         );
     }
 
@@ -198,9 +222,10 @@ mod tests {
             counted(44, Action::Pass, false, 1),
             counted(FIRST_KEYWORD, Action::Mask, true, 3),
         ];
-        assert_eq!(totals(&counters, Counted::Segments), "6 pass");
-        assert_eq!(totals(&counters, Counted::Commands), "7 log, 2 would drop");
-        assert_eq!(totals(&counters, Counted::Extensions), "3 mask");
-        assert_eq!(totals(&[], Counted::Commands), "none yet");
+        let said = |counters: &[CounterRow], counted| words(&totals(counters, counted));
+        assert_eq!(said(&counters, Counted::Segments), "6 pass");
+        assert_eq!(said(&counters, Counted::Commands), "7 log, 2 would drop");
+        assert_eq!(said(&counters, Counted::Extensions), "3 mask");
+        assert_eq!(said(&[], Counted::Commands), "none yet");
     }
 }

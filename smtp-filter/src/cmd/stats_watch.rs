@@ -50,14 +50,14 @@ async fn show(global: &Global) -> Result<End> {
         let Some(mut now) = look(&global.pins())? else { return Ok(End::FilterGone) };
         let at = Instant::now();
         if let Some((last, before)) = before {
-            rate(&mut now, &before, at - last);
+            rate(&mut now.reasons, &before, at - last);
         }
         let text = if global.json {
-            format!("{}\n", serde_json::to_string(&Report::new(now.clone()))?)
+            format!("{}\n", serde_json::to_string(&now)?)
         } else {
-            screen.next(&table(&now).to_string())
+            screen.next(&table(&now.reasons).to_string())
         };
-        before = Some((at, now));
+        before = Some((at, now.reasons));
         tokio::select! {
             biased;
             _ = signals.next() => return Ok(End::Signal),
@@ -67,12 +67,12 @@ async fn show(global: &Global) -> Result<End> {
 }
 
 /// The counters of the filter that is on now, for another one may have taken it over; `None` where none is any more.
-fn look(pins: &PinDir) -> Result<Option<Vec<Row>>> {
+fn look(pins: &PinDir) -> Result<Option<Report>> {
     if !pins.in_use() {
         return Ok(None);
     }
-    match Running::open(pins).and_then(|running| rows(&running)) {
-        Ok(rows) => Ok(Some(rows)),
+    match Running::open(pins).and_then(|running| Ok(Report::new(running.instance(), rows(&running)?))) {
+        Ok(report) => Ok(Some(report)),
         // It went meanwhile.
         Err(_) if !pins.in_use() => Ok(None),
         Err(error) => Err(error),

@@ -16,7 +16,7 @@ use crate::{
         reader::EventReader,
         tail::{End, TailOptions, tail},
     },
-    instance::{How, Placed, PutOn, Running, TakenOff, put_on, take_off_own},
+    instance::{Held, How, Placed, PutOn, Restored, Running, TakenOff, put_on, take_off_own},
     loader::{DEBUG, Filter, SILENT},
     output::print,
     pins::PinDir,
@@ -29,6 +29,8 @@ use crate::{
 
 /// How long is looked for a signal that came while the filter was put on.
 const LAST_LOOK: Duration = Duration::from_millis(1);
+/// How often it is tried to pin a filter again whose BPF file system was unmounted.
+const AGAIN: Duration = Duration::from_millis(500);
 
 /// Puts the filter on, and unless it is to be left alone, shows its events until it is ended.
 pub fn run(global: &Global, args: &Up) -> Result<()> {
@@ -70,7 +72,7 @@ async fn detached(pins: &PinDir, what: &PutOn, global: &Global, signals: &mut Si
         log::warn!("unconfirmed, the filter goes off in time, but its pins stay until the next command: {error}");
     }
     if global.json {
-        return status::print_state(&Running::open(pins)?, global);
+        return status::print_state(&Running::open(pins)?, global).map(drop);
     }
     print(&format!("{said}; `smtp-filter down` takes it off\n"))
 }
@@ -82,13 +84,38 @@ async fn foreground(pins: &PinDir, what: &PutOn, global: &Global, signals: &mut 
         Ok(())
     })?;
     let reader = reader.context("the reader was made")?;
+    // Where it is off already, there is nothing to be held.
+    let mut held = Held::hold(pins).ok();
     super::policy::warn(&placed.document);
     // The standard output is for the events alone.
     anstream::eprintln!("smtp-filter: {}; Ctrl-C takes it off", announcement(pins, &placed));
     let owner = placed.instance.owner;
-    let end = watch(pins, reader, &mut placed, global, signals).await;
+    let mut end = watch(pins, reader, &mut placed, global, signals).await;
+    while let Ok(End::FilterGone) = end
+        && let Some(cut_off) = held.take_if(|held| held.is_cut_off())
+    {
+        end = match unmounted(&cut_off, signals).await {
+            Unmounted::PinnedAgain => {
+                held = Held::hold(pins).ok();
+                match Running::reader_at(pins) {
+                    Ok(reader) => watch(pins, reader, &mut placed, global, signals).await,
+                    Err(_) if !pins.in_use() => Ok(End::FilterGone),
+                    Err(error) => Err(error),
+                }
+            }
+            Unmounted::Replaced => Ok(End::FilterGone),
+            Unmounted::Signal => {
+                if cut_off.is_of(owner) {
+                    drop(placed);
+                    cut_off.take_off()?;
+                    anstream::eprintln!("smtp-filter: off, nothing is left");
+                }
+                return Ok(());
+            }
+        };
+    }
     // Its handles would hold what is to go.
-    drop(placed);
+    drop((placed, held));
     if let Ok(End::Signal(Signal::Hangup)) = end {
         anstream::eprintln!("smtp-filter: left on; `smtp-filter down` takes it off");
         return Ok(());
@@ -104,6 +131,46 @@ async fn foreground(pins: &PinDir, what: &PutOn, global: &Global, signals: &mut 
         Some(TakenOff::Interface | TakenOff::Everything) => anstream::eprintln!("smtp-filter: off, nothing is left"),
     }
     end.map(|_| ())
+}
+
+/// What became of a filter whose BPF file system was unmounted.
+enum Unmounted {
+    PinnedAgain,
+    /// Another one was put on in its place.
+    Replaced,
+    /// Somebody wants it to end before that.
+    Signal,
+}
+
+/// Pins a filter again whose BPF file system was unmounted, as soon as that can be done.
+async fn unmounted(held: &Held, signals: &mut Signals) -> Unmounted {
+    let point = held.point().display();
+    anstream::eprintln!(
+        "smtp-filter: the BPF file system at {point} was unmounted under the filter, which is on only as long as this \
+         smtp-filter holds it"
+    );
+    let mut told = false;
+    loop {
+        match held.restore() {
+            Ok(Restored::Here) => {
+                anstream::eprintln!(
+                    "smtp-filter: the filter is pinned again at {point}, with its policy and connections"
+                );
+                return Unmounted::PinnedAgain;
+            }
+            Ok(Restored::Replaced) => {
+                anstream::eprintln!("smtp-filter: another filter was put on in its place: this one is off");
+                return Unmounted::Replaced;
+            }
+            Err(error) if !std::mem::replace(&mut told, true) => {
+                anstream::eprintln!("smtp-filter: it cannot be pinned again, which is tried on: {error:#}");
+            }
+            Err(_) => {}
+        }
+        if timeout(AGAIN, signals.next()).await.is_ok() {
+            return Unmounted::Signal;
+        }
+    }
 }
 
 /// Shows events, and with `-vv` what the programs log, and looks after the filter, until something ends it.

@@ -6,7 +6,18 @@ use crate::{bpffs, pins::PinDir, system};
 /// Looks, and mounts nothing.
 pub fn check(pins: &PinDir) -> Check {
     let folder = pins.path();
+    if let Err(error) = bpffs::require_own(folder) {
+        return Check::failure("bpf_file_system", format!("{error:#}"), "do that, or give another --pin-dir");
+    }
     match bpffs::look(folder) {
+        Ok(bpffs::Found::Mounted) if folder.parent().is_some_and(bpffs::may_be_written) => Check::good(
+            "bpf_file_system",
+            format!(
+                "mounted, and open to every local user (`chmod 700 {}` closes it); pins at {}",
+                folder.parent().unwrap_or(folder).display(),
+                folder.display()
+            ),
+        ),
         Ok(bpffs::Found::Mounted) => Check::good("bpf_file_system", format!("mounted; pins at {}", folder.display())),
         Ok(bpffs::Found::Mountable) if system::is_privileged() => Check::good(
             "bpf_file_system",

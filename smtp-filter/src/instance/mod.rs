@@ -3,6 +3,7 @@
 //! Whoever changes something holds the lock on the folder of pins. What a command that was killed left half-done, the
 //! next one finishes or undoes (`settle`) before it does anything else.
 
+mod held;
 mod interfaces;
 mod put_on;
 mod running;
@@ -13,6 +14,7 @@ mod take_over;
 use aya::programs::ProgramInfo;
 
 pub use self::{
+    held::{Held, Restored},
     interfaces::{Found, find_again},
     put_on::{How, Placed, PutOn, Wanted, put_on},
     running::{Change, Confirmed, InterfaceState, Running},

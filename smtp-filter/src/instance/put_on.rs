@@ -22,6 +22,9 @@ use crate::{
     record::{Hook, Instance, Records, Source},
 };
 
+/// The version of this program.
+pub(super) const VERSION: &str = env!("CARGO_PKG_VERSION");
+
 /// The policy that is asked for.
 #[derive(Clone, Debug, Default)]
 pub struct Wanted {
@@ -144,10 +147,13 @@ fn put_on_new(pins: &PinDir, what: &PutOn, before: impl FnOnce() -> Result<()>) 
     let connections = what.connections.unwrap_or(CONNECTIONS);
     let mut filter = Filter::load(&LoadOptions { connections, log_level: what.log_level, ..LoadOptions::default() })?;
     pins.create_folders()?;
+    let now = clock::since_boot();
     let mut instance = Instance {
         owner: new_owner()?,
         confirm_until: confirm_until(what),
-        up_at: clock::since_boot(),
+        up_at: now,
+        on_since: Some(now),
+        version: Some(VERSION.to_owned()),
         boot: WallClock::now().boot(),
         netns: Netns::current()?,
         interfaces: Vec::new(),
@@ -173,7 +179,7 @@ pub(super) fn furnish(
     filter.pin_programs(|side| pins.program(side))?;
     let mut records = Records::create(&pins.maps())?;
     records.set_instance(instance)?;
-    let mut source = Source { generation: 1, text: to_toml(document), names };
+    let mut source = Source { generation: 1, changes: Some(1), text: to_toml(document), names };
     let compiled = compile_for(instance, document, &mut source)?;
     records.set_source(&source)?;
     filter.set_policy(&compiled)?;

@@ -14,6 +14,7 @@ use super::{
 };
 use crate::{
     attach::{self, Programs},
+    bpffs,
     events::{
         lookup::LiveLookup,
         reader::{self, EventReader},
@@ -64,12 +65,24 @@ pub enum Confirmed {
     Already,
 }
 
+/// That there is no filter; also what may have become of it.
+fn none_is_on(pins: &PinDir) -> anyhow::Error {
+    let at = pins.path().display();
+    if bpffs::mount_point(pins.path()).is_some() {
+        return anyhow!("no filter is on at {at}: `smtp-filter up --iface IF` puts one on");
+    }
+    anyhow!(
+        "no filter is on at {at}: no BPF file system is mounted there. Was it unmounted under a filter, that is off (one by \
+         clsact filters on, out of reach: see docs/operating.md); `smtp-filter up --iface IF` puts one on"
+    )
+}
+
 impl Running {
     /// Opens what is pinned there; what a killed command left half-done is finished first, and places of readers that
     /// are no more become free.
     pub fn open(pins: &PinDir) -> Result<Self> {
         pins.require_pins()?;
-        let none = || anyhow!("no filter is on at {}: `smtp-filter up --iface IF` puts one on", pins.path().display());
+        let none = || none_is_on(pins);
         if !pins.in_use() {
             return Err(none());
         }
@@ -131,10 +144,10 @@ impl Running {
         Ok(self.in_force()?.0)
     }
 
-    /// The active policy with its generation: both of the same look, for a change may come between two.
+    /// The active policy with its generation as people see it: both of the same look, for a change may come between two.
     pub fn in_force(&self) -> Result<(Document, u32)> {
         let source = self.source()?;
-        Ok((policy::parse("the active policy", &source.text)?, source.generation))
+        Ok((policy::parse("the active policy", &source.text)?, source.shown()))
     }
 
     /// The active policy as the datapath reads it, and the names in it.
@@ -149,7 +162,7 @@ impl Running {
         let _lock = self.lock()?;
         let before = self.document()?;
         let after = edit(&before)?;
-        let generation = self.activate(&after)?;
+        let generation = self.activate(&after, true)?;
         Ok(Change { before, after, generation })
     }
 
@@ -165,7 +178,7 @@ impl Running {
         self.instance.confirm_until = None;
         // First in the kernel: a record that says less does no harm.
         let document = self.document()?;
-        self.activate(&document)?;
+        self.activate(&document, false)?;
         self.records.set_instance(&self.instance)?;
         Ok(Confirmed::Now)
     }
@@ -190,17 +203,17 @@ impl Running {
         Ok(lock)
     }
 
-    /// Makes a policy the active one, under the lock. Returns its generation.
-    fn activate(&mut self, document: &Document) -> Result<u32> {
+    /// Makes a policy the active one, under the lock. Returns its generation as people see it.
+    fn activate(&mut self, document: &Document, changed: bool) -> Result<u32> {
         let mut source = self.source()?;
-        source.generation = source.generation.wrapping_add(1);
+        source.advance(changed);
         source.text = to_toml(document);
         let compiled = compile_for(&self.instance, document, &mut source)?;
         self.records.set_source(&source)?;
         self.tables.activate(&compiled)?;
         // The next change waits for it.
         thread::sleep(BETWEEN_POLICIES);
-        Ok(source.generation)
+        Ok(source.shown())
     }
 
     /// A new reader of events.

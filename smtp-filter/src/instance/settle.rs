@@ -78,7 +78,7 @@ fn renew_policy(pins: &PinDir) -> Result<()> {
     let Ok((mut tables, mut records, instance)) = open_maps(pins) else { return Ok(()) };
     let Some(mut source) = records.source(tables.generation()?)? else { return Ok(()) };
     let document = policy::parse("the active policy", &source.text)?;
-    source.generation = source.generation.wrapping_add(1);
+    source.advance(false);
     let compiled = compile_for(&instance, &document, &mut source)?;
     records.set_source(&source)?;
     tables.activate(&compiled)

@@ -11,7 +11,7 @@ use super::{
     compile_for,
     interfaces::{Found, find_again, sit_on_all},
     open_maps,
-    put_on::{How, Placed, PutOn, confirm_until, furnish, new_owner, sit_on},
+    put_on::{How, Placed, PutOn, VERSION, confirm_until, furnish, new_owner, sit_on},
 };
 use crate::{
     attach::{self, PinnedPrograms},
@@ -28,8 +28,8 @@ use crate::{
 pub(super) fn take_over(pins: &PinDir, what: &PutOn, before: impl FnOnce() -> Result<()>) -> Result<Placed> {
     let (tables, mut records, old) = open_maps(pins)?;
     let mut source = records.source(tables.generation()?)?.context("the source of the filter's policy is not there")?;
-    let document = what.policy.document(Some(policy::parse("the active policy", &source.text)?));
-    let document = document.map_err(anyhow::Error::msg)?;
+    let kept = policy::parse("the active policy", &source.text)?;
+    let document = what.policy.document(Some(kept.clone())).map_err(anyhow::Error::msg)?;
     let (_, connections) = tables.live()?;
     if what.connections.is_some_and(|wanted| wanted != connections) {
         bail!(
@@ -41,6 +41,8 @@ pub(super) fn take_over(pins: &PinDir, what: &PutOn, before: impl FnOnce() -> Re
     let mut instance = settled_here(&old, pins)?;
     let new = new_interfaces(&instance, what)?;
     instance.owner = new_owner()?;
+    instance.version = Some(VERSION.to_owned());
+    instance.on_since = Some(old.since());
     instance.confirm_until = confirm_until(what);
     if !new.is_empty() {
         // Connections over them are older than the filter.
@@ -49,7 +51,7 @@ pub(super) fn take_over(pins: &PinDir, what: &PutOn, before: impl FnOnce() -> Re
     let load =
         LoadOptions { connections, log_level: what.log_level, adopt: Some(pins.maps()), ..LoadOptions::default() };
     let mut filter = Filter::load(&load)?;
-    source.generation = source.generation.wrapping_add(1);
+    source.advance(document != kept);
     source.text = to_toml(&document);
     let compiled = compile_for(&instance, &document, &mut source)?;
 
@@ -87,8 +89,11 @@ pub(super) fn take_over_other(pins: &PinDir, what: &PutOn, before: impl FnOnce()
     let mut instance = settled_here(&old, pins)?;
     let new = new_interfaces(&instance, what)?;
     instance.owner = new_owner()?;
+    instance.version = Some(VERSION.to_owned());
     instance.confirm_until = confirm_until(what);
     instance.up_at = clock::since_boot();
+    // Counters begin anew.
+    instance.on_since = Some(instance.up_at);
     instance.boot = WallClock::now().boot();
     let connections = what.connections.unwrap_or(smtp_filter_common::limits::CONNECTIONS);
     let mut filter = Filter::load(&LoadOptions { connections, log_level: what.log_level, ..LoadOptions::default() })?;
