@@ -7,6 +7,7 @@ use std::{
     io::Write as _,
     path::{Path, PathBuf},
     process::{Command, Stdio},
+    time::Duration,
 };
 
 use anyhow::{Context as _, Result, ensure};
@@ -147,6 +148,23 @@ fn bash_completes_what_is_typed() -> Result<()> {
     assert_eq!(completed(&script, &["smtp-filter", "policy", "s"])?, set(&["set", "show"]));
     assert_eq!(completed(&script, &["smtp-filter", "up", "--det"])?, set(&["--detach"]));
     assert_eq!(completed(&script, &["smtp-filter", "up", "--hook", ""])?, set(&["auto", "tcx", "clsact"]));
+    let profiles = set(&["monitor", "mark-esmtp", "drop-esmtp", "helo-only", "pix-mailguard", "asa-esmtp", "hardened"]);
+    for words in [["up", "--profile", ""], ["replay", "--profile", ""], ["policy", "profiles", ""]] {
+        ensure!(
+            completed(&script, &[&["smtp-filter"], words.as_slice()].concat())?.is_superset(&profiles),
+            "{words:?}"
+        );
+    }
+    for verb in ["up", "down", "doctor"] {
+        ensure!(completed(&script, &["smtp-filter", verb, "--iface", "l"])?.contains("lo"), "{verb}");
+    }
+    let keys = |typed| completed(&script, &["smtp-filter", "policy", "set", "mode=enforce", typed]);
+    assert_eq!(keys("commands.eh")?, set(&["commands.ehlo="]));
+    assert_eq!(
+        keys("guards.unknown_connection.")?,
+        set(&["guards.unknown_connection.action=", "guards.unknown_connection.grace=",])
+    );
+    ensure!(keys("extensions.")?.contains("extensions.starttls=") && keys("mo")?.contains("mode="));
     let all = completed(&script, &["smtp-filter", ""])?;
     for verb in verbs(&[])? {
         ensure!(all.contains(&verb), "{verb}: {all:?}");
@@ -155,12 +173,61 @@ fn bash_completes_what_is_typed() -> Result<()> {
     Ok(())
 }
 
+/// What zsh offers at a terminal for what is typed: `script` plays the terminal, and a widget of a test's own writes down
+/// what would be inserted or listed.
+fn completed_by_zsh(folder: &Path, typed: &str) -> Result<String> {
+    let commands = format!(
+        "fpath=('{}' $fpath); autoload -U compinit; compinit -u -D; zmodload zsh/zutil; zstyle ':completion:*' list-max 0; \
+         compadd() {{ local -a found; builtin compadd -O found \"$@\"; print -l -- $found >>'{}'; builtin compadd \"$@\" }}; \
+         LISTMAX=0; bindkey '^I' complete-word",
+        folder.display(),
+        folder.join("offered").display()
+    );
+    let offered = folder.join("offered");
+    fs::write(&offered, "")?;
+    fs::write(folder.join(".zshrc"), commands)?;
+    let mut zsh = Command::new("script");
+    zsh.args(["--quiet", "--return", "--command", "stty cols 200; exec zsh -i", "/dev/null"]);
+    zsh.env("ZDOTDIR", folder).env("TERM", "dumb").stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
+    let mut zsh = zsh.spawn()?;
+    let mut keys = zsh.stdin.take().context("a terminal")?;
+    std::thread::sleep(Duration::from_millis(1500));
+    keys.write_all(typed.as_bytes())?;
+    keys.write_all(b"\t")?;
+    std::thread::sleep(Duration::from_millis(1500));
+    // With its terminal the shell ends.
+    zsh.kill()?;
+    zsh.wait()?;
+    Ok(fs::read_to_string(&offered)?)
+}
+
+#[test]
+fn zsh_completes_what_is_typed() -> Result<()> {
+    const TEST: &str = "zsh_completes_what_is_typed";
+    if !is_there("zsh") || !is_there("script") {
+        skipped(TEST, "there is no zsh, or no script");
+        return Ok(());
+    }
+    let written = Written::new("zsh")?;
+    let folder = written.0.join("completions");
+    for (typed, offers) in [
+        ("smtp-filter up --profile ", "pix-mailguard\n"),
+        ("smtp-filter up --iface ", "lo\n"),
+        ("smtp-filter policy set mode=enforce commands.eh", "commands.ehlo=\n"),
+    ] {
+        let offered = completed_by_zsh(&folder, typed)?;
+        ensure!(offered.contains(offers), "{typed}: {offered}");
+    }
+    Ok(())
+}
+
 #[test]
 fn other_shells_read_theirs_without_complaint() -> Result<()> {
     let written = Written::new("shells")?;
     for (shell, file) in [("zsh", "_smtp-filter"), ("fish", "smtp-filter.fish")] {
         let file = written.0.join("completions").join(file);
-        ensure!(fs::read_to_string(&file)?.contains("doctor"), "{}", file.display());
+        let text = fs::read_to_string(&file)?;
+        ensure!(text.contains("doctor") && !text.contains("@INTERFACES@"), "{}", file.display());
         if is_there(shell) {
             output(Command::new(shell).arg("-n").arg(&file))?;
         } else {

@@ -1,13 +1,14 @@
 //! `smtp-filter generate DIR`: man pages and completions, from the command line's own definition.
 
 use std::{
+    collections::BTreeSet,
     fs,
     io::{self, Write as _},
     path::{Path, PathBuf},
 };
 
 use anyhow::{Context as _, Result};
-use clap::{Command, CommandFactory as _, ValueEnum as _};
+use clap::{Arg, Command, CommandFactory as _, ValueEnum as _, builder::PossibleValuesParser};
 use clap_complete::{Generator as _, Shell};
 use clap_mangen::{
     Man,
@@ -17,6 +18,7 @@ use clap_mangen::{
 use crate::{
     cli::{Cli, Generate},
     output::print,
+    policy::{ByName, Document, GUARDS, Profile},
 };
 
 const NAME: &str = "smtp-filter";
@@ -43,14 +45,87 @@ fn folder(dir: &Path, name: &str) -> Result<PathBuf> {
 
 fn completion(shell: Shell, folder: &Path) -> io::Result<()> {
     let mut script = Vec::new();
-    clap_complete::generate(shell, &mut seen(&Cli::command()), NAME, &mut script);
+    clap_complete::generate(shell, &mut seen(&with_values(Cli::command())), NAME, &mut script);
     let mut script = String::from_utf8(script).map_err(io::Error::other)?;
-    if shell == Shell::Bash {
-        // clap_complete 4.6.11 parts the name at its hyphen in the labels of the cases alone, so that none is met behind
-        // the first word: https://github.com/clap-rs/clap/issues/6421
-        script = script.replace("smtp__subcmd__filter__subcmd__", "smtp__filter__subcmd__");
+    match shell {
+        Shell::Bash => {
+            // clap_complete 4.6.11 parts the name at its hyphen in the labels of the cases alone, so that none is met after
+            // the first word: https://github.com/clap-rs/clap/issues/6421
+            script = script.replace("smtp__subcmd__filter__subcmd__", "smtp__filter__subcmd__");
+            script = script.replace(INTERFACES, "$(command ls /sys/class/net 2>/dev/null)");
+            script = script.replace("complete -F _smtp__filter ", "complete -F _smtp__filter_keys ");
+            script.insert_str(0, BASH_KEYS);
+        }
+        Shell::Zsh => {
+            script = script.replace(&format!("({INTERFACES})"), "_net_interfaces");
+            let keys = keys().join(" ");
+            script = script.replace(&format!(":({keys})"), &format!(":{{compadd -S \"\" -- {keys}}}"));
+        }
+        Shell::Fish => {
+            script = script.replace(&format!("\"{INTERFACES}\\t''\""), "\"(command ls /sys/class/net)\"");
+        }
+        _ => {}
     }
     fs::write(folder.join(shell.file_name(NAME)), script)
+}
+
+/// Stands in a script for the interfaces that there are when it is run.
+const INTERFACES: &str = "@INTERFACES@";
+
+/// Bash: after a key comes its value, and no space.
+const BASH_KEYS: &str = r#"_smtp__filter_keys() {
+    _smtp__filter "$@"
+    if [[ "${COMPREPLY[0]-}" == *= ]]; then
+        compopt -o nospace 2>/dev/null
+    fi
+    return 0
+}
+
+"#;
+
+/// What may be said where the grammar takes any word, because a better error is told when it is read.
+fn with_values(command: Command) -> Command {
+    let one_of = |words: Vec<String>| {
+        // clap keeps words for ever; this process ends soon.
+        let words: Vec<&'static str> = words.into_iter().map(|word| &*word.leak()).collect();
+        move |arg: Arg| arg.value_parser(PossibleValuesParser::new(words))
+    };
+    let profiles = || one_of(Profile::ALL.iter().map(|profile| profile.name().to_owned()).collect());
+    let interfaces = || one_of(vec![INTERFACES.to_owned()]);
+    command
+        .mut_subcommand("up", |up| up.mut_arg("profile", profiles()).mut_arg("iface", interfaces()))
+        .mut_subcommand("replay", |replay| replay.mut_arg("profile", profiles()))
+        .mut_subcommand("down", |down| down.mut_arg("iface", interfaces()))
+        .mut_subcommand("doctor", |doctor| doctor.mut_arg("iface", interfaces()))
+        .mut_subcommand("policy", |policy| {
+            policy
+                .mut_subcommand("set", |set| set.mut_arg("settings", one_of(keys())))
+                .mut_subcommand("profiles", |all| all.mut_arg("name", profiles()))
+        })
+}
+
+/// The keys of a policy that are known beforehand, each with the `=` that follows.
+fn keys() -> Vec<String> {
+    let documents: Vec<Document> = Profile::ALL.iter().map(|profile| profile.document()).collect();
+    let words = |section: &str, named: fn(&Document) -> &ByName| -> BTreeSet<String> {
+        let named = documents.iter().flat_map(|document| named(document).named.keys().map(ToString::to_string));
+        named.chain(["other".to_owned()]).map(|word| format!("{section}.{}=", word.to_ascii_lowercase())).collect()
+    };
+    let guards = GUARDS.iter().flat_map(|guard| {
+        let key = guard.reason.name();
+        if guard.has_grace() {
+            vec![format!("{key}.action="), format!("{key}.grace=")]
+        } else {
+            vec![format!("{key}=")]
+        }
+    });
+    ["profile", "mode", "ports", "capture_envelope", "banner.show", "mask.fill", "mark.value", "mark.mask"]
+        .iter()
+        .map(|key| format!("{key}="))
+        .chain(words("commands", |document| &document.commands))
+        .chain(words("extensions", |document| &document.extensions))
+        .chain(guards)
+        .collect()
 }
 
 /// The command without its hidden ones, which nobody types.
@@ -92,4 +167,21 @@ fn notes(text: &str, page: &mut Vec<u8>) -> io::Result<()> {
     }
     roff.control("fi", []);
     roff.to_writer(page)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::policy;
+
+    #[test]
+    fn every_key_that_is_offered_is_one() {
+        let document = Profile::default().document();
+        for key in keys() {
+            let refused = policy::set(&document, &[format!("{key}@")]).unwrap_err();
+            let about = key.trim_end_matches('=').rsplit_once('.').map_or(key.as_str(), |(_, key)| key);
+            assert!(!refused.contains("unknown key"), "{about}: {refused}");
+        }
+        assert!(policy::set(&document, &["no_such_key=@"]).unwrap_err().contains("unknown key"));
+    }
 }
