@@ -102,7 +102,8 @@ pub enum Verb {
     /// Show how the filter stands
     ///
     /// Interfaces and how it is attached, policy and mode, connections, segments by what was done with them, lost
-    /// events. `NOT ATTACHED` behind an interface means that nothing is filtered there: `smtp-filter doctor` says why.
+    /// events. `NOT ATTACHED` after an interface means that nothing is filtered there: then the exit code is 1, and
+    /// `smtp-filter doctor` says what to do.
     #[command(after_help = "\
 Examples:
   smtp-filter status
@@ -295,7 +296,8 @@ Examples:
     },
     /// Check a policy file without touching anything; needs no root
     ///
-    /// A bad one is refused with file, line, column and what was expected there, and exit code 1.
+    /// A bad one is refused with file, line, column and what was expected there, and exit code 1; with --json as an object,
+    /// too. Of a good one it says what `policy load` would: that it takes STARTTLS away, that mode monitor enforces nothing.
     #[command(after_help = "\
 Examples:
   smtp-filter policy check mail.toml
@@ -353,7 +355,8 @@ Examples:
   smtp-filter events --kind close --json | jq .summary
   smtp-filter events --json --count 100 | jq -r .client")]
 pub struct Events {
-    /// Only events with this reason: a policy key such as commands.ehlo, or one end of it: guards, ehlo
+    /// Only events with this reason: a policy key such as commands.ehlo, or one end of it: guards, ehlo. One that the running
+    /// policy does not have is refused
     #[arg(long, value_name = "R", value_parser = reason)]
     pub reason: Vec<String>,
 
@@ -415,7 +418,7 @@ pub struct Connections {
 ///
 /// Reads a capture file and judges its frames in user space, by the code that runs in the kernel and as if the filter
 /// had been there. Prints the events as `smtp-filter events` does, with the capture's times, and then on the standard
-/// error what was counted, as `smtp-filter stats` does.
+/// error what was counted, as `smtp-filter stats` does; with --json that is the last object, of kind `stats`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:

@@ -1,5 +1,9 @@
 //! What the command line answers to whom, without a filter: exit codes, and errors in one line.
 
+#[path = "lab/schema.rs"]
+#[allow(dead_code, reason = "not all of it is for these tests")]
+mod schema;
+
 use std::{
     env, fs,
     io::Write as _,
@@ -130,9 +134,33 @@ fn check_says_what_is_wrong_and_where() {
         )
     );
 
+    // As JSON, too.
+    let json = |words: &[&str]| -> (i32, serde_json::Value) {
+        let (code, out, err) = run(words);
+        assert_eq!((out.lines().count(), err.lines().count()), (1, 1), "{out}{err}");
+        let value = serde_json::from_str(&out).unwrap();
+        schema::check("refused_policy", &value).unwrap();
+        (code, value)
+    };
+    assert_eq!(
+        json(&["policy", "check", bad.name(), "--json"]),
+        (
+            1,
+            serde_json::json!({
+                "v": 1, "good": false, "file": bad.name(), "line": 2, "column": 10,
+                "message": "commands.VRFY: `downgrade` is not legal here; expected pass, log, mark, mask, drop or reset",
+                "expected": "pass, log, mark, mask, drop or reset",
+            })
+        )
+    );
+    let (code, unread) = json(&["policy", "check", "/no/such.toml", "--json"]);
+    assert_eq!((code, &unread["line"], &unread["expected"]), (1, &serde_json::Value::Null, &serde_json::Value::Null));
+    assert_eq!(unread["message"], "read the policy /no/such.toml: No such file or directory (os error 2)");
+
     let good = File::new("good.toml", b"profile = \"drop-esmtp\"\nports = [25, 587]\n");
     let (code, out, err) = run(&["policy", "check", good.name()]);
-    assert_eq!((code, err.as_str()), (0, ""));
+    assert_eq!((code, err.lines().count()), (0, 1), "{err}");
+    assert!(err.starts_with("smtp-filter: warning: this policy takes STARTTLS away (commands.ehlo=drop, "), "{err}");
     assert!(out.contains("good: profile drop-esmtp, mode enforce, ports [25, 587]"), "{out}");
 
     let (code, _, err) = run(&["policy", "check", "/no/such.toml"]);
@@ -216,9 +244,12 @@ fn a_printed_profile_is_a_good_policy() {
         let (code, text, _) = run(&["policy", "profiles", name]);
         assert_eq!(code, 0);
         let file = File::new(&format!("{name}.toml"), text.as_bytes());
-        // Who only looks at a policy is not warned of it.
-        let (code, _, warning) = run(&["policy", "check", file.name()]);
-        assert_eq!((code, warning.as_str()), (0, ""), "{name}");
+        // Who checks a policy is told what he would be told when it is loaded.
+        let (code, out, warning) = run(&["policy", "check", file.name()]);
+        let takes_starttls = ["drop-esmtp", "helo-only", "pix-mailguard", "asa-esmtp"].contains(&name);
+        assert_eq!((code, warning.contains("takes STARTTLS away")), (0, takes_starttls), "{name}: {warning}");
+        assert_eq!(warning.lines().count(), usize::from(takes_starttls), "{warning}");
+        assert_eq!(out.contains("not enforced: in mode monitor"), name == "monitor", "{out}");
         let json = |words: &[&str]| -> serde_json::Value { serde_json::from_str(&run(words).1).unwrap() };
         let loaded = json(&["policy", "check", file.name(), "--json"]);
         assert_eq!(loaded, json(&["policy", "profiles", name, "--json"]), "{name}");

@@ -59,6 +59,22 @@ fn a_filter_goes_on_and_off_and_leaves_nothing() -> Result<()> {
         assert_eq!(status["policy"], json!({ "profile": "monitor", "mode": "monitor", "generation": 1 }));
         assert_eq!(status["connections"], json!({ "live": 0, "half_open": 0, "max": 65_536 }));
         assert_eq!(status["lost_events"], 0);
+        assert_eq!((&status["attached"], &status["ports"]), (&true.into(), &json!([25, 587])));
+        assert_eq!(status["version"], env!("CARGO_PKG_VERSION"));
+        assert_eq!(status["pin_dir"], filter.pin_dir().display().to_string());
+        for sums in ["segments", "commands", "extensions"] {
+            assert!(status[sums].is_array(), "{sums}: {status}");
+        }
+        let stats = filter.json(&["stats"])?;
+        assert_eq!(stats["since"], status["since"]);
+        assert!(stats["ts"].as_str() > stats["since"].as_str(), "{stats}");
+
+        // A takeover that keeps the policy changes neither its generation nor since when it counts.
+        filter.up(&["--iface", "one", "--iface", "two", "--confirm", "1h"])?;
+        filter.succeed(&["confirm"])?;
+        let now = filter.json(&["status"])?;
+        assert_eq!((&now["policy"], &now["since"]), (&status["policy"], &status["since"]));
+        let status = now;
         assert_eq!(filter.json(&["policy", "show"])?["ports"], json!([25, 587]));
 
         let other = if hook == "tcx" { "clsact" } else { "tcx" };
@@ -260,6 +276,27 @@ fn the_place_of_a_killed_reader_is_free_again() -> Result<()> {
     for reader in &readers {
         reader.wait_for(SOON, |line| line.contains("the filter was taken off").then_some(()))?;
     }
+    Ok(())
+}
+
+#[test]
+fn who_waits_for_a_reason_that_no_event_can_have_is_told_so() -> Result<()> {
+    let (_namespace, filter) = rig()?;
+    filter.up(&["--iface", "one"])?;
+    for (reason, expected) in [
+        ("nosuch", "no event has the reason `nosuch`"),
+        ("elho", "no event has the reason `elho`; expected perhaps ehlo"),
+        ("commands.xyz", "which the policy does not name: what is not named has the reason commands.other"),
+    ] {
+        let output = filter.run(&["events", "--reason", reason])?;
+        let line = String::from_utf8(output.stderr)?;
+        assert_eq!((output.status.code(), line.lines().count()), (Some(2), 1), "{line}");
+        assert!(line.contains(expected), "{line}");
+    }
+    // Once the policy names it, there may be one.
+    filter.set(&["commands.xyz=drop"])?;
+    let reader = Running::spawn(&mut filter.command(&["events", "--reason", "xyz"]))?;
+    reader.wait_for(SOON, |line| line.contains("reading the events of one").then_some(()))?;
     Ok(())
 }
 

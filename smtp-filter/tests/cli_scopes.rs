@@ -45,9 +45,10 @@ fn gateway() -> Result<String> {
 fn every_policy_of_the_documentation_is_good() -> Result<()> {
     let examples = examples()?;
     ensure!(examples.len() >= 2, "{examples:?}");
+    let warns = |line: &str| line.starts_with("smtp-filter: warning: this policy takes STARTTLS away (");
     for example in examples {
         let (code, out, err) = run(&["policy", "check", "-"], example.as_bytes())?;
-        ensure!(code == 0 && out.starts_with("-: good: ") && err.is_empty(), "{example}\n{out}{err}");
+        ensure!(code == 0 && out.starts_with("-: good: ") && err.lines().all(warns), "{example}\n{out}{err}");
         let (_, out, _) = run(&["policy", "check", "-", "--json"], example.as_bytes())?;
         schema::check("policy", &serde_json::from_str(&out)?)?;
     }
@@ -118,7 +119,7 @@ fn check_says_how_many_scopes_there_are_and_which_one_decides() -> Result<()> {
         ),
     ] {
         let (code, out, err) = run(&[&["policy", "check", "-"], ends].concat(), one.as_bytes())?;
-        ensure!(code == 0 && out.ends_with(&format!(", 1 scope of 1 prefix\n{expected}")), "{out}{err}");
+        ensure!(code == 0 && out.contains(&format!(", 1 scope of 1 prefix\n{expected}")), "{out}{err}");
     }
     for words in [["--client", "10.0.0.0/8"].as_slice(), &["--actions", "--client", "10.0.0.1"]] {
         ensure!(run(&[&["policy", "check", "-"], words].concat(), b"")?.0 == 2, "{words:?}");
@@ -139,7 +140,7 @@ fn a_hundred_thousand_prefixes_are_a_policy_like_any_other() -> Result<()> {
     let policy = format!("[[scope]]\nname = \"many\"\nclients = [\n{hosts}]\ncommands = {{ EHLO = \"drop\" }}\n");
     let (code, out, err) = run(&["policy", "check", "-", "--client", "2001:db8:9c3f::1"], policy.as_bytes())?;
     ensure!(code == 0 && out.contains(", 1 scope of 100000 prefixes\n"), "{out}{err}");
-    ensure!(out.ends_with("scope many decides\n"), "{out}");
+    ensure!(out.contains("scope many decides\n"), "{out}");
     // The first fault is found where it stands.
     let bad = policy.replace("\"2001:db8:9c3f::/48\"", "\"2001:db8:9c3f::/47\"");
     let (code, _, err) = run(&["policy", "check", "-"], bad.as_bytes())?;
@@ -161,6 +162,12 @@ fn replay_judges_by_the_scope_and_names_it() -> Result<()> {
         let (code, events, _) = run(&["replay", name, "--json"], b"")?;
         ensure!(code == 0, "{events}");
         let lines = |events: &str| schema::check_events(&events.lines().map(str::to_owned).collect::<Vec<_>>());
+        let lines = |events: &str| {
+            lines(events).map(|mut lines| {
+                lines.retain(|line| line["kind"] != "stats");
+                lines
+            })
+        };
         let plain = lines(&events)?;
         let client = plain.first().and_then(|event| event["client"].as_str()).context("a client")?;
         let client = client.rsplit_once(':').context("its port")?.0.trim_matches(['[', ']']).to_owned();

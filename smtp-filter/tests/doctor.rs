@@ -502,8 +502,12 @@ fn a_filter_that_lost_its_interface_is_told() -> Result<()> {
             fs::remove_file(path)?;
         }
     }
-    wait_until("the link is gone", || Ok(filter.json(&["status"])?["interfaces"][0]["egress_program"].is_null()))?;
-    warns(&filter, &[], "filter", "but no longer attached to inside", "`smtp-filter down`, `smtp-filter up`")
+    wait_until("the link is gone", || Ok(!filter.run(&["status"])?.status.success()))?;
+    let remedy = "put it on again, its policy stays: `smtp-filter up --iface inside --detach`";
+    warns(&filter, &[], "filter", "but no longer attached to inside", remedy)?;
+    filter.up(&["--iface", "inside"])?;
+    assert_eq!(filter.json(&["status"])?["attached"], true);
+    Ok(())
 }
 
 #[test]

@@ -812,12 +812,12 @@ mod command_line {
     }
 
     #[test]
-    fn json_is_event_lines_and_nothing_else() {
+    fn json_is_event_lines_and_at_last_what_was_counted() {
         let (code, out, err) = replay(&["-", "--json"], &good());
         assert_eq!((code, err.as_str()), (0, ""));
         let lines: Vec<String> = out.lines().map(str::to_owned).collect();
         let events = schema::check_events(&lines).unwrap();
-        let [connect, event, close] = events.as_slice() else { panic!("{events:?}") };
+        let [connect, event, close, counted] = events.as_slice() else { panic!("{events:?}") };
         assert_eq!((&connect["kind"], &close["kind"]), (&"connect".into(), &"close".into()));
         assert_eq!((&connect["connection"], &close["connection"]), (&event["connection"], &event["connection"]));
         assert_eq!((&connect["ts"], &connect["verb"]), (&"2023-11-14T22:13:20.126456000Z".into(), &Value::Null));
@@ -830,10 +830,36 @@ mod command_line {
             "v": 1, "ts": "2023-11-14T22:13:20.128456000Z", "iface": "capture", "kind": "command",
             "client": "192.0.2.1:41234", "server": "198.51.100.2:25", "direction": "client", "verb": "EHLO",
             "arg": "client.example", "action": "log", "reason": "commands.ehlo", "scope": null, "enforced": true,
-            "was": null, "became": null, "connection": "0000000000000001",
+            "was": null, "became": null, "connection": "0000000000000001", "client_ip": "192.0.2.1",
+            "client_port": 41234, "server_ip": "198.51.100.2", "server_port": 25,
         });
         assert_eq!(*event, expected);
-        assert_eq!(replay(&["-", "--json", "--port", "26"], &good()), (0, String::new(), String::new()));
+        // The same as is said without --json.
+        let mut counted = counted.clone();
+        let rows = counted.as_object_mut().unwrap().remove("reasons").unwrap();
+        let rows: Vec<Vec<String>> = rows
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|row| {
+                ["reason", "action", "segments", "bytes"].map(|key| row[key].to_string().replace('"', "")).to_vec()
+            })
+            .collect();
+        let (_, _, said) = replay(&["-"], &good());
+        let table: Vec<Vec<&str>> = said.lines().skip(3).map(|line| line.split_whitespace().collect()).collect();
+        assert_eq!(rows, table, "{said}");
+        let expected = serde_json::json!({
+            "v": 1, "kind": "stats", "ts": "2023-11-14T22:13:20.130456000Z", "since": "2023-11-14T22:13:20.124456000Z",
+            "mode": "monitor", "frames": 7, "bytes": 433, "connections": 1, "stopped": 0, "reset": 0,
+        });
+        assert_eq!(counted, expected, "{said}");
+        let (code, out, err) = replay(&["-", "--json", "--port", "26"], &good());
+        assert_eq!((code, out.lines().count(), err.as_str()), (0, 1, ""), "no event: {out}");
+        let dropped: Value = {
+            let (_, out, _) = replay(&["-", "--json", "--profile", "drop-esmtp"], &good());
+            serde_json::from_str(out.lines().last().unwrap()).unwrap()
+        };
+        assert_eq!((&dropped["mode"], &dropped["stopped"]), (&"enforce".into(), &1.into()));
     }
 
     #[test]
@@ -970,7 +996,7 @@ mod command_line {
         let (code, out, err) = replay(&["-", "--json"], &ng(true));
         assert_eq!(
             (code, out.lines().count(), err.as_str()),
-            (0, 3, "smtp-filter: 6 frames of link types that are not read\n")
+            (0, 4, "smtp-filter: 6 frames of link types that are not read\n")
         );
         let (code, _, err) = replay(&["-", "--json"], &ng(false));
         assert_eq!(code, 1);

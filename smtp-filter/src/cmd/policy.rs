@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use anyhow::{Context as _, Result, bail};
+use serde::Serialize;
 use serde_json::json;
 use smtp_filter_common::action::Action;
 
@@ -12,7 +13,8 @@ use crate::{
     instance::{Change, Running},
     output::{Table, print, print_json},
     policy::{
-        self, COMMANDS, Document, EHLO, EXTENSIONS, GUARDS, Mode, Profile, Scope, starttls_warnings, to_text, to_toml,
+        self, COMMANDS, Document, EHLO, EXTENSIONS, GUARDS, Mode, PolicyError, Profile, Scope, starttls_warnings,
+        to_text, to_toml,
     },
 };
 
@@ -76,16 +78,59 @@ fn tell(Change { before, after, generation }: &Change, sets_action: bool, json: 
     print(&out)
 }
 
-/// Says on the standard error what the policy in force does that nobody may want.
+/// Says on the standard error what a policy does that nobody may want.
 pub(super) fn warn(document: &Document) {
     for warning in starttls_warnings(document) {
         anstream::eprintln!("smtp-filter: {warning}");
     }
 }
 
+/// A policy file that is refused, and where.
+#[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(super) struct Refused {
+    /// Version of this structure.
+    v: u32,
+    /// `false`.
+    #[cfg_attr(test, schemars(extend("const" = false)))]
+    good: bool,
+    /// The file; `-` is the standard input.
+    file: String,
+    /// Line of the fault, from 1; none where the file cannot be read.
+    line: Option<usize>,
+    /// Its column in characters, from 1.
+    column: Option<usize>,
+    /// What is wrong, as the standard error says it.
+    message: String,
+    /// What is expected there; none where the message has no more to say.
+    expected: Option<String>,
+}
+
+impl Refused {
+    fn new(file: &Path, error: &anyhow::Error) -> Self {
+        let fault = error.downcast_ref::<PolicyError>();
+        Self {
+            v: 1,
+            good: false,
+            file: file.display().to_string(),
+            line: fault.map(|fault| fault.line),
+            column: fault.map(|fault| fault.column),
+            message: fault.map_or_else(|| format!("{error:#}"), |fault| fault.message.clone()),
+            expected: fault.and_then(PolicyError::expected).map(str::to_owned),
+        }
+    }
+}
+
 fn check(file: Option<&Path>, ends: &Ends, json: bool) -> Result<()> {
     let file = file.context("a policy file is needed")?;
-    let document = policy::load(file)?;
+    let document = match policy::load(file) {
+        Err(error) if json => {
+            print_json(&Refused::new(file, &error))?;
+            return Err(error);
+        }
+        loaded => loaded?,
+    };
+    warn(&document);
     if json && ends.are_given() {
         return decides::print_policy(&document, ends, false, json);
     }
@@ -108,8 +153,12 @@ fn check(file: Option<&Path>, ends: &Ends, json: bool) -> Result<()> {
         mode.name(),
         commands.named.len(),
         extensions.named.len()
-    ))
+    ))?;
+    if *mode == Mode::Monitor { print(&format!("{MONITORED}\n")) } else { Ok(()) }
 }
+
+/// What is said of a policy of mode monitor.
+const MONITORED: &str = "not enforced: in mode monitor actions are only reported; mode = \"enforce\" changes that";
 
 fn counted(number: usize, one: &str, many: &str) -> String {
     format!("{number} {}", if number == 1 { one } else { many })

@@ -7,15 +7,17 @@ use std::{
 
 use anstream::AutoStream;
 use anyhow::{Context as _, Result, bail};
+use serde::Serialize;
 
 use super::{
     asked,
-    stats::{merge, table},
+    stats::{Row, merge, table},
 };
 use crate::{
     cli::{self, Global, Usage},
     clock::WallClock,
     events::{console::Line, json, view::EventView},
+    output::print_json,
     policy::Mode,
     replay::{
         Judge, Replay, Seen, Source,
@@ -61,6 +63,36 @@ pub fn run(global: &Global, args: &cli::Replay) -> Result<()> {
     .with_context(what)
 }
 
+/// What was counted: the last line of `replay --json`.
+#[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(super) struct Report {
+    /// Version of this structure.
+    v: u32,
+    /// `stats`, which no event is.
+    #[cfg_attr(test, schemars(extend("enum" = ["stats"])))]
+    kind: &'static str,
+    /// Time of the last frame, in UTC; none where there is no frame.
+    #[cfg_attr(test, schemars(extend("format" = "date-time")))]
+    ts: Option<String>,
+    /// Time of the first frame.
+    #[cfg_attr(test, schemars(extend("format" = "date-time")))]
+    since: Option<String>,
+    mode: Mode,
+    /// Frames read.
+    frames: u64,
+    /// Bytes of them.
+    bytes: u64,
+    /// Connections that were opened.
+    connections: u64,
+    /// Frames that would have been stopped; 0 in mode monitor.
+    stopped: u64,
+    /// Connections that would have been reset; 0 in mode monitor.
+    reset: u64,
+    /// Counters that are not zero.
+    reasons: Vec<Row>,
+}
+
 /// How it is shown.
 #[derive(Clone, Copy)]
 struct How {
@@ -93,8 +125,12 @@ impl<J: Judge> Show<J> {
         let flushed = self.out.flush().context("write to the standard output");
         let seen = self.replay.seen();
         // What was read before the file broke off is good.
-        if !self.how.json && (read.is_ok() || seen.frames > 0) {
-            anstream::eprint!("{}", self.summary()?);
+        if read.is_ok() || seen.frames > 0 {
+            if !self.how.json {
+                anstream::eprint!("{}", self.summary()?);
+            } else if flushed.is_ok() {
+                print_json(&self.report()?)?;
+            }
         }
         for remark in remarks(&seen) {
             anstream::eprintln!("smtp-filter: {remark}");
@@ -116,6 +152,24 @@ impl<J: Judge> Show<J> {
             }
         }
         Ok(())
+    }
+
+    fn report(&self) -> Result<Report> {
+        let Seen { frames, bytes, stopped, span, .. } = self.replay.seen();
+        let clock = WallClock::booted(0);
+        Ok(Report {
+            v: 1,
+            kind: "stats",
+            ts: span.map(|(_, last)| clock.rfc3339(last)),
+            since: span.map(|(first, _)| clock.rfc3339(first)),
+            mode: self.how.mode,
+            frames,
+            bytes,
+            connections: self.replay.opened()?,
+            stopped,
+            reset: self.replay.resets() as u64,
+            reasons: merge(&self.replay.counters()?, self.replay.names()),
+        })
     }
 
     fn summary(&self) -> Result<String> {

@@ -28,6 +28,8 @@ const ALL: &[Named] = &[
     ("connections", of::<super::connections::Report>),
     ("doctor", of::<super::doctor::Report>),
     ("policy", of::<Document>),
+    ("refused_policy", of::<super::policy::Refused>),
+    ("replay", of::<super::replay::Report>),
 ];
 
 fn of<T: JsonSchema>() -> Schema {

@@ -33,7 +33,8 @@ pub use self::check::Check;
 use self::view::{Place, View};
 use crate::{
     attach::best_hook,
-    instance::{InterfaceState, Running},
+    bpffs,
+    instance::{Found, InterfaceState, Running, find_again},
     netns::Netns,
     pins::PinDir,
     record::Instance,
@@ -93,6 +94,9 @@ fn filter(pins: &PinDir) -> (Option<On>, Vec<Check>) {
     if !system::is_privileged() {
         return (None, vec![Check::unseen(NAME, "that needs root")]);
     }
+    if bpffs::require_own(pins.path()).is_err() {
+        return (None, vec![Check::unseen(NAME, format!("{at} is not to be trusted, or not to be read"))]);
+    }
     if !pins.in_use() {
         return (None, vec![Check::good(NAME, format!("none is on at {at}"))]);
     }
@@ -111,14 +115,29 @@ fn filter(pins: &PinDir) -> (Option<On>, Vec<Check>) {
         let all: Vec<&InterfaceState> = interfaces.iter().collect();
         Check::good(NAME, format!("on {}, pinned at {at}", names(&all)))
     } else {
-        Check::warning(
-            NAME,
-            format!("pinned at {at}, but no longer attached to {}", names(&loose)),
-            "take it off and put it on again: `smtp-filter down`, `smtp-filter up`",
-        )
+        let found = format!("pinned at {at}, but no longer attached to {}", names(&loose));
+        Check::warning(NAME, found, put_on_again(&loose, running.instance().netns))
     };
     let replies = replies::check(&running);
     (Some(On { netns: running.instance().netns, interfaces }), vec![check, replies])
+}
+
+/// What puts a filter on again where it is attached no longer, with the policy that it has.
+fn put_on_again(loose: &[&InterfaceState], netns: Netns) -> String {
+    let is_there = |state: &&&InterfaceState| {
+        netns.inside(|| find_again(&state.at) != Found::Gone).is_ok_and(|there| there == Some(true))
+    };
+    let (there, gone): (Vec<_>, Vec<_>) = loose.iter().partition(is_there);
+    let words = |states: &[&&InterfaceState]| {
+        states.iter().map(|state| format!(" --iface {}", state.at.name)).collect::<String>()
+    };
+    let again = (!there.is_empty())
+        .then(|| format!("put it on again, its policy stays: `smtp-filter up{} --detach`", words(&there)));
+    let later = gone.iter().map(|state| {
+        let name = &state.at.name;
+        format!("when {name} is back, `smtp-filter up --iface {name} --detach`; or take it off there: `smtp-filter down --iface {name}`")
+    });
+    again.into_iter().chain(later).collect::<Vec<_>>().join("; ")
 }
 
 /// The interfaces and what is around them, in the filter's network namespace or in the one that is asked for.

@@ -58,6 +58,13 @@ impl PolicyError {
     }
 }
 
+impl PolicyError {
+    /// What the message says was expected.
+    pub fn expected(&self) -> Option<&str> {
+        self.message.rsplit_once("; expected ").map(|(_, expected)| expected)
+    }
+}
+
 impl fmt::Display for PolicyError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { name, line, column, message } = self;

@@ -41,7 +41,7 @@ pub use self::{
     fault::{Fault, Located, PolicyError},
     names::Names,
     profiles::{ESMTP, Profile, RFC_821},
-    reasons::reason,
+    reasons::{known_reason, reason},
     render::{to_text, to_toml},
     rules::{COMMANDS, EHLO, EXTENSIONS, GUARDS, Guard, action},
     scope::{SCOPE_NAME, SCOPES, Scope, ScopeName},

@@ -82,6 +82,13 @@ impl Names {
         }
     }
 
+    /// Every reason that an event can have: those that are always there, and one for each name.
+    pub fn reasons(&self) -> Vec<String> {
+        let words = |first: u16, names: &[String]| -> Vec<u16> { (first..).take(names.len()).collect() };
+        let named = [words(FIRST_NAME, &self.verbs), words(FIRST_KEYWORD, &self.keywords)].concat();
+        Reason::ALL.iter().map(|reason| reason.number()).chain(named).map(|number| self.reason(number)).collect()
+    }
+
     /// Whether the number has a name here.
     pub fn knows(&self, number: u16) -> bool {
         Reason::from_number(number).is_some() || self.word(number).is_some()

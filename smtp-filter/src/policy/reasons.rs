@@ -8,6 +8,7 @@ use super::{
     by_name::{COMMANDS, EXTENSIONS},
     document::WordName,
     fault::{one_of, quoted},
+    names::Names,
 };
 
 /// A reason as the command line takes it: whole, or one end of it. One that no policy can give is refused with those that
@@ -44,6 +45,37 @@ pub fn reason(text: &str) -> Result<String, String> {
     Err(format!("{section} has no reason {}; expected {}", quoted(key), one_of(of_section)))
 }
 
+/// How many that are alike are offered in the place of a word that is none.
+const OFFERED: usize = 3;
+/// How alike they are at least.
+const ALIKE: f64 = 0.7;
+
+/// Refuses a reason that no event of a filter with these names can have: whoever waits for one waits for ever.
+pub fn known_reason(text: &str, names: &Names) -> Result<(), String> {
+    let reasons = names.reasons();
+    let ends = reasons.iter().filter_map(|reason| reason.split_once('.')).flat_map(|(section, key)| [section, key]);
+    let mut known: Vec<&str> = reasons.iter().map(String::as_str).chain(ends).collect();
+    if known.iter().any(|known| known.eq_ignore_ascii_case(text)) {
+        return Ok(());
+    }
+    let lower = text.to_ascii_lowercase();
+    known.sort_unstable();
+    known.dedup();
+    let mut alike: Vec<(f64, &str)> =
+        known.into_iter().map(|known| (strsim::jaro_winkler(known, &lower), known)).collect();
+    alike.retain(|(likeness, _)| *likeness >= ALIKE);
+    alike.sort_by(|one, other| other.0.total_cmp(&one.0));
+    let near: Vec<&str> = alike.into_iter().take(OFFERED).map(|(_, known)| known).collect();
+    let near = if near.is_empty() { String::new() } else { format!("; expected perhaps {}", one_of(near)) };
+    let unnamed = match lower.split_once('.') {
+        Some((section @ ("commands" | "extensions"), _)) => {
+            format!(", which the policy does not name: what is not named has the reason {section}.other")
+        }
+        _ => String::new(),
+    };
+    Err(format!("no event has the reason {}{unnamed}{near}; `smtp-filter policy show` has all keys", quoted(text)))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -60,6 +92,31 @@ mod tests {
         for text in ["commands", "commands.ehlo", "Commands.X-ANY", "extensions.other", "ehlo", "OTHER", "commands.x.y"]
         {
             assert_eq!(reason(text).as_deref(), Ok(text));
+        }
+    }
+
+    #[test]
+    fn what_no_event_can_have_is_refused_with_what_is_near() {
+        let mut names = Names::default();
+        names.place(&WordName::new("EHLO").unwrap()).unwrap();
+        names.keyword_place(&WordName::new("CHUNKING").unwrap()).unwrap();
+        for text in
+            ["guards", "Guards.Sync", "commands", "commands.ehlo", "EHLO", "other", "extensions.chunking", "pass"]
+        {
+            assert_eq!(known_reason(text, &names), Ok(()));
+        }
+        for (text, expected) in [
+            ("nosuch", "no event has the reason `nosuch`; "),
+            ("elho", "no event has the reason `elho`; expected perhaps ehlo"),
+            ("comands", "no event has the reason `comands`; expected perhaps commands, commands."),
+            (
+                "commands.vrfy",
+                "no event has the reason `commands.vrfy`, which the policy does not name: what is not named has \
+                              the reason commands.other; expected perhaps commands",
+            ),
+        ] {
+            let found = known_reason(text, &names).unwrap_err();
+            assert!(found.starts_with(expected), "{found}\n{expected}");
         }
     }
 

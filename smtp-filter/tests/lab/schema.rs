@@ -17,12 +17,17 @@ pub fn check(name: &str, value: &Value) -> Result<()> {
     Ok(())
 }
 
-/// Checks lines, each an object of a schema: `lost` where its kind is that, else `event`.
+/// Checks lines, each an object of a schema: `lost` where its kind is that, `replay` where it is `stats`, else `event`.
 pub fn check_events(lines: &[String]) -> Result<Vec<Value>> {
     let objects = lines.iter().filter(|line| line.starts_with('{'));
     let check = |line: &String| -> Result<Value> {
         let value: Value = serde_json::from_str(line).with_context(|| format!("no JSON: {line}"))?;
-        check(if value["kind"] == "lost" { "lost" } else { "event" }, &value)?;
+        let name = match value["kind"].as_str() {
+            Some("lost") => "lost",
+            Some("stats") => "replay",
+            _ => "event",
+        };
+        check(name, &value)?;
         Ok(value)
     };
     objects.map(check).collect()
