@@ -170,7 +170,7 @@ fn a_reset_made_of_a_large_segment_is_accepted() -> Result<()> {
             client_was_reset_behind_a_reply(&mut client)?;
             server.was_reset()?;
         }
-        let (segments, bytes) = counted(&filter, "commands.ehlo")?;
+        let (segments, bytes) = counted(&filter, "stream.dropped_command")?;
         println!("checksums by the device: {checksums_by_device}: {segments} segments of {bytes} bytes were cut");
         filter.down()?;
     }
