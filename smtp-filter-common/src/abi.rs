@@ -2,7 +2,7 @@
 //! the pinned layout. A loader that finds another version does not touch what is pinned.
 
 /// Version of everything that lies in pinned maps. Any change of a map's key, value or meaning changes it.
-pub const VERSION: u32 = 8;
+pub const VERSION: u32 = 9;
 
 /// Program at the ingress hook.
 pub const INGRESS: &str = "smtp_ingress";
@@ -19,8 +19,14 @@ pub const POLICIES: &str = "POLICIES";
 pub const PREFIXES: &str = "PREFIXES";
 /// Array of [`crate::scope::Pairs`], by generation modulo [`crate::limits::POLICY_SLOTS`].
 pub const PAIRS: &str = "PAIRS";
-/// LRU hash from [`crate::flow::Key`] to [`crate::entry::Connection`].
+/// Hash from [`crate::flow::Key`] to [`crate::entry::Connection`].
 pub const LIVE: &str = "LIVE";
+/// Array of [`crate::flow::Key`]: the live connections, to be drawn of at random.
+pub const ROSTER: &str = "ROSTER";
+/// LRU hash from [`crate::flow::Key`] to [`crate::flow::gone::Gone`].
+pub const GONE: &str = "GONE";
+/// Array of [`crate::flow::begun::Block`].
+pub const BEGUN: &str = "BEGUN";
 /// LRU hash from [`crate::flow::Key`] to [`crate::flow::HalfOpen`].
 pub const HALF: &str = "HALF";
 /// Per-CPU array of [`crate::reason::Counter`], by [`crate::reason::counter`].
@@ -36,6 +42,9 @@ pub const WIDE: &str = "WIDE";
 pub const REPLAYED: &str = "REPLAYED";
 /// Global of one byte; not 0: the instance replays a capture.
 pub const REPLAY: &str = "REPLAY";
+
+/// Global of four bytes: places in the roster.
+pub const SLOTS: &str = "SLOTS";
 
 /// What an instance that replays a capture is told of it.
 #[repr(C)]

@@ -3,18 +3,21 @@
 use crate::{
     action::Action,
     entry::{
-        CLOSED, CUT, CUT_REPORTED, FINISHED, MARKED, REPLACED, SEALED, SYN_NOTED, Shared, TLS, UNCERTAIN, first, pair,
-        second,
+        CLOSED, CUT, CUT_REPORTED, DEAD, FINISHED, HELLO, MAIL_DATA, MARKED, PHASE, REPLACED, SEALED, SPOKE, Shared,
+        TLS, TRANSACTION, UNCERTAIN, first, pair, second,
     },
     event::{CLIENT, Ended, SERVER},
-    flow::{HalfOpen, Key, NO_SCALE},
+    flow::{
+        Key, end,
+        handshake::{self, KNOWN, NO_ROOM},
+    },
     host::{Host, Step},
     policy::Policy,
     reason::{Reason, counter},
     report,
     scope::{self, Policies},
     smtp,
-    tcp::{self, ahead, backlog, client::Taken, lock, peer},
+    tcp::{self, acceptable, ahead, backlog, client::Taken, lock, peer},
     verdict::Verdict,
     wire::{ACK, FIN, Kind, RST, SYN, Segment, URG},
     work::{Found, GUARDED, HELD_BACK, PASSES, READ_CLIENT, READ_SERVER, Run, SETTLED, Work},
@@ -34,7 +37,7 @@ pub struct Met {
 impl Met {
     /// Interface and hook in one number, never 0.
     #[inline(always)]
-    const fn side(&self) -> u32 {
+    pub(crate) const fn side(&self) -> u32 {
         self.ifindex << 1 | self.egress as u32
     }
 }
@@ -46,19 +49,19 @@ const FROM_SERVER: usize = SERVER as usize;
 const RESET_EVERY: u64 = 10_000_000;
 
 impl Found {
-    const fn settled(verdict: Verdict) -> Self {
+    pub(crate) const fn settled(verdict: Verdict) -> Self {
         Self { how: SETTLED, reason: 0, verdict: verdict as u8 }
     }
 
-    const fn passes(reason: Reason) -> Self {
+    pub(crate) const fn passes(reason: Reason) -> Self {
         Self { how: PASSES, reason: reason.number(), verdict: Verdict::Pass as u8 }
     }
 
-    const fn guarded(reason: Reason) -> Self {
+    pub(crate) const fn guarded(reason: Reason) -> Self {
         Self { how: GUARDED, reason: reason.number(), verdict: Verdict::Drop as u8 }
     }
 
-    const fn held_back(reason: Reason) -> Self {
+    pub(crate) const fn held_back(reason: Reason) -> Self {
         Self { how: HELD_BACK, reason: reason.number(), verdict: Verdict::Drop as u8 }
     }
 
@@ -105,6 +108,7 @@ pub fn without_policy<H: Host>(host: &mut H, work: &Work) -> Verdict {
 pub fn find<H: Host, P: Policies>(host: &mut H, policies: &P, whole: &Policy, work: &mut Work, kind: Kind, met: Met) {
     work.marked = 0;
     work.ends = 0;
+    work.closing = 0;
     work.scope = 0;
     work.found = look(host, policies, whole, work, kind, met);
 }
@@ -138,34 +142,10 @@ pub fn finish<H: Host>(host: &mut H, policy: &Policy, work: &mut Work) -> Verdic
             if enforces { Verdict::from_u8(verdict) } else { Verdict::Pass }
         }
     };
-    if work.ends != 0 {
-        close(host, work);
+    if work.ends | work.closing != 0 {
+        end::close(host, work);
     }
     verdict
-}
-
-/// The connection has ended: counts that and tells it, once. A connection that goes on after a RST is open again, and
-/// ends once more.
-#[inline(always)]
-fn close<H: Host>(host: &mut H, work: &mut Work) {
-    let Some(shared) = host.shared() else { return };
-    // Its state is in use for longer than the bounded wait: it ends with a later segment, or counts as open.
-    if !lock::take::<H>(&shared.lock) {
-        return;
-    }
-    let id = work.event.connection;
-    let ends = H::load(&shared.id) == id && H::load(&shared.flags) & CLOSED == 0 && host.load_state(&mut work.state);
-    let Some(shared) = host.shared() else { return };
-    if ends {
-        H::set(&shared.flags, CLOSED);
-        let ended = work.ends;
-        report::close::<H>(shared, work, id, ended);
-    }
-    lock::release::<H>(&shared.lock);
-    if ends {
-        host.closed();
-        host.emit(&work.event);
-    }
 }
 
 #[inline(always)]
@@ -208,14 +188,18 @@ fn look<H: Host, P: Policies>(
             return Found::guarded(Reason::Multipath);
         }
         return match (segment.has(ACK), to_server, from_server) {
-            (false, true, _) => syn(host, work, met),
-            (true, _, true) => syn_ack(host, policy, work, met),
+            (false, true, _) => handshake::syn(host, work, met),
+            (true, _, true) => handshake::syn_ack(host, policy, work, met),
             _ if segment.length > 0 => Found::guarded(Reason::SynData),
             // The port is the client's own.
             _ => Found::passes(Reason::Handshake),
         };
     }
-    if !known(host, work, found, from_client, met) {
+    let known = handshake::known(host, work, found, from_client, met);
+    if known == NO_ROOM {
+        return Found::held_back(Reason::TableFull);
+    }
+    if known != KNOWN {
         if to_server && from_server {
             set_key(work, false);
             let Some(chosen) = scope::choose(host, policies, whole, work, false) else {
@@ -229,11 +213,7 @@ fn look<H: Host, P: Policies>(
         // could answer a SYN that it sent in the server's name, and be the server of what it says.
         let mirrored = |host: &H| host.shared().is_none_or(|shared| first(H::load(&shared.ways)) == 0);
         if from_client || !to_server || !host.find(&work.key) || mirrored(host) {
-            // A RST that refuses a connection carries nothing, and its client waits for it.
-            if work.segment.has(RST) && host.half(&work.key, &mut work.half) {
-                return Found::passes(Reason::Closing);
-            }
-            return unknown(policy, met);
+            return handshake::stranger(host, policy, work, met);
         }
     }
     if from_client {
@@ -286,165 +266,6 @@ fn guard<H: Host>(host: &mut H, policy: &Policy, work: &mut Work, reason: u16) -
     if enforced && Action::number_cuts(action) { Verdict::Drop } else { Verdict::Pass }
 }
 
-/// A segment of a connection without state (I8).
-#[inline(always)]
-fn unknown(policy: &Policy, met: Met) -> Found {
-    if met.now < policy.grace_until {
-        return Found::passes(Reason::UnknownConnection);
-    }
-    Found::guarded(Reason::UnknownConnection)
-}
-
-/// A client's SYN: noted, and passed. It moves nothing before the server's SYN-ACK (I3).
-#[inline(always)]
-fn syn<H: Host>(host: &mut H, work: &mut Work, met: Met) -> Found {
-    if work.segment.length > 0 {
-        return Found::guarded(Reason::SynData);
-    }
-    if !host.half(&work.key, &mut work.half) {
-        work.half = HalfOpen::EMPTY;
-    }
-    let Segment { sequence, scale, .. } = work.segment;
-    work.half.syn(sequence, scale, met.side(), met.now);
-    // Without room nobody is harmed but this one: its next segments are unknown.
-    host.keep_half(&work.key, &work.half);
-    if host.find(&work.key)
-        && let Some(shared) = host.shared()
-    {
-        H::set(&shared.flags, SYN_NOTED);
-    }
-    Found::passes(Reason::Handshake)
-}
-
-/// The server's SYN-ACK: says which SYN counts.
-#[inline(always)]
-fn syn_ack<H: Host>(host: &mut H, policy: &Policy, work: &mut Work, met: Met) -> Found {
-    if work.segment.length > 0 {
-        return Found::guarded(Reason::SynData);
-    }
-    let Segment { sequence, acknowledgement, window, scale, .. } = work.segment;
-    let (mut live, mut another) = (false, false);
-    if host.find(&work.key)
-        && let Some(shared) = host.shared()
-    {
-        if first(H::load(&shared.ways)) == met.side() {
-            return Found::guarded(Reason::SpoofedServer);
-        }
-        live = true;
-        let isns = H::load(&shared.isns);
-        another = acknowledgement != first(isns).wrapping_add(1);
-        if acknowledgement == first(isns).wrapping_add(1) && sequence != second(isns) {
-            // The same SYN has two answers: one of them is forged, and the connection is live by that one.
-            H::set(&shared.flags, CUT);
-            work.event.connection = H::load(&shared.id);
-            work.ends = Ended::Reset as u8 * policy.enforces() as u8;
-            live = false;
-        }
-    }
-    if host.half(&work.key, &mut work.half) {
-        if work.half.syn_ack(sequence, acknowledgement, window, scale, met.side()) {
-            host.keep_half(&work.key, &work.half);
-            if another && let Some(shared) = host.shared() {
-                // The server's word that the old connection is over (I3). Its entry judges nothing of the new one, which
-                // a client may leave without the acknowledgement that makes it live.
-                H::set(&shared.flags, REPLACED);
-            }
-            return Found::passes(Reason::Handshake);
-        }
-    } else if live && !another {
-        // A repeat: the acknowledgement of the first one was lost.
-        return Found::passes(Reason::Handshake);
-    }
-    unknown(policy, met)
-}
-
-/// Finds the live connection of a segment; makes it where this is the client's acknowledgement of the SYN-ACK.
-#[inline(always)]
-fn known<H: Host>(host: &mut H, work: &mut Work, found: bool, from_client: bool, met: Met) -> bool {
-    let noted = match host.shared() {
-        Some(shared) if found => H::load(&shared.flags) & SYN_NOTED != 0,
-        _ => false,
-    };
-    if found && !noted {
-        return true;
-    }
-    if !from_client || !work.segment.has(ACK) || !host.half(&work.key, &mut work.half) {
-        return found;
-    }
-    if !work.half.completes(work.segment.sequence, work.segment.acknowledgement) {
-        return found;
-    }
-    promote(host, work, met)
-}
-
-/// Makes a half-open connection live.
-#[inline(always)]
-fn promote<H: Host>(host: &mut H, work: &mut Work, met: Met) -> bool {
-    let created = match host.create(&work.key) {
-        Some(created) => created,
-        None => return false,
-    };
-    let id = host.random();
-    if !created {
-        // The port pair is used again, or another CPU was quicker.
-        let Some(shared) = host.shared() else { return false };
-        if H::load(&shared.flags) & SYN_NOTED == 0 {
-            return true;
-        }
-        if !lock::take::<H>(&shared.lock) {
-            return false;
-        }
-        if H::load(&shared.flags) & SYN_NOTED == 0 {
-            lock::release::<H>(&shared.lock);
-            return true;
-        }
-        replace(host, work);
-    }
-    let HalfOpen {
-        client_isn, server_isn, server_window, client_scale, server_scale, client_side, server_side, ..
-    } = work.half;
-    let client_next = client_isn.wrapping_add(1);
-    let server_next = server_isn.wrapping_add(1);
-    work.state = work.blank;
-    work.state.half[FROM_CLIENT].isn = client_isn;
-    work.state.half[FROM_CLIENT].next = client_next;
-    work.state.half[FROM_SERVER].isn = server_isn;
-    work.state.half[FROM_SERVER].next = server_next;
-    work.state.session.since = met.now;
-    smtp::server::begin(work, client_next, server_next);
-    host.save_state(&work.state);
-    host.forget_half(&work.key);
-    let Some(shared) = host.shared() else { return false };
-    let scaled = client_scale != NO_SCALE && server_scale != NO_SCALE;
-    let shifts = if scaled { client_scale as u32 | (server_scale as u32) << 8 } else { 0 };
-    H::store(&shared.id, id);
-    H::store(&shared.isns, pair(client_isn, server_isn));
-    // Both sides on one way in: nothing can be said of forgeries.
-    H::store(&shared.ways, pair(if client_side == server_side { 0 } else { client_side }, shifts));
-    H::store(&shared.peer[FROM_CLIENT], pair(client_next, client_next.wrapping_add(server_window as u32)));
-    H::store(&shared.peer[FROM_SERVER], pair(server_next, server_next));
-    H::store(&shared.seen, met.now);
-    H::store(&shared.flags, 0);
-    lock::release::<H>(&shared.lock);
-    host.opened();
-    report::connect(host, work, id);
-    true
-}
-
-/// Another connection takes the entry, whose lock is held: tells the end of this one, if that was not told.
-#[inline(always)]
-fn replace<H: Host>(host: &mut H, work: &mut Work) {
-    if !host.load_state(&mut work.state) {
-        return;
-    }
-    let Some(shared) = host.shared() else { return };
-    if H::load(&shared.flags) & CLOSED == 0 {
-        report::close::<H>(shared, work, H::load(&shared.id), Ended::Replaced as u8);
-        host.closed();
-        host.emit(&work.event);
-    }
-}
-
 /// A segment of a live connection.
 #[inline(always)]
 fn live<H: Host, const FROM: usize>(host: &mut H, policy: &Policy, work: &mut Work, met: Met) -> Found {
@@ -470,19 +291,32 @@ fn live<H: Host, const FROM: usize>(host: &mut H, policy: &Policy, work: &mut Wo
         return Found::guarded(Reason::UnknownConnection);
     }
     let segment = &work.segment;
+    let place = acceptable::place::<H, FROM>(shared, segment);
+    // Its receiver takes nothing of it, and so nothing in it is believed. In mode `monitor` a capture may lack what
+    // would have opened the window.
+    let enforces = policy.mode & 1 != 0;
+    if enforces && place == acceptable::BEYOND {
+        return Found::held_back(Reason::BeyondWindow);
+    }
     // Without payload too: the pointer reaches into segments that come later (RFC 9293 section 3.8.5).
     if segment.has(URG) {
-        let resets = (policy.mode as u64 & 1) & (policy.guard(Reason::Urgent.number()) == Action::Reset as u8) as u64;
-        H::set(&shared.flags, CUT * resets);
-        work.ends = Ended::Reset as u8 * resets as u8;
+        let resets = policy.guard(Reason::Urgent.number()) == Action::Reset as u8;
+        // Who forges a segment in somebody's name does not know the numbers.
+        if enforces && resets && place == acceptable::WITHIN && acceptable::acknowledges::<H, FROM>(shared, segment) {
+            H::set(&shared.flags, CUT);
+            work.ends = Ended::Reset as u8;
+        }
         return Found::guarded(Reason::Urgent);
     }
-    if segment.has(ACK) {
+    let believed = !enforces || place == acceptable::WITHIN;
+    if segment.has(ACK) && believed {
         let moved = peer::note::<H, FROM>(shared, segment);
         if FROM == FROM_SERVER && (moved || segment.length > 0) {
             backlog::clear::<H>(shared);
         }
     }
+    // The last acknowledgement may come with this one.
+    work.closing = ((flags / FINISHED) & 1) as u8;
     work.marked = ((flags / MARKED) & 1) as u8;
     if segment.has(RST) {
         // It moves nothing: its receiver may refuse it, and falls silent if it does not (I3). Its payload reaches no
@@ -494,7 +328,7 @@ fn live<H: Host, const FROM: usize>(host: &mut H, policy: &Policy, work: &mut Wo
         return Found::passes(Reason::Acknowledgement);
     }
     if flags & (CLOSED | FINISHED) == CLOSED && segment.length > 0 {
-        H::retain(&shared.flags, !CLOSED);
+        H::retain(&shared.flags, !(CLOSED | DEAD));
         host.opened();
     }
     let Some(shared) = host.shared() else { return Found::held_back(Reason::Busy) };
@@ -504,7 +338,11 @@ fn live<H: Host, const FROM: usize>(host: &mut H, policy: &Policy, work: &mut Wo
     if FROM == FROM_CLIENT && policy.enforces() && backlog::waits::<H>(shared, work) {
         return Found::held_back(Reason::Backlog);
     }
-    if !lock::take::<H>(&shared.lock) {
+    if segment.has(FIN) && flags & TLS != 0 && !believed {
+        // There the FIN's sequence number is compared with nothing else.
+        return Found::passes(Reason::Closing);
+    }
+    if id == 0 || !lock::take::<H>(&shared.lock) {
         return Found::held_back(Reason::Busy);
     }
     // The table may have given the entry to another connection meanwhile.
@@ -682,6 +520,7 @@ fn set_flags<H: Host, const FROM: usize>(shared: &Shared, work: &mut Work, facts
             // A reply gives a footing again.
             H::retain(&shared.flags, !UNCERTAIN);
         }
+        set_phase::<H>(shared, work);
     }
     let cuts = facts & IS_CUT != 0 && work.run.cut == Action::Reset as u8;
     let set = if work.run.mark != 0 { MARKED } else { 0 }
@@ -691,6 +530,21 @@ fn set_flags<H: Host, const FROM: usize>(shared: &Shared, work: &mut Work, facts
     work.ends = Ended::Fin as u8 * ((facts / CLOSES) & 1) + Ended::Reset as u8 * cuts as u8;
     if set != 0 {
         H::set(&shared.flags, set);
+    }
+}
+
+/// What the connection is at, for those who look for one that may give way.
+#[inline(always)]
+fn set_phase<H: Host>(shared: &Shared, work: &Work) {
+    let session = &work.state.session;
+    let sends = matches!(session.mode, smtp::TEXT | smtp::CHUNK | smtp::MASKED_CHUNK);
+    let phase = if work.state.half[FROM_CLIENT].bytes != 0 { SPOKE } else { 0 }
+        | if session.hello != 0 { HELLO } else { 0 }
+        | if session.transaction != 0 { TRANSACTION } else { 0 }
+        | if sends { MAIL_DATA } else { 0 };
+    if H::load(&shared.flags) & PHASE != phase {
+        H::retain(&shared.flags, phase | !PHASE);
+        H::set(&shared.flags, phase);
     }
 }
 

@@ -35,7 +35,20 @@ pub const FINISHED: u64 = 256;
 /// bytes that comparison would turn round.
 pub const SEALED: u64 = 1 << 32;
 
-/// What is touched without the lock. 104 bytes.
+/// `Shared::flags`: a RST came that its receiver takes, and no payload since.
+pub const DEAD: u64 = 1 << 16;
+/// `Shared::flags`: the client has spoken.
+pub const SPOKE: u64 = 1 << 17;
+/// `Shared::flags`: the server has taken HELO or EHLO.
+pub const HELLO: u64 = 1 << 18;
+/// `Shared::flags`: in a transaction.
+pub const TRANSACTION: u64 = 1 << 19;
+/// `Shared::flags`: in mail data.
+pub const MAIL_DATA: u64 = 1 << 20;
+/// `Shared::flags`: what says how far the dialogue is.
+pub const PHASE: u64 = SPOKE | HELLO | TRANSACTION | MAIL_DATA;
+
+/// What is touched without the lock. 112 bytes.
 ///
 /// The eBPF target has atomic operations on 64 bits alone: pairs of 32 bits lie in one word, the first in its lower
 /// half (see [`pair`]).
@@ -72,6 +85,8 @@ pub struct Shared {
     /// The client's sequence number from which on a segment was held back for want of room, and when: see
     /// [`crate::tcp::backlog`]. 0: none.
     pub held: AtomicU64,
+    /// Its place in the roster.
+    pub slot: AtomicU64,
 }
 
 /// Two 32-bit numbers in one word.
@@ -199,8 +214,10 @@ pub struct Session {
     pub secret: u8,
     /// 1: the policy changes something of the banner.
     pub veiled: u8,
+    /// 1: MAIL was said, and its transaction has not ended.
+    pub transaction: u8,
     /// Zero.
-    pub reserved: [u8; 10],
+    pub reserved: [u8; 9],
 }
 
 /// Early ranges, remembered places and changes of kind in the client's stream. 220 bytes.
@@ -294,7 +311,8 @@ impl State {
             esmtp: 0,
             secret: 0,
             veiled: 0,
-            reserved: [0; 10],
+            transaction: 0,
+            reserved: [0; 9],
         },
         memory: Memory {
             early_start: [0; EARLY],
@@ -324,7 +342,7 @@ pub struct Windows {
     pub server: [u8; SERVER_WINDOW],
 }
 
-/// A live connection. 992 bytes.
+/// A live connection. 1,000 bytes.
 #[repr(C)]
 #[derive(Debug)]
 pub struct Connection {
@@ -337,13 +355,13 @@ pub struct Connection {
 }
 
 const _: () = {
-    assert!(size_of::<Shared>() == 104);
+    assert!(size_of::<Shared>() == 112);
     assert!(size_of::<Half>() == 32);
     assert!(size_of::<Line>() == 32);
     assert!(size_of::<Session>() == 88);
     assert!(size_of::<Memory>() == 220);
     assert!(size_of::<State>() == 504);
     assert!(size_of::<Windows>() == 384);
-    assert!(size_of::<Connection>() == 992);
+    assert!(size_of::<Connection>() == 1000);
     assert!(CLIENT == 0);
 };

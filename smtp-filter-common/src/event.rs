@@ -43,12 +43,22 @@ pub enum Ended {
     Reset = 6,
     /// The same two addresses and ports made a new connection.
     Replaced = 7,
+    /// A full table gave its room to another.
+    Evicted = 8,
 }
 
 impl Ended {
     /// All of them.
-    pub const ALL: [Self; 7] =
-        [Self::Fin, Self::Quit, Self::Refused, Self::ClientReset, Self::ServerReset, Self::Reset, Self::Replaced];
+    pub const ALL: [Self; 8] = [
+        Self::Fin,
+        Self::Quit,
+        Self::Refused,
+        Self::ClientReset,
+        Self::ServerReset,
+        Self::Reset,
+        Self::Replaced,
+        Self::Evicted,
+    ];
 
     /// The one with this number.
     pub fn from_u8(number: u8) -> Option<Self> {
@@ -65,6 +75,7 @@ impl Ended {
             Self::ServerReset => "server_reset",
             Self::Reset => "reset",
             Self::Replaced => "replaced",
+            Self::Evicted => "evicted",
         }
     }
 }

@@ -1,5 +1,13 @@
 //! Which connection a segment belongs to: the key, and what is known of a connection before it is live.
 
+pub mod begun;
+pub mod end;
+pub mod evict;
+pub mod gone;
+pub mod handshake;
+
+use crate::tcp::ahead;
+
 /// A connection. Addresses as on the wire, IPv4 as ::ffff:a.b.c.d; ports big-endian. No padding: it is hashed whole.
 #[repr(C, align(4))]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -116,13 +124,33 @@ impl HalfOpen {
         true
     }
 
-    /// Whether a client's segment acknowledges the SYN-ACK: then the connection is live.
+    /// Whether a segment of the client is one that the server takes for the end of the handshake: it acknowledges the
+    /// SYN-ACK, and lies in the window. It need not be the first one.
     #[inline(always)]
-    pub const fn completes(&self, sequence: u32, acknowledged: u32) -> bool {
+    pub const fn client_completes(&self, sequence: u32, acknowledged: u32) -> bool {
         self.confirmed == 1
-            && sequence == self.client_isn.wrapping_add(1)
-            && acknowledged == self.server_isn.wrapping_add(1)
+            && within(sequence, self.client_isn.wrapping_add(1), self.server_window as u32)
+            && within(acknowledged, self.server_isn.wrapping_add(1), WINDOW)
     }
+
+    /// Whether a segment of the server shows that it has taken the handshake for complete. `side` is where it came from:
+    /// a client that sends it itself is found out by that.
+    #[inline(always)]
+    pub const fn server_completes(&self, sequence: u32, acknowledged: u32, side: u32) -> bool {
+        self.confirmed == 1
+            && (side != self.client_side || self.server_side == self.client_side)
+            && within(sequence, self.server_isn.wrapping_add(1), WINDOW)
+            && within(acknowledged, self.client_isn.wrapping_add(1), self.server_window as u32)
+    }
+}
+
+/// What an end may send before it has said that windows are scaled: SYNs carry unscaled ones (RFC 7323 section 2.2).
+pub const WINDOW: u32 = 0xffff;
+
+#[inline(always)]
+const fn within(number: u32, from: u32, length: u32) -> bool {
+    let after = ahead(number, from);
+    after >= 0 && after as u32 <= length
 }
 
 const _: () = {

@@ -5,7 +5,7 @@ use core::sync::atomic::AtomicU64;
 use crate::{
     entry::{Shared, State, Windows},
     event::Event,
-    flow::{HalfOpen, Key},
+    flow::{HalfOpen, Key, begun::Block, gone::Gone},
     limits::{PATCH, PIECE, WIDE_WINDOW},
 };
 
@@ -100,6 +100,30 @@ pub trait Host {
 
     /// Forgets a half-open connection.
     fn forget_half(&mut self, key: &Key);
+
+    /// Copies what is remembered of a connection that has left the live table; `false` where there is nothing.
+    fn gone(&mut self, key: &Key, gone: &mut Gone) -> bool;
+
+    /// Remembers a connection that leaves the live table.
+    fn bury(&mut self, key: &Key, gone: &Gone);
+
+    /// A block of what remembers whose handshake was seen: see [`crate::flow::begun`].
+    fn begun(&mut self, block: u32) -> Option<&Block>;
+
+    /// A random number to draw entries of the live table with.
+    fn draw(&mut self) -> u32;
+
+    /// Places in the roster of the live table.
+    fn slots(&self) -> u32;
+
+    /// Copies the key at a place of the roster. It may be of a connection that is gone, or that has another place by now.
+    fn roster(&mut self, slot: u32, key: &mut Key) -> bool;
+
+    /// Writes a key into a place of the roster.
+    fn enroll(&mut self, slot: u32, key: &Key);
+
+    /// Takes a connection, whose lock is held, out of the live table.
+    fn remove(&mut self, key: &Key);
 
     /// Finds a live connection, which [`Self::shared`] and [`Self::locked`] then speak of.
     fn find(&mut self, key: &Key) -> bool;

@@ -60,3 +60,14 @@ pub const LINES: u32 = 256;
 pub const CONNECTIONS: u32 = 65_536;
 /// Half-open connections: a table of their own, so that they push out no live one.
 pub const HALF_OPEN: u32 = 16_384;
+/// Connections that have left the live table and are remembered for segments that come late.
+pub const GONE: u32 = 16_384;
+/// Blocks of 512 bits that remember whose handshake was seen in the grace. A power of two.
+pub const BEGUN_BLOCKS: u32 = 16_384;
+
+/// Places in the roster, of which entries to give way are drawn: with half as many again as connections, one that is free
+/// is found in a few tries, and of those that are drawn most are in use.
+pub const fn roster(connections: u32) -> u32 {
+    let half = connections / 2;
+    if half > 0x2aaa_aaaa { u32::MAX } else { connections + half + 1 }
+}

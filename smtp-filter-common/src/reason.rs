@@ -81,6 +81,12 @@ reasons! {
     EarlyText = 28, "stream.early_text";
     /// Held back: a segment with more lines of commands than are read at once.
     ManyLines = 29, "stream.many_lines";
+    /// Held back: of a connection whose handshake was seen and is not complete.
+    Unfinished = 35, "stream.handshake";
+    /// Held back: the handshake is complete, and in the full table nobody gives way.
+    TableFull = 36, "stream.table_full";
+    /// Passed: a late segment of a connection that has closed; it brings nothing new.
+    Late = 37, "pass.late";
     /// The server's banner.
     Banner = 30, "banner.show";
     /// Passed: a segment of the handshake.

@@ -7,7 +7,7 @@ use crate::{
     action::Action,
     entry::State,
     event::Event,
-    flow::{HalfOpen, Key},
+    flow::{HalfOpen, Key, evict::Sample, gone::Gone},
     host::{Host, Patch, Piece},
     limits::{ARG_ROOM, PATCH, PIECE},
     reason::Reason,
@@ -119,6 +119,10 @@ pub struct Work {
     pub key: Key,
     /// A half-open connection in hand.
     pub half: HalfOpen,
+    /// A connection that is gone, in hand.
+    pub gone: Gone,
+    /// Entries of a full table.
+    pub sample: Sample,
     /// A copy of the connection's state, written back if the segment passes.
     pub state: State,
     /// An empty state, to copy: the compiler would fill the other byte by byte.
@@ -137,6 +141,8 @@ pub struct Work {
     pub marked: u8,
     /// [`crate::event::Ended`] by number where the connection ends with this segment; else 0.
     pub ends: u8,
+    /// 1: both sides have closed, and the last acknowledgement may have come with this segment.
+    pub closing: u8,
     /// Number of the scope whose policy judges; 0: the whole's own.
     pub scope: u8,
     /// See [`Work::unknown`].
@@ -167,6 +173,8 @@ impl Work {
             segment: Segment::EMPTY,
             key: Key { client: [0; 16], server: [0; 16], client_port: [0; 2], server_port: [0; 2] },
             half: HalfOpen::EMPTY,
+            gone: Gone { ends: [0; 2], how: 0, reserved: 0 },
+            sample: Sample::EMPTY,
             state: State::EMPTY,
             blank: State::EMPTY,
             run: Run::EMPTY,
@@ -176,6 +184,7 @@ impl Work {
             link: 0,
             marked: 0,
             ends: 0,
+            closing: 0,
             scope: 0,
             hidden: AtomicU64::new(0),
             change: Change::NONE,

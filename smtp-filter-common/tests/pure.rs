@@ -249,7 +249,7 @@ mod loops {
     use smtp_filter_common::{
         entry::{Shared, State, Windows},
         event::Event,
-        flow::{HalfOpen, Key},
+        flow::{HalfOpen, Key, begun::Block, gone::Gone},
         host::{Host, Patch, Piece, Step, Wide},
     };
 
@@ -309,6 +309,30 @@ mod loops {
             unreachable!()
         }
         fn forget_half(&mut self, _: &Key) {
+            unreachable!()
+        }
+        fn gone(&mut self, _: &Key, _: &mut Gone) -> bool {
+            unreachable!()
+        }
+        fn bury(&mut self, _: &Key, _: &Gone) {
+            unreachable!()
+        }
+        fn begun(&mut self, _: u32) -> Option<&Block> {
+            unreachable!()
+        }
+        fn draw(&mut self) -> u32 {
+            unreachable!()
+        }
+        fn slots(&self) -> u32 {
+            unreachable!()
+        }
+        fn roster(&mut self, _: u32, _: &mut Key) -> bool {
+            unreachable!()
+        }
+        fn enroll(&mut self, _: u32, _: &Key) {
+            unreachable!()
+        }
+        fn remove(&mut self, _: &Key) {
             unreachable!()
         }
         fn find(&mut self, _: &Key) -> bool {

@@ -3,6 +3,7 @@
 use core::{arch::asm, ffi::c_void, sync::atomic::AtomicU64};
 
 use aya_ebpf::{
+    Global,
     bindings::{__sk_buff, BPF_NOEXIST},
     helpers::{
         bpf_csum_diff, bpf_get_prandom_u32, bpf_l4_csum_replace, bpf_loop, bpf_skb_load_bytes, bpf_skb_store_bytes,
@@ -11,7 +12,7 @@ use aya_ebpf::{
 use smtp_filter_common::{
     entry::{Connection, Shared, State, Windows},
     event::Event,
-    flow::{HalfOpen, Key},
+    flow::{HalfOpen, Key, begun::Block, gone::Gone},
     host::{Host, Patch, Piece, Step, Wide},
     limits::{PATCH, PIECE},
     work::Work,
@@ -19,12 +20,16 @@ use smtp_filter_common::{
 
 use crate::{
     emit,
-    maps::{COUNTERS, FRESH, FRESH_WIDE, HALF, LIVE, LOST, WIDE, copy_words},
+    maps::{BEGUN, COUNTERS, FRESH, FRESH_WIDE, GONE, HALF, LIVE, LOST, ROSTER, WIDE, copy_words},
     replay,
 };
 
 /// Offset of the checksum in the TCP header.
 const CHECK: u32 = 16;
+
+/// Places in the roster. `smtp_filter_common::abi::SLOTS`.
+#[unsafe(no_mangle)]
+static SLOTS: Global<u32> = Global::new(0);
 
 /// One run of the program.
 pub struct Kernel {
@@ -244,6 +249,62 @@ impl Host for Kernel {
             }
             None => false,
         }
+    }
+
+    #[inline(always)]
+    fn gone(&mut self, key: &Key, gone: &mut Gone) -> bool {
+        let Some(found) = GONE.get_ptr(key) else { return false };
+        // SAFETY: the table's own value. It is written once, before it is found; if the table gives it away meanwhile, a
+        // late segment is judged by another's numbers, and carries nothing that anybody takes.
+        unsafe { copy_words(found, gone) };
+        true
+    }
+
+    #[inline(always)]
+    fn bury(&mut self, key: &Key, gone: &Gone) {
+        // Without room nobody is harmed but this one: its late segments are unknown.
+        let _ = GONE.insert(key, gone, 0);
+    }
+
+    #[inline(always)]
+    fn begun(&mut self, block: u32) -> Option<&Block> {
+        // SAFETY: a value of an array stays; it is read and written by atomic operations alone.
+        BEGUN.get_ptr(block).map(|block| unsafe { &*block })
+    }
+
+    #[inline(always)]
+    fn draw(&mut self) -> u32 {
+        // SAFETY: the helper takes nothing.
+        unsafe { bpf_get_prandom_u32() }
+    }
+
+    #[inline(always)]
+    fn slots(&self) -> u32 {
+        SLOTS.load()
+    }
+
+    #[inline(always)]
+    fn roster(&mut self, slot: u32, key: &mut Key) -> bool {
+        let Some(found) = ROSTER.get_ptr(slot) else { return false };
+        // SAFETY: the array's own value. If another CPU writes it at the same time, no connection has the mixture's key, or
+        // one whose place is another.
+        *key = unsafe { *found };
+        true
+    }
+
+    #[inline(always)]
+    fn enroll(&mut self, slot: u32, key: &Key) {
+        if let Some(place) = ROSTER.get_ptr_mut(slot) {
+            // SAFETY: as in `roster`.
+            unsafe { *place = *key };
+        }
+    }
+
+    #[inline(always)]
+    fn remove(&mut self, key: &Key) {
+        // It is there: who holds its lock is the only one to remove it.
+        let _ = LIVE.remove(key);
+        self.entry = core::ptr::null_mut();
     }
 
     #[inline(always)]

@@ -3,16 +3,17 @@
 use aya_ebpf::{
     btf_maps::{ArrayOfMaps, LpmTrie, RingBuf},
     macros::{btf_map, map},
-    maps::{Array, LruHashMap, PerCpuArray},
+    maps::{Array, HashMap, LruHashMap, PerCpuArray},
 };
 use smtp_filter_common::{
     abi::{Control, Lost, Replayed},
     entry::Connection,
     event::Event,
-    flow::{HalfOpen, Key},
+    flow::{HalfOpen, Key, begun::Block, gone::Gone},
     host::Wide,
     limits::{
-        CONNECTIONS, HALF_OPEN, POLICY_SLOTS, PREFIXES as MOST_PREFIXES, READERS as READER_SLOTS, SCOPES, WIDE_WINDOWS,
+        self, BEGUN_BLOCKS, CONNECTIONS, HALF_OPEN, POLICY_SLOTS, PREFIXES as MOST_PREFIXES, READERS as READER_SLOTS,
+        SCOPES, WIDE_WINDOWS,
     },
     policy::Policy,
     reason::{COUNTERS_PER_REASON, Counter, REASONS},
@@ -35,8 +36,19 @@ pub static PAIRS: Array<Pairs> = Array::with_max_entries(POLICY_SLOTS, 0);
 pub static PREFIXES: ArrayOfMaps<LpmTrie<[u8; 20], u32, { MOST_PREFIXES as usize }>, { POLICY_SLOTS as usize }> =
     ArrayOfMaps::new();
 
+/// No LRU: who gives way is the datapath's to say.
 #[map]
-pub static LIVE: LruHashMap<Key, Connection> = LruHashMap::with_max_entries(CONNECTIONS, 0);
+pub static LIVE: HashMap<Key, Connection> = HashMap::with_max_entries(CONNECTIONS, 0);
+
+/// Keys of the live connections, to be drawn of at random.
+#[map]
+pub static ROSTER: Array<Key> = Array::with_max_entries(limits::roster(CONNECTIONS), 0);
+
+#[map]
+pub static GONE: LruHashMap<Key, Gone> = LruHashMap::with_max_entries(limits::GONE, 0);
+
+#[map]
+pub static BEGUN: Array<Block> = Array::with_max_entries(BEGUN_BLOCKS, 0);
 
 #[map]
 pub static HALF: LruHashMap<Key, HalfOpen> = LruHashMap::with_max_entries(HALF_OPEN, 0);

@@ -136,7 +136,7 @@ pub fn address(address: [u8; 16], port: [u8; 2]) -> SocketAddr {
 /// Reads the table: the connections that are `wanted` and have not ended, in the order of their addresses and ports.
 pub(crate) fn read(map: MapData, wanted: impl Fn(&Key) -> bool) -> Result<Vec<Live>> {
     let most = map.info().context("look at the table of connections")?.max_entries() as usize;
-    let table: HashMap<MapData, Shared<Key>, Bytes> = aya::maps::Map::LruHashMap(map).try_into()?;
+    let table: HashMap<MapData, Shared<Key>, Bytes> = aya::maps::Map::HashMap(map).try_into()?;
     let mut found = Vec::new();
     // An entry that goes meanwhile starts the walk again: it ends all the same, and nothing is said twice.
     for key in table.keys().take(most * 2) {

@@ -10,7 +10,10 @@ use aya::{
     Ebpf, EbpfError, EbpfLoader,
     programs::{ProgramError, SchedClassifier},
 };
-use smtp_filter_common::{abi, limits::CONNECTIONS};
+use smtp_filter_common::{
+    abi,
+    limits::{self, CONNECTIONS},
+};
 
 use crate::{
     attach::Programs,
@@ -66,8 +69,11 @@ impl Filter {
         }
         let mut loader = EbpfLoader::new();
         let replay = u8::from(*replay);
+        let slots = limits::roster(*connections);
         loader
             .map_max_entries(abi::LIVE, *connections)
+            .map_max_entries(abi::ROSTER, slots)
+            .override_global(abi::SLOTS, &slots, true)
             .override_global(aya_log::LEVEL, log_level, false)
             .override_global(abi::REPLAY, &replay, true);
         if let Some(folder) = adopt {

@@ -8,9 +8,9 @@ use smtp_filter_common::{
     abi::{self, Control, Lost},
     action::Action,
     entry::Connection,
-    flow::{HalfOpen, Key},
+    flow::{HalfOpen, Key, begun::Block, gone::Gone},
     host::Wide,
-    limits::{POLICY_SLOTS, READERS, SCOPES, WIDE_WINDOWS},
+    limits::{BEGUN_BLOCKS, POLICY_SLOTS, READERS, SCOPES, WIDE_WINDOWS},
     policy::Policy,
     reason::{COUNTERS_PER_REASON, Counter, REASONS, counter},
     scope::{Pairs, place},
@@ -29,7 +29,7 @@ const RING: u32 = 1 << 22;
 const RING_TYPE: u32 = 27;
 
 /// Maps that outlast the loader: commands open them by their pins, and a loader that takes over goes on with them.
-pub const PINNED_MAPS: [&str; 10] = [
+pub const PINNED_MAPS: [&str; 13] = [
     abi::CONTROL,
     abi::POLICIES,
     abi::PREFIXES,
@@ -38,6 +38,9 @@ pub const PINNED_MAPS: [&str; 10] = [
     abi::LOST,
     abi::READERS,
     abi::LIVE,
+    abi::ROSTER,
+    abi::GONE,
+    abi::BEGUN,
     abi::HALF,
     abi::WIDE,
 ];
@@ -134,6 +137,9 @@ impl Tables {
             (abi::LOST, 4, size_of::<Lost>(), Some(1)),
             (abi::READERS, 4, 4, Some(READERS)),
             (abi::LIVE, size_of::<Key>(), size_of::<Connection>(), None),
+            (abi::ROSTER, 4, size_of::<Key>(), None),
+            (abi::GONE, size_of::<Key>(), size_of::<Gone>(), None),
+            (abi::BEGUN, 4, size_of::<Block>(), Some(BEGUN_BLOCKS)),
             (abi::HALF, size_of::<Key>(), size_of::<HalfOpen>(), None),
             (abi::WIDE, 8, size_of::<Wide>(), Some(WIDE_WINDOWS)),
         ] {
@@ -308,7 +314,11 @@ pub(crate) fn duplicate(data: &MapData) -> Result<MapData> {
 /// What a map of the types that are shared is made of.
 fn data(map: &Map) -> Option<&MapData> {
     match map {
-        Map::Array(data) | Map::PerCpuArray(data) | Map::ArrayOfMaps(data) | Map::LruHashMap(data) => Some(data),
+        Map::Array(data)
+        | Map::PerCpuArray(data)
+        | Map::ArrayOfMaps(data)
+        | Map::HashMap(data)
+        | Map::LruHashMap(data) => Some(data),
         _ => None,
     }
 }

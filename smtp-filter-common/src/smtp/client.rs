@@ -232,6 +232,7 @@ fn command<H: Host>(host: &mut H, policy: &Policy, work: &mut Work) -> bool {
     let session = &mut work.state.session;
     session.commands = session.commands.wrapping_add(1);
     session.recipients = session.recipients.wrapping_add((kind == verb::RCPT) as u32);
+    session.transaction |= (kind == verb::MAIL) as u8;
     let mut waits = kind;
     match kind {
         verb::DATA | verb::AUTH | verb::STARTTLS => session.hold = kind,

@@ -244,10 +244,12 @@ fn reply(policy: &Policy, work: &mut Work, code: u16) {
         // Mode `monitor`: the end of data passed unread; this is its reply.
         0 if work.run.gap != 0 && session.mode == TEXT => footing(work),
         verb::HELO | verb::DOWNGRADED if good => {
+            session.transaction = 0;
             session.hello = 1;
             session.chunking = 0;
         }
         verb::EHLO if good => {
+            session.transaction = 0;
             session.hello = 2;
             session.chunking = session.offers;
         }
@@ -286,8 +288,12 @@ fn reply(policy: &Policy, work: &mut Work, code: u16) {
                 session.hold = verb::BDAT;
             }
             session.messages = session.messages.wrapping_add((kind == verb::BDAT_LAST && good) as u32);
+            session.transaction &= (kind != verb::BDAT_LAST) as u8;
         }
-        verb::END_OF_DATA => session.messages = session.messages.wrapping_add(good as u32),
+        verb::END_OF_DATA => {
+            session.messages = session.messages.wrapping_add(good as u32);
+            session.transaction = 0;
+        }
         verb::QUIT => session.end = ENDED_BY_QUIT,
         _ => {}
     }

@@ -1,6 +1,7 @@
 //! The sequence discipline: which bytes of a segment are new, repeated, early or impossible.
 
 pub mod backlog;
+pub mod acceptable;
 pub mod client;
 pub mod early;
 pub mod lock;

@@ -16,9 +16,9 @@ use crate::{
     datapath::{self, Met},
     entry::{Connection, Shared, State, Windows},
     event::Event,
-    flow::{HalfOpen, Key},
+    flow::{HalfOpen, Key, begun::Block, gone::Gone},
     host::{Host, Patch, Piece, Step, Wide},
-    limits::{CLIENT_WINDOW, SERVER_WINDOW, WIDE_WINDOW},
+    limits::{self, BEGUN_BLOCKS, CLIENT_WINDOW, SERVER_WINDOW, WIDE_WINDOW},
     reason::{COUNTERS_PER_REASON, Counter, REASONS, counter},
     scope::Policies,
     verdict::Verdict,
@@ -26,7 +26,8 @@ use crate::{
     work::Work,
 };
 
-/// What the kernel keeps in maps. Nothing is pushed out of it: a replay has an end.
+/// What the kernel keeps in maps. Nothing is pushed out of it, for a replay has an end, unless it was made
+/// [`World::with_room`] for so many connections.
 #[derive(Debug)]
 pub struct World {
     /// Events that nobody has taken yet, oldest first.
@@ -41,6 +42,14 @@ pub struct World {
     rewritten: Option<Vec<u8>>,
     live: HashMap<Key, usize>,
     connections: Vec<Connection>,
+    /// Places among `connections` whose connection has left.
+    vacant: Vec<usize>,
+    /// Connections that there is room for; 0: for any number.
+    room: usize,
+    roster: Vec<Key>,
+    gone: HashMap<Key, Gone>,
+    begun: Vec<Block>,
+    dice: u64,
     half: HashMap<Key, HalfOpen>,
     wide: HashMap<u64, Box<Wide>>,
     counters: Vec<Counter>,
@@ -67,6 +76,13 @@ impl World {
             rewritten: None,
             live: HashMap::new(),
             connections: Vec::new(),
+            vacant: Vec::new(),
+            room: 0,
+            // One place that is never taken, for the others are of no use where nobody gives way.
+            roster: std::vec![Key::default()],
+            gone: HashMap::new(),
+            begun: (0..BEGUN_BLOCKS).map(|_| Block::default()).collect(),
+            dice: 0x9e37_79b9_7f4a_7c15,
             half: HashMap::new(),
             wide: HashMap::new(),
             counters: std::vec![Counter::default(); (REASONS * COUNTERS_PER_REASON) as usize],
@@ -74,6 +90,12 @@ impl World {
             work: Box::new(Work::new()),
             spare: None,
         }
+    }
+
+    /// Nothing seen yet, and room for so many live connections.
+    pub fn with_room(connections: u32) -> Self {
+        let roster = limits::roster(connections) as usize;
+        Self { room: connections as usize, roster: std::vec![Key::default(); roster], ..Self::new() }
     }
 
     /// Judges a frame, as the program at the hook does.
@@ -134,6 +156,21 @@ impl World {
     /// Live connections.
     pub fn connections(&self) -> impl Iterator<Item = (&Key, &Connection)> {
         self.live.iter().filter_map(|(key, at)| Some((key, self.connections.get(*at)?)))
+    }
+
+    /// What is remembered of a connection that has left the live table.
+    pub fn gone(&self, key: &Key) -> Option<&Gone> {
+        self.gone.get(key)
+    }
+
+    /// Forgets the connections that have left the live table, as a table does that is needed for others.
+    pub fn forget_gone(&mut self) {
+        self.gone.clear();
+    }
+
+    /// Forgets the half-open connections, as a table does that is needed for others.
+    pub fn forget_half_open(&mut self) {
+        self.half.clear();
     }
 
     /// A connection before it is live.
@@ -291,18 +328,72 @@ impl Host for Hook<'_> {
         found.is_some()
     }
 
+    fn gone(&mut self, key: &Key, gone: &mut Gone) -> bool {
+        let Some(found) = self.world.gone.get(key) else { return false };
+        *gone = *found;
+        true
+    }
+
+    fn bury(&mut self, key: &Key, gone: &Gone) {
+        self.world.gone.insert(*key, *gone);
+    }
+
+    fn begun(&mut self, block: u32) -> Option<&Block> {
+        self.world.begun.get(block as usize)
+    }
+
+    fn draw(&mut self) -> u32 {
+        // Xorshift (Marsaglia 2003): the same each time, as all here.
+        let dice = &mut self.world.dice;
+        *dice ^= *dice << 13;
+        *dice ^= *dice >> 7;
+        *dice ^= *dice << 17;
+        (*dice >> 32) as u32
+    }
+
+    fn slots(&self) -> u32 {
+        self.world.roster.len() as u32
+    }
+
+    fn roster(&mut self, slot: u32, key: &mut Key) -> bool {
+        let Some(found) = self.world.roster.get(slot as usize) else { return false };
+        *key = *found;
+        true
+    }
+
+    fn enroll(&mut self, slot: u32, key: &Key) {
+        if self.world.room != 0
+            && let Some(place) = self.world.roster.get_mut(slot as usize)
+        {
+            *place = *key;
+        }
+    }
+
+    fn remove(&mut self, key: &Key) {
+        self.world.vacant.extend(self.world.live.remove(key));
+        self.entry = None;
+    }
+
     fn create(&mut self, key: &Key) -> Option<bool> {
-        let at = self.world.connections.len();
+        let full = self.world.room != 0 && self.world.live.len() >= self.world.room;
+        let shared = Shared { lock: AtomicU64::new(1), ..Shared::default() };
+        let windows = Windows { client: [0; CLIENT_WINDOW], server: [0; SERVER_WINDOW] };
         let made = match self.world.live.entry(*key) {
             Entry::Occupied(entry) => {
                 self.entry = Some(*entry.get());
                 return Some(false);
             }
-            Entry::Vacant(entry) => *entry.insert(at),
+            Entry::Vacant(_) if full => return None,
+            Entry::Vacant(entry) => {
+                let fresh = Connection { shared, state: State::EMPTY, windows };
+                let vacant = self.world.vacant.pop();
+                match vacant.and_then(|at| self.world.connections.get_mut(at)) {
+                    Some(place) => *place = fresh,
+                    None => self.world.connections.push(fresh),
+                }
+                *entry.insert(vacant.unwrap_or(self.world.connections.len() - 1))
+            }
         };
-        let shared = Shared { lock: AtomicU64::new(1), ..Shared::default() };
-        let windows = Windows { client: [0; CLIENT_WINDOW], server: [0; SERVER_WINDOW] };
-        self.world.connections.push(Connection { shared, state: State::EMPTY, windows });
         self.entry = Some(made);
         Some(true)
     }

@@ -4,7 +4,8 @@ use std::{fs, path::Path};
 
 use smtp_filter_common::{
     entry::Connection,
-    limits::{HALF_OPEN, POLICY_SLOTS, SCOPES, WIDE_WINDOWS},
+    flow::{begun::Block, gone::Gone},
+    limits::{self, BEGUN_BLOCKS, HALF_OPEN, POLICY_SLOTS, SCOPES, WIDE_WINDOWS},
     policy::Policy,
     scope::Pairs,
 };
@@ -16,6 +17,8 @@ use crate::system::{self, Version};
 const ENTRY: u64 = 48 + 40;
 /// A half-open connection, and a window of the pool.
 const HALF_ENTRY: u64 = 40;
+/// A key, on its place in an array.
+const ROSTER_ENTRY: u64 = 40;
 const WINDOW: u64 = 8192;
 /// The first kernel that charges maps to the control group.
 const CHARGED: Version = (5, 11);
@@ -44,7 +47,10 @@ fn lock(kernel: Option<Version>) -> Check {
 /// Bytes that all tables take together, about.
 fn needed(connections: u32) -> u64 {
     u64::from(connections) * (size_of::<Connection>() as u64 + ENTRY)
+        + u64::from(limits::roster(connections)) * ROSTER_ENTRY
         + u64::from(HALF_OPEN) * (HALF_ENTRY + ENTRY)
+        + u64::from(limits::GONE) * (size_of::<Gone>() as u64 + ENTRY)
+        + u64::from(BEGUN_BLOCKS) * size_of::<Block>() as u64
         + u64::from(WIDE_WINDOWS) * (WINDOW + ENTRY)
         + u64::from(POLICY_SLOTS) * (SCOPES * size_of::<Policy>() + size_of::<Pairs>()) as u64
 }

@@ -1,0 +1,79 @@
+//! Whether a handshake of a connection was seen during the grace: then it is no older than the filter (I8).
+//!
+//! A blocked Bloom filter (Putze, Sanders, Singler 2007): four bits in one block of 512, set when the server answers a SYN.
+//! It forgets nothing, so that a client gains nothing by pushing its own entries out of the tables. After 60,000
+//! handshakes it takes about one in 100,000 older connections for a newer one.
+
+use core::sync::atomic::AtomicU64;
+
+use super::Key;
+use crate::{host::Host, limits::BEGUN_BLOCKS};
+
+/// Bits of a block, in words.
+pub type Block = [AtomicU64; WORDS];
+
+const WORDS: usize = 8;
+/// Bits of a connection.
+const BITS: u32 = 4;
+/// Bits of a place in a block.
+const PLACE: u32 = 9;
+
+/// A number that depends on all bits of the key.
+#[inline(always)]
+fn hash(key: &Key) -> u64 {
+    // Odd factors: the fractional parts of the golden ratio and of pi.
+    const FIRST: u64 = 0x9e37_79b9_7f4a_7c15;
+    const SECOND: u64 = 0x243f_6a88_85a3_08d3;
+    let client = u128::from_ne_bytes(key.client);
+    let server = u128::from_ne_bytes(key.server);
+    let ports = (u16::from_ne_bytes(key.client_port) as u64) << 16 | u16::from_ne_bytes(key.server_port) as u64;
+    let mut hash = ports.wrapping_mul(FIRST);
+    hash = (hash ^ client as u64).wrapping_mul(SECOND);
+    hash = (hash ^ hash >> 29 ^ (client >> 64) as u64).wrapping_mul(FIRST);
+    hash = (hash ^ hash >> 32 ^ server as u64).wrapping_mul(SECOND);
+    hash = (hash ^ hash >> 29 ^ (server >> 64) as u64).wrapping_mul(FIRST);
+    hash ^ hash >> 32
+}
+
+/// The word of bit `index` of a connection, and the bit.
+#[inline(always)]
+fn bit(hash: u64, index: u32) -> (usize, u64) {
+    // The lowest bits say the block.
+    let place = hash >> (64 - PLACE * BITS + PLACE * index);
+    ((place >> 6) as usize & (WORDS - 1), 1 << (place & 63))
+}
+
+#[inline(always)]
+fn block(hash: u64) -> u32 {
+    hash as u32 & (BEGUN_BLOCKS - 1)
+}
+
+const _: () = assert!(BEGUN_BLOCKS.is_power_of_two() && BEGUN_BLOCKS.ilog2() + PLACE * BITS <= 64);
+
+/// Remembers that a handshake of this connection was seen.
+#[inline(always)]
+pub fn remember<H: Host>(host: &mut H, key: &Key) {
+    let hash = hash(key);
+    let Some(block) = host.begun(block(hash)) else { return };
+    let mut i = 0;
+    while i < BITS {
+        let (word, bit) = bit(hash, i);
+        H::set(&block[word], bit);
+        i += 1;
+    }
+}
+
+/// Whether one was.
+#[inline(always)]
+pub fn remembers<H: Host>(host: &mut H, key: &Key) -> bool {
+    let hash = hash(key);
+    let Some(block) = host.begun(block(hash)) else { return false };
+    let mut lacks = 0;
+    let mut i = 0;
+    while i < BITS {
+        let (word, bit) = bit(hash, i);
+        lacks |= bit & !H::load(&block[word]);
+        i += 1;
+    }
+    lacks == 0
+}

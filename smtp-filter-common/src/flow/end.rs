@@ -1,0 +1,109 @@
+//! How a connection ends, and leaves the live table.
+
+use super::{gone, gone::Gone};
+use crate::{
+    entry::{CLOSED, CUT, DEAD, Shared, State, TLS, first},
+    event::{CLIENT, Ended, SERVER},
+    host::Host,
+    report,
+    tcp::lock,
+    wire::RST,
+    work::Work,
+};
+
+const FROM_CLIENT: usize = CLIENT as usize;
+const FROM_SERVER: usize = SERVER as usize;
+
+/// The connection has ended, or both FINs have passed: counts and reports its end, once, and takes it out of the live
+/// table where nothing can follow. A connection that goes on after a RST is open again, and ends once more.
+#[inline(always)]
+pub fn close<H: Host>(host: &mut H, work: &mut Work) {
+    let Some(shared) = host.shared() else { return };
+    // Its state is in use for longer than the bounded wait: it ends with a later segment, or counts as open.
+    if !lock::take::<H>(&shared.lock) {
+        return;
+    }
+    let id = work.event.connection;
+    let flags = H::load(&shared.flags);
+    if H::load(&shared.id) != id || !host.load_state(&mut work.state) {
+        if let Some(shared) = host.shared() {
+            lock::release::<H>(&shared.lock);
+        }
+        return;
+    }
+    let Some(shared) = host.shared() else { return };
+    if work.segment.has(RST) && exact::<H>(shared, work) {
+        H::set(&shared.flags, DEAD);
+    }
+    let tells = flags & CLOSED == 0 && work.ends != 0;
+    if tells {
+        H::set(&shared.flags, CLOSED);
+        report::close::<H>(shared, work, id, work.ends);
+    }
+    if flags & CUT == 0 && acknowledged::<H>(shared, &work.state) {
+        let ends = [FROM_CLIENT, FROM_SERVER].map(|from| work.state.half[from].fin_at.wrapping_add(1));
+        work.gone = Gone { ends, how: gone::CLOSED, reserved: 0 };
+        host.bury(&work.key, &work.gone);
+        release_windows(host, &work.state, id);
+        // With its lock held for good: whoever waits for it finds nothing to read any more.
+        host.remove(&work.key);
+    } else {
+        lock::release::<H>(&shared.lock);
+    }
+    if tells {
+        host.closed();
+        host.emit(&work.event);
+    }
+}
+
+/// Whether each side has acknowledged the other's FIN, and nothing that came after.
+#[inline(always)]
+fn acknowledged<H: Host>(shared: &Shared, state: &State) -> bool {
+    let of = |from: usize| {
+        let half = &state.half[from];
+        half.fin as u32 & (first(H::load(&shared.peer[from])) == half.fin_at.wrapping_add(1)) as u32
+    };
+    of(FROM_CLIENT) & of(FROM_SERVER) != 0
+}
+
+/// Whether a RST has the one sequence number that its receiver takes it for (RFC 5961 section 3.2).
+#[inline(always)]
+fn exact<H: Host>(shared: &Shared, work: &Work) -> bool {
+    let from = work.event.direction as usize & 1;
+    let half = &work.state.half[from];
+    let next = if half.fin != 0 {
+        half.fin_at.wrapping_add(1)
+    } else if H::load(&shared.flags) & TLS != 0 {
+        // Nobody follows it there.
+        first(H::load(&shared.peer[from]))
+    } else {
+        half.next
+    };
+    work.segment.sequence == next
+}
+
+/// Another connection takes the entry, whose lock is held: reports the end of this one, if that was not reported.
+#[inline(always)]
+pub fn replace<H: Host>(host: &mut H, work: &mut Work) {
+    if !host.load_state(&mut work.state) {
+        return;
+    }
+    let Some(shared) = host.shared() else { return };
+    let id = H::load(&shared.id);
+    if H::load(&shared.flags) & CLOSED == 0 {
+        report::close::<H>(shared, work, id, Ended::Replaced as u8);
+        host.closed();
+        host.emit(&work.event);
+    }
+    release_windows(host, &work.state, id);
+}
+
+/// Gives the windows of the shared pool back that the connection `id` has.
+#[inline(always)]
+pub fn release_windows<H: Host>(host: &mut H, state: &State, id: u64) {
+    for from in [FROM_CLIENT, FROM_SERVER] {
+        if state.half[from].wide != 0 {
+            host.release_wide(id << 1 | from as u64);
+        }
+    }
+}

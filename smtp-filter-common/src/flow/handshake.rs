@@ -1,0 +1,210 @@
+//! From a client's SYN to a live connection, and what becomes of segments that belong to none (I3, I8).
+
+use super::{HalfOpen, NO_SCALE, WINDOW, begun, end, evict, gone};
+use crate::{
+    datapath::Met,
+    entry::{CUT, REPLACED, SYN_NOTED, first, pair, second},
+    event::{CLIENT, Ended, SERVER},
+    host::Host,
+    policy::Policy,
+    reason::Reason,
+    report, smtp,
+    tcp::lock,
+    wire::{ACK, RST, Segment},
+    work::{Found, Work},
+};
+
+const FROM_CLIENT: usize = CLIENT as usize;
+const FROM_SERVER: usize = SERVER as usize;
+
+/// No live connection is known.
+pub const UNKNOWN: u8 = 0;
+/// The live connection is found.
+pub const KNOWN: u8 = 1;
+/// The handshake is complete, and there is no room for the connection.
+pub const NO_ROOM: u8 = 2;
+
+/// A segment that belongs to no live connection (I8).
+#[inline(always)]
+pub fn stranger<H: Host>(host: &mut H, policy: &Policy, work: &mut Work, met: Met) -> Found {
+    if host.half(&work.key, &mut work.half) {
+        if work.segment.has(RST) {
+            // One that refuses a connection carries nothing, and its client waits for it.
+            return Found::passes(Reason::Closing);
+        }
+        if work.half.confirmed != 0 {
+            // Its handshake was seen: it is no older than the filter.
+            return Found::held_back(Reason::Unfinished);
+        }
+    }
+    let from = work.event.direction;
+    match gone::late(host, work, from) {
+        Some(found) => found,
+        None => unknown(host, policy, work, met),
+    }
+}
+
+/// A segment of a connection that nothing is known of: it may be older than the filter, for the grace.
+#[inline(always)]
+fn unknown<H: Host>(host: &mut H, policy: &Policy, work: &Work, met: Met) -> Found {
+    if met.now < policy.grace_until && !begun::remembers(host, &work.key) {
+        return Found::passes(Reason::UnknownConnection);
+    }
+    Found::guarded(Reason::UnknownConnection)
+}
+
+/// A client's SYN: noted, and passed. It moves nothing before the server's SYN-ACK (I3).
+#[inline(always)]
+pub fn syn<H: Host>(host: &mut H, work: &mut Work, met: Met) -> Found {
+    if work.segment.length > 0 {
+        return Found::guarded(Reason::SynData);
+    }
+    if !host.half(&work.key, &mut work.half) {
+        work.half = HalfOpen::EMPTY;
+    }
+    let Segment { sequence, scale, .. } = work.segment;
+    work.half.syn(sequence, scale, met.side(), met.now);
+    // Without room nobody is harmed but this one: its next segments are unknown.
+    host.keep_half(&work.key, &work.half);
+    if host.find(&work.key)
+        && let Some(shared) = host.shared()
+    {
+        H::set(&shared.flags, SYN_NOTED);
+    }
+    Found::passes(Reason::Handshake)
+}
+
+/// The server's SYN-ACK: says which SYN counts.
+#[inline(always)]
+pub fn syn_ack<H: Host>(host: &mut H, policy: &Policy, work: &mut Work, met: Met) -> Found {
+    if work.segment.length > 0 {
+        return Found::guarded(Reason::SynData);
+    }
+    let Segment { sequence, acknowledgement, window, scale, .. } = work.segment;
+    let (mut live, mut another) = (false, false);
+    if host.find(&work.key)
+        && let Some(shared) = host.shared()
+    {
+        if first(H::load(&shared.ways)) == met.side() {
+            return Found::guarded(Reason::SpoofedServer);
+        }
+        live = true;
+        let isns = H::load(&shared.isns);
+        another = acknowledgement != first(isns).wrapping_add(1);
+        if acknowledgement == first(isns).wrapping_add(1) && sequence != second(isns) {
+            // The same SYN has two answers: one of them is forged, and the connection is live by that one.
+            H::set(&shared.flags, CUT);
+            work.event.connection = H::load(&shared.id);
+            work.ends = Ended::Reset as u8 * policy.enforces() as u8;
+            live = false;
+        }
+    }
+    if host.half(&work.key, &mut work.half) {
+        if work.half.syn_ack(sequence, acknowledgement, window, scale, met.side()) {
+            host.keep_half(&work.key, &work.half);
+            if met.now < policy.grace_until {
+                begun::remember(host, &work.key);
+            }
+            if another && let Some(shared) = host.shared() {
+                // The server's word that the old connection is over (I3). Its entry judges nothing of the new one, which
+                // a client may leave without the acknowledgement that makes it live.
+                H::set(&shared.flags, REPLACED);
+            }
+            return Found::passes(Reason::Handshake);
+        }
+    } else if live && !another {
+        // A repeat: the acknowledgement of the first one was lost.
+        return Found::passes(Reason::Handshake);
+    }
+    unknown(host, policy, work, met)
+}
+
+/// Finds the live connection of a segment; makes it where the segment shows that the handshake is complete.
+#[inline(always)]
+pub fn known<H: Host>(host: &mut H, work: &mut Work, found: bool, from_client: bool, met: Met) -> u8 {
+    let noted = match host.shared() {
+        Some(shared) if found => H::load(&shared.flags) & SYN_NOTED != 0,
+        _ => false,
+    };
+    if found && !noted {
+        return KNOWN;
+    }
+    let otherwise = if found { KNOWN } else { UNKNOWN };
+    let Segment { sequence, acknowledgement, length, .. } = work.segment;
+    if !work.segment.has(ACK) || work.segment.has(RST) || !host.half(&work.key, &mut work.half) {
+        return otherwise;
+    }
+    let completes = if from_client {
+        work.half.client_completes(sequence, acknowledgement)
+    } else {
+        // One without payload is sent before it is complete, too.
+        length > 0 && work.half.server_completes(sequence, acknowledgement, met.side())
+    };
+    if completes { promote(host, work, met) } else { otherwise }
+}
+
+/// Makes a half-open connection live.
+#[inline(always)]
+fn promote<H: Host>(host: &mut H, work: &mut Work, met: Met) -> u8 {
+    let mut slot = evict::free_slot(host, work);
+    let mut created = if slot == evict::NOWHERE { None } else { host.create(&work.key) };
+    if created.is_none() {
+        slot = evict::evict(host, work, met);
+        if slot == evict::NOWHERE {
+            return NO_ROOM;
+        }
+        created = host.create(&work.key);
+    }
+    let Some(created) = created else { return NO_ROOM };
+    let id = host.random();
+    if created {
+        host.enroll(slot, &work.key);
+        if let Some(shared) = host.shared() {
+            H::store(&shared.slot, slot as u64);
+        }
+    } else {
+        // The port pair is used again, or another CPU was quicker.
+        let Some(shared) = host.shared() else { return UNKNOWN };
+        if H::load(&shared.flags) & SYN_NOTED == 0 {
+            return KNOWN;
+        }
+        if !lock::take::<H>(&shared.lock) {
+            return UNKNOWN;
+        }
+        if H::load(&shared.flags) & SYN_NOTED == 0 {
+            lock::release::<H>(&shared.lock);
+            return KNOWN;
+        }
+        end::replace(host, work);
+    }
+    let HalfOpen {
+        client_isn, server_isn, server_window, client_scale, server_scale, client_side, server_side, ..
+    } = work.half;
+    let client_next = client_isn.wrapping_add(1);
+    let server_next = server_isn.wrapping_add(1);
+    work.state = work.blank;
+    work.state.half[FROM_CLIENT].isn = client_isn;
+    work.state.half[FROM_CLIENT].next = client_next;
+    work.state.half[FROM_SERVER].isn = server_isn;
+    work.state.half[FROM_SERVER].next = server_next;
+    work.state.session.since = met.now;
+    smtp::server::begin(work, client_next, server_next);
+    host.save_state(&work.state);
+    host.forget_half(&work.key);
+    let Some(shared) = host.shared() else { return UNKNOWN };
+    let scaled = client_scale != NO_SCALE && server_scale != NO_SCALE;
+    let shifts = if scaled { client_scale as u32 | (server_scale as u32) << 8 } else { 0 };
+    H::store(&shared.id, id);
+    H::store(&shared.isns, pair(client_isn, server_isn));
+    // Both sides on one way in: nothing can be said of forgeries.
+    H::store(&shared.ways, pair(if client_side == server_side { 0 } else { client_side }, shifts));
+    H::store(&shared.peer[FROM_CLIENT], pair(client_next, client_next.wrapping_add(server_window as u32)));
+    H::store(&shared.peer[FROM_SERVER], pair(server_next, server_next.wrapping_add(WINDOW)));
+    H::store(&shared.seen, met.now);
+    H::store(&shared.held, 0);
+    H::store(&shared.flags, 0);
+    lock::release::<H>(&shared.lock);
+    host.opened();
+    report::connect(host, work, id);
+    KNOWN
+}
