@@ -18,20 +18,25 @@ const BITS: u32 = 4;
 /// Bits of a place in a block.
 const PLACE: u32 = 9;
 
-/// A number that depends on all bits of the key.
+// Odd factors: the fractional parts of the golden ratio and of pi.
+const FIRST: u64 = 0x9e37_79b9_7f4a_7c15;
+const SECOND: u64 = 0x243f_6a88_85a3_08d3;
+
+/// A number that depends on all bits of the key, and is the same where its ends are exchanged: between two of the ports not
+/// every segment says which end is the client.
 #[inline(always)]
 fn hash(key: &Key) -> u64 {
-    // Odd factors: the fractional parts of the golden ratio and of pi.
-    const FIRST: u64 = 0x9e37_79b9_7f4a_7c15;
-    const SECOND: u64 = 0x243f_6a88_85a3_08d3;
-    let client = u128::from_ne_bytes(key.client);
-    let server = u128::from_ne_bytes(key.server);
-    let ports = (u16::from_ne_bytes(key.client_port) as u64) << 16 | u16::from_ne_bytes(key.server_port) as u64;
-    let mut hash = ports.wrapping_mul(FIRST);
-    hash = (hash ^ client as u64).wrapping_mul(SECOND);
-    hash = (hash ^ hash >> 29 ^ (client >> 64) as u64).wrapping_mul(FIRST);
-    hash = (hash ^ hash >> 32 ^ server as u64).wrapping_mul(SECOND);
-    hash = (hash ^ hash >> 29 ^ (server >> 64) as u64).wrapping_mul(FIRST);
+    let hash = end(&key.client, key.client_port).wrapping_add(end(&key.server, key.server_port));
+    let hash = (hash ^ hash >> 29).wrapping_mul(SECOND);
+    hash ^ hash >> 32
+}
+
+#[inline(always)]
+fn end(address: &[u8; 16], port: [u8; 2]) -> u64 {
+    let address = u128::from_ne_bytes(*address);
+    let hash = (u16::from_ne_bytes(port) as u64 ^ address as u64).wrapping_mul(FIRST);
+    let hash = (hash ^ hash >> 32 ^ (address >> 64) as u64).wrapping_mul(SECOND);
+    let hash = (hash ^ hash >> 29).wrapping_mul(FIRST);
     hash ^ hash >> 32
 }
 

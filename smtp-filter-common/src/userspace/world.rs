@@ -158,6 +158,12 @@ impl World {
         self.live.iter().filter_map(|(key, at)| Some((key, self.connections.get(*at)?)))
     }
 
+    /// Whether a live connection stands at its place of the roster.
+    pub fn is_enrolled(&self, key: &Key) -> bool {
+        let slot = self.connection(key).map(|connection| connection.shared.slot.load(Ordering::Relaxed));
+        slot.and_then(|slot| self.roster.get(slot as usize)) == Some(key)
+    }
+
     /// What is remembered of a connection that has left the live table.
     pub fn gone(&self, key: &Key) -> Option<&Gone> {
         self.gone.get(key)

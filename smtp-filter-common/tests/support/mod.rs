@@ -103,6 +103,7 @@ pub struct Net {
     pub v6: bool,
     pub client: End,
     pub server: End,
+    pub client_address: [u8; 4],
     pub client_port: u16,
     pub server_port: u16,
     /// Where the client's segments are met.
@@ -122,6 +123,7 @@ impl Net {
             v6: false,
             client: End::new(1000),
             server: End::new(9_000_000),
+            client_address: CLIENT,
             client_port: CLIENT_PORT,
             server_port: PORT,
             outside: (OUTSIDE, false),
@@ -172,7 +174,7 @@ impl Net {
             out
         };
         Key {
-            client: address(CLIENT),
+            client: address(self.client_address),
             server: address(SERVER),
             client_port: self.client_port.to_be_bytes(),
             server_port: self.server_port.to_be_bytes(),
@@ -201,7 +203,8 @@ impl Net {
             options.extend(end.scale.map(TcpOptionElement::WindowScale));
             tcp.set_options(&options).expect("they fit");
         }
-        let (source, destination) = if from_client { (CLIENT, SERVER) } else { (SERVER, CLIENT) };
+        let client = self.client_address;
+        let (source, destination) = if from_client { (client, SERVER) } else { (SERVER, client) };
         let start = PacketBuilder::ethernet2([2; 6], [4; 6]);
         let start = if self.v6 {
             let address = |v4: [u8; 4]| {
