@@ -8,7 +8,7 @@
 use super::{Key, end, gone, gone::Gone};
 use crate::{
     datapath::Met,
-    entry::{CLOSED, CUT, DEAD, HELLO, MAIL_DATA, REPLACED, SPOKE, TLS, TRANSACTION},
+    entry::{CLOSED, CUT, DEAD, FINISHED, HELLO, MAIL_DATA, REPLACED, SPOKE, TLS, TRANSACTION},
     event::Ended,
     host::{Host, Step},
     report,
@@ -96,11 +96,13 @@ pub fn owner(key: &Key) -> u64 {
 /// How soon an entry gives way: the least first.
 #[inline(always)]
 fn score(flags: u64, seen: u64, now: u64) -> u64 {
-    let rank = if flags & (CUT | DEAD | REPLACED) != 0 {
+    // In TLS a FIN may be forged.
+    let finished = flags & (FINISHED | TLS);
+    let rank = if flags & (CUT | DEAD | REPLACED) != 0 || finished == FINISHED {
         OVER
     } else if flags & SPOKE == 0 {
         SILENT
-    } else if now.saturating_sub(seen) > LONG {
+    } else if now.saturating_sub(seen) > LONG || finished == FINISHED | TLS {
         IDLE
     } else if flags & MAIL_DATA != 0 {
         SENDING

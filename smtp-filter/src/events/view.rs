@@ -47,7 +47,7 @@ pub struct SummaryView {
     pub messages: u32,
     /// Whether it went over to TLS.
     pub tls: bool,
-    /// Why it ended: `quit`, `fin`, `421`, `client_reset`, `server_reset`, `reset` or `replaced`.
+    /// Why it ended: `quit`, `fin`, `421`, `client_reset`, `server_reset`, `reset`, `replaced` or `evicted`.
     #[cfg_attr(test, schemars(extend("enum" = Ended::ALL.map(Ended::name))))]
     pub ended: &'static str,
 }
