@@ -495,9 +495,10 @@ fn locked<H: Host, const FROM: usize>(host: &mut H, policy: &Policy, work: &mut 
 fn fin<const FROM: usize>(work: &mut Work) -> u8 {
     let end = work.segment.end();
     let half = &mut work.state.half[FROM];
-    if half.fin == 0 {
-        // Where TLS stands is not followed.
-        if half.next != end && work.state.session.mode != smtp::TLS {
+    // Where TLS stands is not followed: a FIN may be forged there, and the last one counts.
+    let tls = work.state.session.mode == smtp::TLS;
+    if half.fin == 0 || tls {
+        if half.next != end && !tls {
             return 0;
         }
         half.fin = 1;

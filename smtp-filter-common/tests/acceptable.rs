@@ -156,7 +156,9 @@ fn mode_monitor_believes_what_a_capture_lacks_the_reason_for() {
     net.monitor();
     // The acknowledgements that opened the window are not in the capture.
     let far = 20_000_000;
+    net.client.acked = net.server.next;
     assert_eq!(net.client_at(far, b"NOOP\r\n"), PASS);
+    assert_eq!(first(peers(&net)[1]).wrapping_sub(net.server.isn + 1), net.server.next);
     net.client.next = far + 6;
     net.reply("250 Ok\r\n");
     assert_eq!(first(peers(&net)[0]).wrapping_sub(net.client.isn + 1), far + 6);

@@ -150,9 +150,38 @@ fn forged_fins_take_no_connection_out() {
         net.client_acks();
         net.server_acks();
         assert!(is_live(&net), "{wild:x}");
-        assert_eq!(net.say([0x17; 500]), PASS);
-        assert_eq!(net.reply([0x17; 500]), PASS);
+        // On and past where a FIN was forged.
+        for _ in 0..60 {
+            assert_eq!(net.say([0x17; 999]), PASS);
+            assert_eq!(net.reply([0x17; 997]), PASS);
+            net.client_acks();
+            net.server_acks();
+            assert!(is_live(&net), "{wild:x}");
+        }
+        // The FINs of both sides count all the same.
+        fin(&mut net, true);
+        net.server_acks();
+        assert!(is_live(&net), "{wild:x}");
+        fin(&mut net, false);
+        net.client_acks();
+        assert!(!is_live(&net), "{wild:x}");
     }
+}
+
+/// A retransmission from the time before is no FIN's place.
+#[test]
+fn a_fin_before_what_is_acknowledged_moves_nothing() {
+    let mut net = Net::greeted(policy());
+    net.say("STARTTLS\r\n");
+    net.reply("220 Go\r\n");
+    net.say([0x17; 500]);
+    net.reply([0x17; 300]);
+    net.server_acks();
+    net.client_acks();
+    assert_eq!(net.segment(true, net.client.next - 300, FIN, b""), PASS);
+    assert_eq!(net.segment(false, net.server.next - 200, FIN, b""), PASS);
+    assert_eq!((net.state().half[0].fin, net.state().half[1].fin), (0, 0));
+    assert_eq!(net.world.closed, 0);
 }
 
 #[test]

@@ -232,6 +232,26 @@ fn who_fills_the_table_alone_keeps_nobody_out() {
 }
 
 #[test]
+fn who_has_more_than_a_share_finds_room_only_among_its_own() {
+    let mut crowd = Crowd::new(100);
+    let greeted = |crowd: &mut Crowd, address| {
+        let (mut caller, opened) = crowd.opens(address);
+        assert!(opened);
+        crowd.greets(&mut caller);
+        crowd.net.now += 1_000_000;
+        caller
+    };
+    // They were silent longest.
+    let mut honest: Vec<_> = (100..140).map(|address| greeted(&mut crowd, address)).collect();
+    for _ in 0..2000 {
+        greeted(&mut crowd, 1);
+    }
+    for caller in &mut honest {
+        assert!(crowd.is_live(caller));
+    }
+}
+
+#[test]
 fn one_address_for_all_clients_is_served_as_before() {
     // All of them come by way of a load balancer.
     let mut crowd = Crowd::new(100);
