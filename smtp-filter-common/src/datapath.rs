@@ -3,8 +3,8 @@
 use crate::{
     action::Action,
     entry::{
-        CLOSED, CUT, CUT_REPORTED, DEAD, FINISHED, HELLO, MAIL_DATA, MARKED, PHASE, REPLACED, SEALED, SPOKE, Shared,
-        TLS, TRANSACTION, UNCERTAIN, first, pair, second,
+        CLOSED, CUT, CUT_REPORTED, DEAD, FIN_PASSED, FINISHED, HELLO, MAIL_DATA, MARKED, PHASE, REPLACED, SEALED,
+        SPOKE, Shared, TLS, TRANSACTION, UNCERTAIN, first, pair, second,
     },
     event::{CLIENT, Ended, SERVER},
     flow::{
@@ -17,7 +17,7 @@ use crate::{
     report,
     scope::{self, Policies},
     smtp,
-    tcp::{self, acceptable, ahead, backlog, client::Taken, lock, peer},
+    tcp::{self, acceptable, ahead, backlog, client::Taken, lock, normalise, peer},
     verdict::Verdict,
     wire::{ACK, FIN, Kind, RST, SYN, Segment, URG},
     work::{Found, GUARDED, HELD_BACK, PASSES, READ_CLIENT, READ_SERVER, Run, SETTLED, Work},
@@ -274,6 +274,7 @@ fn live<H: Host, const FROM: usize>(host: &mut H, policy: &Policy, work: &mut Wo
     let id = H::load(&shared.id);
     let flags = H::load(&shared.flags);
     work.event.connection = id;
+    let idle = met.now.wrapping_sub(H::load(&shared.seen));
     H::store(&shared.seen, met.now);
     if FROM == FROM_SERVER && first(H::load(&shared.ways)) == met.side() {
         return Found::guarded(Reason::SpoofedServer);
@@ -290,6 +291,13 @@ fn live<H: Host, const FROM: usize>(host: &mut H, policy: &Policy, work: &mut Wo
         // Bytes passed unread in mode `monitor`: what stands in the state may be wrong.
         return Found::guarded(Reason::UnknownConnection);
     }
+    if let Some(reason) = normalise::refused::<H, FROM>(policy, shared, &work.segment, flags, idle, met.egress) {
+        return Found::held_back(reason);
+    }
+    if work.segment.length > 0 && flags & TLS == 0 && !normalise::intact(host, policy, work) {
+        return Found::guarded(Reason::Checksum);
+    }
+    let Some(shared) = host.shared() else { return Found::held_back(Reason::Busy) };
     let segment = &work.segment;
     let place = acceptable::place::<H, FROM>(shared, segment);
     // Its receiver takes nothing of it, and so nothing in it is believed. In mode `monitor` a capture may lack what
@@ -314,6 +322,7 @@ fn live<H: Host, const FROM: usize>(host: &mut H, policy: &Policy, work: &mut Wo
         if FROM == FROM_SERVER && (moved || segment.length > 0) {
             backlog::clear::<H>(shared);
         }
+        normalise::note::<H, FROM>(shared, segment, flags);
     }
     // The last acknowledgement may come with this one.
     work.closing = ((flags / FINISHED) & 1) as u8;
@@ -512,9 +521,9 @@ fn fin<const FROM: usize>(work: &mut Work) -> u8 {
 fn set_flags<H: Host, const FROM: usize>(shared: &Shared, work: &mut Work, facts: u8) {
     if facts & STATE_CHANGED != 0 {
         let mode = work.state.session.mode;
+        let half = &work.state.half;
+        H::store(&shared.tls_from, pair(half[FROM_CLIENT].next, half[FROM_SERVER].next));
         if mode == smtp::TLS {
-            let half = &work.state.half;
-            H::store(&shared.tls_from, pair(half[FROM_CLIENT].next, half[FROM_SERVER].next));
             H::set(&shared.flags, TLS);
         }
         if FROM == FROM_SERVER && work.run.gap != 0 && mode != smtp::TEXT {
@@ -527,6 +536,7 @@ fn set_flags<H: Host, const FROM: usize>(shared: &Shared, work: &mut Work, facts
     let set = if work.run.mark != 0 { MARKED } else { 0 }
         | if facts & UNREAD != 0 { UNCERTAIN } else { 0 }
         | if facts & CLOSES != 0 { FINISHED } else { 0 }
+        | if work.segment.has(FIN) && facts & IS_CUT == 0 { FIN_PASSED << FROM } else { 0 }
         | if cuts { CUT } else { 0 };
     work.ends = Ended::Fin as u8 * ((facts / CLOSES) & 1) + Ended::Reset as u8 * cuts as u8;
     if set != 0 {

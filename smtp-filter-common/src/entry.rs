@@ -34,6 +34,11 @@ pub const FINISHED: u64 = 256;
 /// Shifted by one: the same of the other direction. From then on nothing is compared with `Shared::tls_from`, for across 2^31
 /// bytes that comparison would turn round.
 pub const SEALED: u64 = 1 << 32;
+/// `Shared::flags`: a FIN of the client has passed, in its place or not: the server may acknowledge it, too. Shifted by one:
+/// the same of the other direction.
+pub const FIN_PASSED: u64 = 1 << 34;
+/// `Shared::flags`: the client has announced a window of less than [`crate::tcp::normalise::NARROW_WINDOW`].
+pub const NARROW: u64 = 1 << 36;
 
 /// `Shared::flags`: a RST came that its receiver takes, and no payload since.
 pub const DEAD: u64 = 1 << 16;
@@ -48,7 +53,7 @@ pub const MAIL_DATA: u64 = 1 << 20;
 /// `Shared::flags`: what says how far the dialogue is.
 pub const PHASE: u64 = SPOKE | HELLO | TRANSACTION | MAIL_DATA;
 
-/// What is touched without the lock. 112 bytes.
+/// What is touched without the lock. 120 bytes.
 ///
 /// The eBPF target has atomic operations on 64 bits alone: pairs of 32 bits lie in one word, the first in its lower
 /// half (see [`pair`]).
@@ -64,7 +69,8 @@ pub struct Shared {
     /// What each side has said of the other's bytes, by the sender's direction: highest acknowledgement, and the first
     /// sequence number that the window does not cover.
     pub peer: [AtomicU64; 2],
-    /// First sequence number of TLS, the client's and the server's; counts once [`TLS`] is set.
+    /// The next sequence number to be read, the client's and the server's, as in [`Half::next`]; once [`TLS`] is set, the
+    /// first one of TLS.
     pub tls_from: AtomicU64,
     /// Last segment: nanoseconds since boot.
     pub seen: AtomicU64,
@@ -87,6 +93,9 @@ pub struct Shared {
     pub held: AtomicU64,
     /// Its place in the roster.
     pub slot: AtomicU64,
+    /// Where both sides use timestamps: the client's that the server has sent back last, which is the one that it holds the
+    /// next ones against; then the client's latest that has passed.
+    pub stamps: AtomicU64,
 }
 
 /// Two 32-bit numbers in one word.
@@ -342,7 +351,7 @@ pub struct Windows {
     pub server: [u8; SERVER_WINDOW],
 }
 
-/// A live connection. 1,000 bytes.
+/// A live connection. 1,008 bytes.
 #[repr(C)]
 #[derive(Debug)]
 pub struct Connection {
@@ -355,13 +364,13 @@ pub struct Connection {
 }
 
 const _: () = {
-    assert!(size_of::<Shared>() == 112);
+    assert!(size_of::<Shared>() == 120);
     assert!(size_of::<Half>() == 32);
     assert!(size_of::<Line>() == 32);
     assert!(size_of::<Session>() == 88);
     assert!(size_of::<Memory>() == 220);
     assert!(size_of::<State>() == 504);
     assert!(size_of::<Windows>() == 384);
-    assert!(size_of::<Connection>() == 1000);
+    assert!(size_of::<Connection>() == 1008);
     assert!(CLIENT == 0);
 };

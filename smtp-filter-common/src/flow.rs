@@ -52,14 +52,22 @@ pub struct HalfOpen {
     pub candidate_scale: u8,
     /// The server's window scale, or [`NO_SCALE`].
     pub server_scale: u8,
-    /// Zero.
-    pub reserved: u8,
+    /// [`crate::wire::Segment::options`] of the SYN-ACK.
+    pub options: u8,
     /// Where the client's SYN came from: interface index times 2, plus 1 at egress.
     pub client_side: u32,
     /// Where the server's SYN-ACK came from first.
     pub server_side: u32,
     /// Where the other candidate came from.
     pub candidate_side: u32,
+    /// The timestamp that the SYN-ACK sends back.
+    pub echo: u32,
+    /// Hops that the SYN may still go, where it was met first: the most of its copies.
+    pub client_hops: u8,
+    /// The same of the other candidate.
+    pub candidate_hops: u8,
+    /// Zero.
+    pub reserved: [u8; 2],
 }
 
 impl HalfOpen {
@@ -75,10 +83,14 @@ impl HalfOpen {
         client_scale: NO_SCALE,
         candidate_scale: NO_SCALE,
         server_scale: NO_SCALE,
-        reserved: 0,
+        options: 0,
         client_side: 0,
         server_side: 0,
         candidate_side: 0,
+        echo: 0,
+        client_hops: 0,
+        candidate_hops: 0,
+        reserved: [0; 2],
     };
 
     /// Takes note of a client's SYN.
@@ -89,12 +101,28 @@ impl HalfOpen {
             self.client_scale = scale;
             self.client_side = side;
         } else if isn != self.client_isn {
+            if self.has_candidate == 0 || isn != self.candidate_isn {
+                self.candidate_hops = 0;
+                self.candidate_side = side;
+            }
             self.candidate_isn = isn;
             self.candidate_scale = scale;
-            self.candidate_side = side;
             self.has_candidate = 1;
         }
         self.since = now;
+    }
+
+    /// Takes note of the hops that a client's SYN may still go, which [`HalfOpen::syn`] has taken note of. Copies differ where
+    /// the client wants it so; the server answers one that reached it.
+    #[inline(always)]
+    pub fn syn_hops(&mut self, isn: u32, side: u32, hops: u8) {
+        if isn == self.client_isn {
+            if side == self.client_side && hops > self.client_hops {
+                self.client_hops = hops;
+            }
+        } else if side == self.candidate_side && hops > self.candidate_hops {
+            self.candidate_hops = hops;
+        }
     }
 
     /// Takes note of the server's SYN-ACK; `false` where it answers no SYN that was seen, or is forged.
@@ -109,6 +137,7 @@ impl HalfOpen {
             self.client_isn = self.candidate_isn;
             self.client_scale = self.candidate_scale;
             self.client_side = self.candidate_side;
+            self.client_hops = self.candidate_hops;
         } else {
             return false;
         }
@@ -155,5 +184,5 @@ const fn within(number: u32, from: u32, length: u32) -> bool {
 
 const _: () = {
     assert!(size_of::<Key>() == 36);
-    assert!(size_of::<HalfOpen>() == 40);
+    assert!(size_of::<HalfOpen>() == 48);
 };

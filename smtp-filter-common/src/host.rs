@@ -35,6 +35,13 @@ pub type Patch = [u64; PATCH / 8];
 /// A window of the shared pool.
 pub type Wide = [u8; WIDE_WINDOW];
 
+/// [`Host::carried`]: nothing is known of the frame's checksums, as in captures.
+pub const UNKNOWN: u8 = 0;
+/// [`Host::carried`]: the segment's checksum was found right by the device or the stack, or is made later.
+pub const MADE: u8 = 1;
+/// [`Host::carried`]: the frame carries the segment's checksum, and nobody has looked at it.
+pub const FULL: u8 = 2;
+
 /// What the datapath runs in.
 pub trait Host {
     /// Runs steps 0 to `count - 1`, or until one of them ends the loop.
@@ -76,6 +83,13 @@ pub trait Host {
     /// and corrects the TCP checksum by their difference. `offset` is a multiple of 4; behind `length` both patches hold 0
     /// up to the next multiple of 4. `false` where the segment cannot be written to.
     fn replace(&mut self, offset: u32, length: u32, old: &Patch, new: &Patch) -> bool;
+
+    /// What is known of the frame's checksums: [`UNKNOWN`], [`MADE`] or [`FULL`].
+    fn carried(&mut self) -> u8;
+
+    /// The one's complement sum of the first `length` bytes from the TCP header on, as a number in host byte order of words
+    /// in network byte order. Uses the piece. `None` where the segment does not give them.
+    fn sum(&mut self, length: u32, piece: &mut Piece) -> Option<u16>;
 
     /// A random number.
     fn random(&mut self) -> u64;

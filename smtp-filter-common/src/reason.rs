@@ -61,6 +61,8 @@ reasons! {
     /// A guard: a SYN that asks for Multipath TCP (RFC 8684): its data would come in an order, and over connections,
     /// that nothing on the way can follow. Without an answer a client asks again for plain TCP.
     Multipath = 11, "guards.multipath";
+    /// A guard: a checksum that is wrong, of the IPv4 header or of the segment: its receiver discards it.
+    Checksum = 14, "guards.checksum";
     /// Held back: a segment in front of a gap, where every byte has to be read in order.
     Early = 20, "stream.early";
     /// Dropped: bytes beyond the window that the receiver advertised; it would not take them.
@@ -81,6 +83,15 @@ reasons! {
     EarlyText = 28, "stream.early_text";
     /// Held back: a segment with more lines of commands than are read at once.
     ManyLines = 29, "stream.many_lines";
+    /// Dropped: an acknowledgement of what the receiver has not sent, or one so old that it refuses it (RFC 5961 section 5).
+    OutsideAcknowledgement = 31, "stream.acknowledgement";
+    /// Dropped: a timestamp older than what the receiver has taken already, or none where both sides use them (RFC 7323
+    /// section 5).
+    OldTimestamp = 32, "stream.old_timestamp";
+    /// Dropped: a signature (TCP MD5, TCP-AO) that the handshake did not have, or none where it had one.
+    AuthenticationOption = 33, "stream.authentication_option";
+    /// Dropped: it may go so few hops more that it need not reach the server, whom the SYN reached.
+    HopLimit = 34, "stream.hop_limit";
     /// Held back: of a connection whose handshake was seen and is not complete.
     Unfinished = 35, "stream.handshake";
     /// Held back: the handshake is complete, and in the full table nobody gives way.

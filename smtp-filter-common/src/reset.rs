@@ -130,7 +130,7 @@ impl Reset {
 
     /// The folded sum of a segment's pseudo header (RFC 9293 section 3.1, RFC 8200 section 8.1).
     #[inline(always)]
-    const fn pseudo(segment: &Segment, length: u32) -> u16 {
+    pub const fn pseudo(segment: &Segment, length: u32) -> u16 {
         fold(sum_pseudo(&segment.source, &segment.destination, segment.version, length))
     }
 

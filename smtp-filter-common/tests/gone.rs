@@ -3,7 +3,6 @@
 mod support;
 
 use smtp_filter_common::{
-    action::Action,
     entry::{CLOSED, DEAD},
     event::{CLOSE, Ended},
     reason::Reason,

@@ -287,6 +287,12 @@ mod loops {
         fn replace(&mut self, _: u32, _: u32, _: &Patch, _: &Patch) -> bool {
             unreachable!()
         }
+        fn carried(&mut self) -> u8 {
+            unreachable!()
+        }
+        fn sum(&mut self, _: u32, _: &mut Piece) -> Option<u16> {
+            unreachable!()
+        }
         fn random(&mut self) -> u64 {
             unreachable!()
         }

@@ -411,7 +411,8 @@ fn commands_behind_an_end_of_data_that_comes_late() {
 fn a_forged_acknowledgement_of_what_has_not_passed_says_nothing() {
     let mut net = Net::greeted(policy());
     net.server.acked = 5000;
-    assert_eq!(net.server_at(net.server.next, b""), PASS);
+    assert_eq!(net.server_at(net.server.next, b""), Verdict::Drop);
+    assert_eq!(net.segments(Reason::OutsideAcknowledgement), 1);
     assert_eq!(net.client_at(0, b"NOOP\r\n"), PASS);
     assert_eq!(net.verbs(), ["NOOP"]);
 }

@@ -9,7 +9,7 @@ use smtp_filter_common::{
     reason::Reason,
     userspace::SliceFrame,
     verdict::Verdict,
-    wire::{self, Kind, Segment},
+    wire::{self, AUTHENTICATION, Kind, Segment, TIMESTAMP},
 };
 use support::{ACK, Flags, Net, policy};
 
@@ -169,6 +169,74 @@ fn tags_in_the_data() {
 }
 
 #[test]
+fn more_tags_than_are_walked_are_unreadable() {
+    let mut segment = Segment::EMPTY;
+    // What was read before does not stay.
+    assert_eq!(wire::read(&SliceFrame::ethernet(&ipv4(&tcp(b"EHLO"), |_| {})), &policy(), &mut segment), Kind::Segment);
+    for tags in [VLAN_TAGS + 1, VLAN_TAGS + 2, 9, 30] {
+        let plain = ipv4(&tcp(b"EHLO"), |_| {});
+        let frame = [&plain[..12], &[0x81, 0, 0, 0].repeat(tags), &plain[12..]].concat();
+        assert_eq!(wire::read(&SliceFrame::ethernet(&frame), &policy(), &mut segment), Kind::Unreadable, "{tags}");
+        assert_eq!((segment.source, segment.length, segment.source_port), ([0; 16], 0, 0));
+        let mut net = Net::new(policy());
+        assert_eq!(net.frame(&frame, net.outside), Verdict::Drop, "{tags}");
+        assert_eq!(net.segments(Reason::Unreadable), 1);
+    }
+    // One that ends in the midst of its tags.
+    let cut = [[2; 12].as_slice(), &[0x81, 0, 0, 0, 0x81, 0]].concat();
+    assert_eq!(read(&cut).0, Kind::Unreadable);
+}
+
+#[test]
+fn options_that_lie() {
+    let with = |options: &[u8], syn: bool| {
+        let mut body = tcp(b"EHLO");
+        body[12] = (5 + options.len() as u8 / 4) << 4;
+        body[13] |= 2 * u8::from(syn);
+        body.splice(20..20, options.iter().copied());
+        [read(&ipv4(&body, |_| {})), read(&ipv6(&[], &body, (0, false)))]
+    };
+    for syn in [false, true] {
+        for lying in [
+            [2, 0, 1, 1].as_slice(),
+            &[9, 1, 1, 1],
+            &[1, 1, 1, 8],
+            &[9, 5, 1, 1],
+            &[2, 3, 1, 0],
+            &[3, 4, 1, 1],
+            &[8, 4, 1, 1],
+            &[1, 1, 8, 11, 0, 0, 0, 1, 0, 0, 0, 2, 0, 0, 0, 0],
+            // Two timestamps, the usual one and another.
+            &[1, 1, 8, 10, 0, 0, 0, 1, 0, 0, 0, 2, 8, 10, 0, 0, 0, 3, 0, 0, 0, 4, 1, 1],
+            &[8, 10, 0, 0, 0, 1, 0, 0, 0, 2, 8, 10, 0, 0, 0, 3, 0, 0, 0, 4],
+        ] {
+            assert_eq!(with(lying, syn).map(|(kind, _)| kind), [Kind::Unreadable; 2], "{lying:?}");
+        }
+        for (honest, options, stamp) in [
+            ([1, 1, 1, 1].as_slice(), 0, (0, 0)),
+            // Nothing counts after the list's end.
+            (&[0, 8, 77, 1], 0, (0, 0)),
+            (&[1, 1, 8, 10, 0, 0, 1, 1, 0, 0, 2, 2], TIMESTAMP, (0x101, 0x202)),
+            (&[8, 10, 0, 0, 1, 1, 0, 0, 2, 2, 1, 1], TIMESTAMP, (0x101, 0x202)),
+            (&[8, 10, 0, 0, 1, 1, 0, 0, 2, 2, 0, 7], TIMESTAMP, (0x101, 0x202)),
+            (&[1, 1, 8, 10, 0, 0, 1, 1, 0, 0, 2, 2, 1, 1, 5, 10, 1, 2, 3, 4, 5, 6, 7, 8], TIMESTAMP, (0x101, 0x202)),
+            (&[29, 4, 1, 1], AUTHENTICATION, (0, 0)),
+            (
+                &[19, 18, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 8, 10, 0, 0, 0, 3, 0, 0, 0, 4],
+                TIMESTAMP | AUTHENTICATION,
+                (3, 4),
+            ),
+        ] {
+            for (kind, segment) in with(honest, syn) {
+                assert_eq!(kind, Kind::Segment, "{honest:?}");
+                assert_eq!((segment.options & 3, (segment.stamp, segment.echo)), (options, stamp), "{honest:?}");
+                assert_eq!(segment.length, 4);
+            }
+        }
+    }
+}
+
+#[test]
 fn padding_is_no_payload() {
     for mut frame in [ipv4(&tcp(b"EH"), |_| {}), ipv6(&[], &tcp(b"EH"), (0, false))] {
         frame.extend([0; 20]);
@@ -227,7 +295,8 @@ fn tcp_headers_that_lie() {
         [read(&ipv4(&body, |_| {})).0, read(&ipv6(&[], &body, (0, false))).0]
     };
     for offset in 0..16_u8 {
-        let expected = if (5..=6).contains(&offset) { Kind::Segment } else { Kind::Unreadable };
+        // With 6 the payload stands in the place of options, and makes none.
+        let expected = if offset == 5 { Kind::Segment } else { Kind::Unreadable };
         assert_eq!(with(&|body| body[12] = offset << 4), [expected; 2], "{offset}");
     }
     let (fin, syn, rst, ack) = (1, 2, 4, 16);

@@ -4,16 +4,17 @@ use core::{arch::asm, ffi::c_void, sync::atomic::AtomicU64};
 
 use aya_ebpf::{
     Global,
-    bindings::{__sk_buff, BPF_NOEXIST},
+    bindings::{__sk_buff, BPF_CSUM_LEVEL_DEC, BPF_CSUM_LEVEL_INC, BPF_CSUM_LEVEL_QUERY, BPF_NOEXIST},
     helpers::{
-        bpf_csum_diff, bpf_get_prandom_u32, bpf_l4_csum_replace, bpf_loop, bpf_skb_load_bytes, bpf_skb_store_bytes,
+        bpf_csum_diff, bpf_csum_level, bpf_csum_update, bpf_get_prandom_u32, bpf_l4_csum_replace, bpf_loop,
+        bpf_skb_load_bytes, bpf_skb_store_bytes,
     },
 };
 use smtp_filter_common::{
     entry::{Connection, Shared, State, Windows},
     event::Event,
     flow::{HalfOpen, Key, begun::Block, gone::Gone},
-    host::{Host, Patch, Piece, Step, Wide},
+    host::{FULL, Host, MADE, Patch, Piece, Step, UNKNOWN, Wide},
     limits::{PATCH, PIECE},
     work::Work,
 };
@@ -49,6 +50,58 @@ impl Kernel {
     pub fn new(skb: *mut __sk_buff, work: &Work, entry: *mut Connection) -> Self {
         let Work { link, segment, .. } = work;
         Self { skb, payload: link.wrapping_add(segment.payload), header: link.wrapping_add(segment.header), entry }
+    }
+}
+
+/// Bytes that are summed up at once: what `bpf_csum_diff` takes on every kernel since 6.1. A power of two.
+const CHUNK: u32 = 512;
+/// Longest segment whose bytes are summed up: one that was merged is none.
+const SUMMED: u32 = 1 << 16;
+
+/// Sums a segment up, chunk by chunk.
+struct Sum {
+    skb: *mut __sk_buff,
+    /// Offset of the TCP header.
+    header: u32,
+    /// Bytes from there.
+    length: u32,
+    /// Room for a chunk.
+    piece: *mut u64,
+    /// So far; negative: the kernel did not give the bytes.
+    sum: i64,
+}
+
+impl Step for Sum {
+    #[inline(always)]
+    fn step(&mut self, index: u32) -> bool {
+        let at = index * CHUNK;
+        if at >= self.length {
+            return true;
+        }
+        let left = self.length - at;
+        let whole = left >= CHUNK;
+        let less = if whole { CHUNK - 1 } else { Kernel::opaque(left.wrapping_sub(1)) & (CHUNK - 1) };
+        let offset = self.header.wrapping_add(at);
+        let chunk = self.piece.cast::<u8>();
+        // SAFETY: a piece has room for CHUNK bytes and more; the length is at most that.
+        if unsafe { bpf_skb_load_bytes(self.skb.cast::<c_void>(), offset, chunk.cast::<c_void>(), less + 1) } != 0 {
+            self.sum = -1;
+            return true;
+        }
+        let mut i = 1;
+        while i < 4 {
+            // SAFETY: as above.
+            unsafe { chunk.add((less + i) as usize).write(0) };
+            i += 1;
+        }
+        // Up to the next multiple of 4.
+        let words = (less & !3) + 4;
+        let nothing = core::ptr::null_mut();
+        // SAFETY: as above.
+        let sum = unsafe { bpf_csum_diff(nothing, 0, chunk.cast::<u32>(), words, self.sum as u32) };
+        // What is negative is an error; a sum has 32 bits.
+        self.sum = sum;
+        sum < 0 || !whole
     }
 }
 
@@ -171,6 +224,44 @@ impl Host for Kernel {
             }
             bpf_l4_csum_replace(skb, self.header.wrapping_add(CHECK), 0, difference as u64, 0) == 0
         }
+    }
+
+    #[inline(always)]
+    fn carried(&mut self) -> u8 {
+        if replay::is_on() {
+            return UNKNOWN;
+        }
+        let skb = self.skb;
+        // SAFETY: the context is the kernel's.
+        if unsafe { (*skb).gso_size } != 0 {
+            return MADE;
+        }
+        // SAFETY: the helper takes the context and says something of it.
+        let level = |what: u32| unsafe { bpf_csum_level(skb, what as u64) };
+        if level(BPF_CSUM_LEVEL_QUERY) >= 0 {
+            return MADE;
+        }
+        // Whether nobody has looked at it the kernel does not say, but it lets that alone be changed, and changed back.
+        level(BPF_CSUM_LEVEL_INC);
+        if level(BPF_CSUM_LEVEL_QUERY) >= 0 {
+            level(BPF_CSUM_LEVEL_DEC);
+            return FULL;
+        }
+        // SAFETY: adds nothing to the sum over the frame, where the device made one; elsewhere it fails.
+        let summed = unsafe { bpf_csum_update(skb, 0) } >= 0;
+        // Neither looked at, nor summed up: it is yet to be made.
+        if summed { FULL } else { MADE }
+    }
+
+    #[inline(always)]
+    fn sum(&mut self, length: u32, piece: &mut Piece) -> Option<u16> {
+        let mut sum = Sum { skb: self.skb, header: self.header, length, piece: piece.as_mut_ptr(), sum: 0 };
+        Self::repeat(SUMMED / CHUNK + 1, &mut sum);
+        if sum.sum < 0 {
+            return None;
+        }
+        let folded = (sum.sum & 0xffff) + (sum.sum >> 16 & 0xffff);
+        Some(u16::from_be((folded + (folded >> 16)) as u16))
     }
 
     #[inline(always)]

@@ -105,6 +105,8 @@ fn run(skb: *mut __sk_buff, egress: bool) -> i32 {
 fn find(skb: *mut __sk_buff, policies: InForce, whole: &Policy, work: &mut Work, egress: bool) -> *mut Connection {
     let frame = Skb::new(skb).found(work);
     let kind = wire::read(&frame, whole, &mut work.segment);
+    // The verifier walks what follows once, not once for each way through the headers.
+    let kind = Kind::from_u8(work.unknown::<Kernel>(kind as u8));
     if kind == Kind::Other {
         return core::ptr::null_mut();
     }

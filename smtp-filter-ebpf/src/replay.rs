@@ -10,6 +10,12 @@ use crate::maps::REPLAYED;
 #[unsafe(no_mangle)]
 static REPLAY: Global<u8> = Global::new(0);
 
+/// Whether this instance replays a capture.
+#[inline(always)]
+pub fn is_on() -> bool {
+    REPLAY.load() != 0
+}
+
 /// What the loader says of the capture; `None` where there is none.
 #[inline(always)]
 fn replayed() -> Option<*mut Replayed> {

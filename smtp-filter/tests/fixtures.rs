@@ -817,6 +817,66 @@ fixture!(
 );
 
 fixture!(
+    /// Linux takes off priority tags without a limit.
+    more_tags_than_are_walked_are_unreadable,
+    drop_esmtp(),
+    {
+        let mut talk = Talk::greeted();
+        for tags in [5, 9] {
+            talk.shape.tags = vec![0x8100; tags];
+            talk.segment(Client, b"EHLO client.example\r\n", Drop);
+        }
+        talk.shape.tags = vec![0x8100; 4];
+        talk.client(b"HELO client.example\r\n");
+        talk
+    },
+    [
+        "guards.unreadable drop: 2, 0 bytes",
+        "pass.handshake pass: 2, 0 bytes",
+        "pass.acknowledgement pass: 1, 0 bytes",
+        "pass.commands pass: 1, 21 bytes",
+        "pass.replies pass: 1, 26 bytes",
+        "commands.helo pass: 1, 21 bytes",
+    ],
+    ["guard client: drop by guards.unreadable", "guard client: drop by guards.unreadable"]
+);
+
+fixture!(
+    what_the_receiver_would_discard_is_discarded_first,
+    drop_esmtp(),
+    {
+        let mut talk = Talk::greeted();
+        for by in [1, 0x7000_0000, 0_u32.wrapping_sub(27)] {
+            let mut tcp = talk.tcp(Client);
+            tcp.acknowledgment_number = tcp.acknowledgment_number.wrapping_add(by);
+            talk.raw(Client, tcp, b"NOOP a\r\n", Drop);
+        }
+        let mut tcp = talk.tcp(Server);
+        tcp.acknowledgment_number = tcp.acknowledgment_number.wrapping_add(1);
+        talk.raw(Server, tcp, b"250 a\r\n", Drop);
+        let mut tcp = talk.tcp(Client);
+        tcp.set_options_raw(&[1, 1, 19, 18, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15]).unwrap();
+        talk.raw(Client, tcp, b"NOOP b\r\n", Drop);
+        let mut tcp = talk.tcp(Client);
+        tcp.set_options_raw(&[1, 1, 8, 12]).unwrap();
+        talk.raw(Client, tcp, b"NOOP c\r\n", Drop);
+        talk.client(b"HELO client.example\r\n");
+        talk
+    },
+    [
+        "guards.unreadable drop: 1, 8 bytes",
+        "stream.acknowledgement drop: 4, 31 bytes",
+        "stream.authentication_option drop: 1, 8 bytes",
+        "pass.handshake pass: 2, 0 bytes",
+        "pass.acknowledgement pass: 1, 0 bytes",
+        "pass.commands pass: 1, 21 bytes",
+        "pass.replies pass: 1, 26 bytes",
+        "commands.helo pass: 1, 21 bytes",
+    ],
+    ["guard client: drop by guards.unreadable, cut NOOP c\\r\\n"]
+);
+
+fixture!(
     padding_behind_the_datagram_is_no_payload,
     drop_esmtp(),
     {

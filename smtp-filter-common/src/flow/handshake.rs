@@ -9,7 +9,7 @@ use crate::{
     policy::Policy,
     reason::Reason,
     report, smtp,
-    tcp::lock,
+    tcp::{lock, normalise},
     wire::{ACK, RST, Segment},
     work::{Found, Work},
 };
@@ -62,8 +62,9 @@ pub fn syn<H: Host>(host: &mut H, work: &mut Work, met: Met) -> Found {
     if !host.half(&work.key, &mut work.half) {
         work.half = HalfOpen::EMPTY;
     }
-    let Segment { sequence, scale, .. } = work.segment;
+    let Segment { sequence, scale, hops, .. } = work.segment;
     work.half.syn(sequence, scale, met.side(), met.now);
+    work.half.syn_hops(sequence, met.side(), hops.saturating_add(met.egress as u8));
     // Without room nobody is harmed but this one: its next segments are unknown.
     host.keep_half(&work.key, &work.half);
     if host.find(&work.key)
@@ -101,6 +102,8 @@ pub fn syn_ack<H: Host>(host: &mut H, policy: &Policy, work: &mut Work, met: Met
     }
     if host.half(&work.key, &mut work.half) {
         if work.half.syn_ack(sequence, acknowledgement, window, scale, met.side()) {
+            work.half.options = work.segment.options;
+            work.half.echo = work.segment.echo;
             host.keep_half(&work.key, &work.half);
             if met.now < policy.grace_until {
                 begun::remember(host, &work.key);
@@ -215,12 +218,15 @@ fn promote<H: Host>(host: &mut H, work: &mut Work, met: Met) -> u8 {
     let Some(shared) = host.shared() else { return UNKNOWN };
     let scaled = client_scale != NO_SCALE && server_scale != NO_SCALE;
     let shifts = if scaled { client_scale as u32 | (server_scale as u32) << 8 } else { 0 };
+    let shifts = shifts | normalise::agreed(&work.half);
     H::store(&shared.id, id);
     H::store(&shared.isns, pair(client_isn, server_isn));
     // Both sides on one way in: nothing can be said of forgeries.
     H::store(&shared.ways, pair(if client_side == server_side { 0 } else { client_side }, shifts));
     H::store(&shared.peer[FROM_CLIENT], pair(client_next, client_next.wrapping_add(server_window as u32)));
     H::store(&shared.peer[FROM_SERVER], pair(server_next, server_next.wrapping_add(WINDOW)));
+    H::store(&shared.tls_from, pair(client_next, server_next));
+    H::store(&shared.stamps, pair(work.half.echo, work.half.echo));
     H::store(&shared.seen, met.now);
     H::store(&shared.held, 0);
     H::store(&shared.flags, 0);

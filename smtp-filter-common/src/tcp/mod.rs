@@ -1,11 +1,12 @@
 //! The sequence discipline: which bytes of a segment are new, repeated, early or impossible.
 
-pub mod backlog;
 pub mod acceptable;
+pub mod backlog;
 pub mod client;
 pub mod early;
 pub mod lock;
 pub mod marks;
+pub mod normalise;
 pub mod peer;
 pub mod regions;
 pub mod repeat;

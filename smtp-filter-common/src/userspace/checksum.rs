@@ -19,6 +19,20 @@ pub fn correct<'a>(checksum: u16, changes: impl Iterator<Item = (&'a u64, &'a u6
     !(sum as u16)
 }
 
+/// The one's complement sum of bytes (RFC 1071).
+pub fn sum(bytes: &[u8]) -> u16 {
+    let words = bytes.chunks(2).map(|word| match word {
+        [high, low] => u64::from(u16::from_be_bytes([*high, *low])),
+        [high] => u64::from(*high) << 8,
+        _ => 0,
+    });
+    let mut sum: u64 = words.sum();
+    while sum >> 16 != 0 {
+        sum = (sum & 0xffff) + (sum >> 16);
+    }
+    sum as u16
+}
+
 fn halves(word: u64) -> [u16; 4] {
     let [a, b, c, d, e, f, g, h] = word.to_le_bytes();
     [[a, b], [c, d], [e, f], [g, h]].map(u16::from_be_bytes)

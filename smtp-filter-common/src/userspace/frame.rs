@@ -1,7 +1,7 @@
 //! A frame that lies in a slice.
 
 use crate::{
-    host::Step,
+    host::{FULL, MADE, Step, UNKNOWN},
     wire::{Frame, Raw},
 };
 
@@ -18,19 +18,20 @@ pub struct SliceFrame<'a> {
     network: &'a [u8],
     protocol: u16,
     piece: u16,
+    sums: bool,
 }
 
 impl<'a> SliceFrame<'a> {
     /// An Ethernet frame, tags in its data included. One shorter than its header is nobody's.
     pub fn ethernet(bytes: &'a [u8]) -> Self {
         let Some((header, network)) = bytes.split_at_checked(ETHERNET) else {
-            return Self { network: &[], protocol: 0, piece: 0 };
+            return Self { network: &[], protocol: 0, piece: 0, sums: false };
         };
         let protocol = match header {
             [.., high, low] => u16::from_be_bytes([*high, *low]),
             _ => 0,
         };
-        Self { network, protocol, piece: 0 }
+        Self { network, protocol, piece: 0, sums: false }
     }
 
     /// A frame of an interface without a link layer: it begins with the IP header.
@@ -40,18 +41,33 @@ impl<'a> SliceFrame<'a> {
             Some(6) => IPV6,
             _ => 0,
         };
-        Self { network: bytes, protocol, piece: 0 }
+        Self { network: bytes, protocol, piece: 0, sums: false }
     }
 
     /// What stands behind the header of another link layer: EtherType and bytes from the network header on.
     pub const fn of(protocol: u16, network: &'a [u8]) -> Self {
-        Self { network, protocol, piece: 0 }
+        Self { network, protocol, piece: 0, sums: false }
     }
 
     /// The same, merged of segments with so many bytes of payload each.
     #[must_use]
     pub const fn merged_of(self, piece: u16) -> Self {
         Self { piece, ..self }
+    }
+
+    /// The same, with checksums that are to be right: it came from a wire. Those of a capture may have been left to a device.
+    #[must_use]
+    pub const fn with_checksums(self) -> Self {
+        Self { sums: true, ..self }
+    }
+
+    /// What is known of its checksums, as [`crate::host::Host::carried`] says.
+    pub(super) const fn carried(&self) -> u8 {
+        match (self.sums, self.piece) {
+            (false, _) => UNKNOWN,
+            (true, 0) => FULL,
+            (true, _) => MADE,
+        }
     }
 
     /// Its bytes from the network header on.

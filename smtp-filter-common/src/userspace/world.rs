@@ -287,6 +287,14 @@ impl Host for Hook<'_> {
     }
 
     /// Numbers the connections: a replay says the same each time.
+    fn carried(&mut self) -> u8 {
+        self.frame.carried()
+    }
+
+    fn sum(&mut self, length: u32, _: &mut Piece) -> Option<u16> {
+        self.frame.bytes(self.header, length).map(checksum::sum)
+    }
+
     fn random(&mut self) -> u64 {
         self.world.connection += 1;
         self.world.connection

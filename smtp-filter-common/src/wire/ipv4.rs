@@ -1,7 +1,7 @@
 //! IPv4 with options and fragments (RFC 791 section 3.1).
 
-use super::{Frame, Kind, Raw, Segment, TCP, is_ours, tcp};
-use crate::policy::Policy;
+use super::{Frame, HEADER_SUM, Kind, Raw, Segment, TCP, is_ours, tcp};
+use crate::{host::Step, policy::Policy};
 
 /// The header and, where there are no options, the ports behind it: what most frames are judged by.
 const LOOK: usize = 24;
@@ -55,6 +55,10 @@ pub(super) fn read<F: Frame>(frame: &F, policy: &Policy, offset: u32, segment: &
     if total > room || total < header + 20 {
         return Kind::Unreadable;
     }
+    // What was merged was found right before.
+    if !frame.merged() && !sums_up(frame, &ip, offset, header) {
+        segment.options = HEADER_SUM;
+    }
     tcp::read(frame, offset + header, offset + total, segment)
 }
 
@@ -62,6 +66,7 @@ pub(super) fn read<F: Frame>(frame: &F, policy: &Policy, offset: u32, segment: &
 #[inline(always)]
 fn begin<const N: usize>(segment: &mut Segment, offset: u32, ip: &Raw<N>) {
     segment.blank(offset, 4);
+    segment.hops = ip.0[8];
     segment.source = mapped(ip.0[12], ip.0[13], ip.0[14], ip.0[15]);
     segment.destination = mapped(ip.0[16], ip.0[17], ip.0[18], ip.0[19]);
 }
@@ -70,4 +75,43 @@ fn begin<const N: usize>(segment: &mut Segment, offset: u32, ip: &Raw<N>) {
 #[inline(always)]
 const fn mapped(a: u8, b: u8, c: u8, d: u8) -> [u8; 16] {
     [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, a, b, c, d]
+}
+
+/// 32-bit words of the longest options.
+const OPTION_WORDS: u32 = 10;
+
+struct Sum<'a, F> {
+    frame: &'a F,
+    start: u32,
+    end: u32,
+    sum: &'a mut u32,
+}
+
+impl<F: Frame> Step for Sum<'_, F> {
+    #[inline(always)]
+    fn step(&mut self, index: u32) -> bool {
+        let at = self.start + index * 4;
+        if at >= self.end {
+            return true;
+        }
+        let Some(word) = self.frame.read::<4>(at) else { return true };
+        *self.sum += word.u16::<0>() as u32 + word.u16::<2>() as u32;
+        false
+    }
+}
+
+/// Whether the checksum of the header is right: who routes or receives it discards it otherwise (RFC 1122 section 3.2.1.2).
+#[inline(always)]
+fn sums_up<F: Frame, const N: usize>(frame: &F, ip: &Raw<N>, offset: u32, header: u32) -> bool {
+    let mut sum = 0;
+    let mut i = 0;
+    while i < 20 {
+        sum += u16::from_be_bytes([ip.0[i], ip.0[i + 1]]) as u32;
+        i += 2;
+    }
+    if header > 20 {
+        F::repeat(OPTION_WORDS, &mut Sum { frame, start: offset + 20, end: offset + header, sum: &mut sum });
+    }
+    let folded = (sum >> 16) + (sum & 0xffff);
+    folded == 0xffff
 }

@@ -112,6 +112,7 @@ pub(super) fn read<F: Frame>(frame: &F, policy: &Policy, start: u32, segment: &m
 #[inline(always)]
 fn begin(segment: &mut Segment, offset: u32, ip: &Raw<40>) {
     segment.blank(offset, 6);
+    segment.hops = ip.0[7];
     let (mut source, mut destination) = ([0; 16], [0; 16]);
     source.copy_from_slice(&ip.0[8..24]);
     destination.copy_from_slice(&ip.0[24..40]);

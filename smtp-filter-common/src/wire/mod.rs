@@ -2,9 +2,11 @@
 
 mod ipv4;
 mod ipv6;
+mod options;
 mod tcp;
 mod vlan;
 
+pub use options::{AUTHENTICATION, TIMESTAMP};
 pub use tcp::{ACK, FIN, PSH, RST, SYN, URG};
 pub use vlan::is_tag;
 
@@ -53,6 +55,7 @@ pub trait Frame {
 }
 
 /// What a frame is.
+#[repr(u8)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// Not TCP, or neither port is one of the policy's.
@@ -61,10 +64,25 @@ pub enum Kind {
     LaterFragment,
     /// The first fragment of an IP datagram, to or from the ports or without readable ports.
     FirstFragment,
-    /// To or from the ports, or TCP whose ports cannot be found, and its headers cannot be read.
+    /// To or from the ports, or TCP whose ports cannot be found, and its headers cannot be read; or below more tags than are
+    /// walked.
     Unreadable,
     /// A segment whose headers were read.
     Segment,
+}
+
+impl Kind {
+    /// The kind with this number.
+    #[inline(always)]
+    pub const fn from_u8(number: u8) -> Self {
+        match number {
+            0 => Self::Other,
+            1 => Self::LaterFragment,
+            2 => Self::FirstFragment,
+            4 => Self::Segment,
+            _ => Self::Unreadable,
+        }
+    }
 }
 
 /// The facts of a segment. Numbers in host byte order; addresses as on the wire, IPv4 as ::ffff:a.b.c.d.
@@ -103,6 +121,16 @@ pub struct Segment {
     pub multipath: u8,
     /// Bytes of payload in each segment of which this one was merged; 0: it is one alone.
     pub piece: u16,
+    /// The sender's timestamp, and the one that it sends back, where `options` says so.
+    pub stamp: u32,
+    /// See `stamp`.
+    pub echo: u32,
+    /// Checksum in the TCP header.
+    pub checksum: u16,
+    /// [`TIMESTAMP`], [`AUTHENTICATION`] and [`HEADER_SUM`].
+    pub options: u8,
+    /// Hops that the datagram may still go.
+    pub hops: u8,
 }
 
 impl Segment {
@@ -124,6 +152,11 @@ impl Segment {
         version: 0,
         multipath: 0,
         piece: 0,
+        stamp: 0,
+        echo: 0,
+        checksum: 0,
+        options: 0,
+        hops: 0,
     };
 
     /// Forgets the segment before, whose place this is, all but the addresses.
@@ -143,6 +176,19 @@ impl Segment {
         self.version = version;
         self.multipath = 0;
         self.piece = 0;
+        self.stamp = 0;
+        self.echo = 0;
+        self.checksum = 0;
+        self.options = 0;
+        self.hops = 0;
+    }
+
+    /// Forgets the segment before, the addresses too.
+    #[inline(always)]
+    fn forget(&mut self, network: u32) {
+        self.blank(network, 0);
+        self.source = [0; 16];
+        self.destination = [0; 16];
     }
 
     /// Whether any of these flags is set.
@@ -157,6 +203,9 @@ impl Segment {
         self.sequence.wrapping_add(self.length)
     }
 }
+
+/// `Segment::options`: the checksum of the IPv4 header is wrong.
+pub const HEADER_SUM: u8 = 4;
 
 const IPV4: u16 = 0x0800;
 const IPV6: u16 = 0x86dd;
@@ -175,6 +224,11 @@ pub fn read<F: Frame>(frame: &F, policy: &Policy, segment: &mut Segment) -> Kind
     match protocol {
         IPV4 => ipv4::read(frame, policy, offset, segment),
         IPV6 => ipv6::read(frame, policy, offset, segment),
+        // Linux takes off priority tags without a limit: below more than are walked here may be a segment for the ports.
+        tag if is_tag(tag) => {
+            segment.forget(offset);
+            Kind::Unreadable
+        }
         _ => Kind::Other,
     }
 }

@@ -9,8 +9,7 @@ pub const fn is_tag(protocol: u16) -> bool {
     matches!(protocol, 0x8100 | 0x88a8 | 0x9100)
 }
 
-/// EtherType behind the tags, and where that header begins. More tags than are walked leave a tag's EtherType, which
-/// is no IP: on Linux such a frame reaches no TCP socket and no route.
+/// EtherType after the tags, and where that header begins. More tags than are walked leave a tag's EtherType.
 #[inline(always)]
 pub(super) fn skip<F: Frame>(frame: &F) -> (u16, u32) {
     let (mut protocol, mut offset) = (frame.protocol(), 0);

@@ -85,6 +85,7 @@ fn run(arguments: &Arguments) -> Result<Vec<Table>> {
     add(per_byte);
     add(commands(&mut kernel, &beside)?);
     drop(kernel);
+    add(summed(rounds)?);
     let (many, ratios) = many(rounds)?;
     add(many);
     add(ratios);
@@ -173,6 +174,23 @@ fn acknowledged(talk: &mut Talk, bytes: &[u8]) -> Vec<Segment> {
     talk.client(bytes);
     talk.acknowledge(Side::Server);
     talk.take()
+}
+
+/// Mail data whose checksums nobody has looked at.
+fn summed(rounds: Rounds) -> Result<Table> {
+    let mut rows = Vec::new();
+    for (what, setting) in [("summed up", "guards.checksum=drop"), ("not looked at", "guards.checksum=pass")] {
+        let mut kernel = Kernel::load_with(1_024, rounds, setting)?;
+        for size in SIZES {
+            let bytes: Vec<u8> = PROSE.iter().copied().cycle().take(size).collect();
+            let mut talk = Talk::in_text([10, 2, 0, rows.len() as u8]);
+            kernel.play(&talk.take())?;
+            let figures = kernel.streamed(Side::Client, || Ok(acknowledged(&mut talk, &bytes)))?;
+            rows.push(row(what, size, figures, None));
+        }
+    }
+    let title = "Text whose checksums neither card nor stack has looked at (guards.checksum)";
+    Ok(Table { title: title.to_owned(), columns: COLUMNS, rows })
 }
 
 /// What a byte costs, and what is left for a segment without any.

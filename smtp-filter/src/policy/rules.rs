@@ -118,6 +118,13 @@ pub const GUARDS: &[Guard] = &[
         default: Action::Drop,
         meaning: "a SYN that asks for Multipath TCP; its client asks again for plain TCP",
     },
+    Guard {
+        reason: Reason::Checksum,
+        // What is reported alone would go on unread.
+        legal: &[Action::Pass, Action::Drop],
+        default: Action::Drop,
+        meaning: "a wrong checksum of a segment with payload, where nobody has looked at it yet; `pass` looks at none",
+    },
 ];
 
 const _: () = {

@@ -281,8 +281,11 @@ impl Lab {
         let stats = self.filter.json(&["stats"])?;
         for row in stats["reasons"].as_array().context("reasons")? {
             let reason = row["reason"].as_str().unwrap_or_default();
+            // No honest stack sends what a receiver discards, but for a copy that was overtaken by the next one.
+            let discarded = ["acknowledgement", "authentication_option", "hop_limit"];
             let bad = reason.starts_with("guards.")
-                || ["stream.gap", "stream.unfetched", "stream.after_reset"].contains(&reason);
+                || ["stream.gap", "stream.unfetched", "stream.after_reset"].contains(&reason)
+                || reason.strip_prefix("stream.").is_some_and(|name| discarded.contains(&name));
             ensure!(!bad, "{row}");
         }
         ensure!(self.filter.json(&["status"])?["lost_events"] == 0);

@@ -13,19 +13,16 @@ use anyhow::{Context as _, Result, ensure};
 use etherparse::{PacketHeaders, TransportHeader};
 use rustix::{
     event::{PollFd, PollFlags, Timespec, poll},
-    io::Errno,
-    net::{
-        AddressFamily, Protocol, RawProtocol, RecvFlags, SendFlags, SocketFlags, SocketType,
-        addr::{SocketAddrArg, SocketAddrLen, SocketAddrOpaque},
-        bind, recv, send, socket_with,
-    },
+    net::{SendFlags, send},
     thread::{CpuSet, sched_setaffinity},
 };
-use smtp_filter::netns::interface_index;
 use smtp_filter_testnet::Namespace;
 
 use super::middle::{Fate, Middle};
-use crate::support::talk::Side;
+use crate::support::{
+    packets::{packets, take},
+    talk::Side,
+};
 
 const IPV4: u16 = 0x0800;
 const IPV6: u16 = 0x86dd;
@@ -33,8 +30,6 @@ const IPV6: u16 = 0x86dd;
 const MARKER: u16 = 0x88b5;
 /// How long a frame may be under way within the machine. It decides nothing but when a failed test ends.
 const SOON: Timespec = Timespec { tv_sec: 10, tv_nsec: 0 };
-/// Longest frame.
-const ROOM: usize = 2048;
 
 /// The network. It goes away on drop.
 pub struct Veth {
@@ -162,46 +157,4 @@ fn marker(number: u64) -> Vec<u8> {
     frame.extend(number.to_be_bytes());
     frame.resize(60, 0);
     frame
-}
-
-/// The next frame that has come.
-fn take(socket: &OwnedFd) -> Result<Option<Vec<u8>>> {
-    let mut frame = vec![0; ROOM];
-    match recv(socket, frame.as_mut_slice(), RecvFlags::empty()) {
-        Ok((length, _)) => {
-            frame.truncate(length);
-            Ok(Some(frame))
-        }
-        Err(Errno::AGAIN) => Ok(None),
-        Err(error) => Err(error).context("read a packet socket"),
-    }
-}
-
-/// A socket for the frames of a protocol at `eth0`.
-fn packets(protocol: u16) -> Result<OwnedFd> {
-    let index = interface_index("eth0")?;
-    let number = RawProtocol::new(u32::from(protocol.to_be())).context("a protocol")?;
-    let protocol = Some(Protocol::from_raw(number));
-    let socket = socket_with(AddressFamily::PACKET, SocketType::RAW, SocketFlags::NONBLOCK, protocol)
-        .context("open a packet socket")?;
-    let protocol = number.get() as u16;
-    bind(&socket, &LinkAddress { family: AddressFamily::PACKET.as_raw(), protocol, index, rest: [0; 12] })
-        .context("bind a packet socket")?;
-    Ok(socket)
-}
-
-/// `struct sockaddr_ll`.
-#[repr(C)]
-struct LinkAddress {
-    family: u16,
-    protocol: u16,
-    index: u32,
-    rest: [u8; 12],
-}
-
-// SAFETY: the pointer is to a whole `struct sockaddr_ll`, which lives as long as the call.
-unsafe impl SocketAddrArg for LinkAddress {
-    unsafe fn with_sockaddr<R>(&self, f: impl FnOnce(*const SocketAddrOpaque, SocketAddrLen) -> R) -> R {
-        f(std::ptr::from_ref(self).cast(), size_of::<Self>() as SocketAddrLen)
-    }
 }

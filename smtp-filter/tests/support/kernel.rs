@@ -157,7 +157,7 @@ impl Kernel {
     /// Runs a packet through the datapath in user space alone.
     pub fn run_in_user_space(&mut self, hook: Hook, frame: &[u8]) -> Result<Outcome> {
         let met = Met { now: since_boot(), ifindex: self.interfaces[usize::from(hook.second)], egress: hook.egress };
-        let verdict = self.world.frame(&self.policy, SliceFrame::ethernet(frame), met);
+        let verdict = self.world.frame(&self.policy, SliceFrame::ethernet(frame).with_checksums(), met);
         let policy = self.policy.of_scope(self.world.last().scope.into()).context("a policy of the scope")?;
         let mark = MARK_BEFORE & !policy.mark_mask | policy.mark_value & policy.mark_mask;
         Ok(match verdict {

@@ -2,6 +2,7 @@
 #![allow(dead_code, reason = "each test program uses a part of it")]
 
 pub mod kernel;
+pub mod packets;
 pub mod talk;
 
 use std::io::Write as _;
