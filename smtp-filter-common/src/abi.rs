@@ -2,7 +2,7 @@
 //! the pinned layout. A loader that finds another version does not touch what is pinned.
 
 /// Version of everything that lies in pinned maps. Any change of a map's key, value or meaning changes it.
-pub const VERSION: u32 = 9;
+pub const VERSION: u32 = 10;
 
 /// Program at the ingress hook.
 pub const INGRESS: &str = "smtp_ingress";
@@ -35,8 +35,8 @@ pub const COUNTERS: &str = "COUNTERS";
 pub const LOST: &str = "LOST";
 /// Array of ring buffers, one a reader of events.
 pub const READERS: &str = "READERS";
-/// LRU hash of wide windows.
-pub const WIDE: &str = "WIDE";
+/// Array of [`crate::host::Slot`]: the shared pool.
+pub const POOL: &str = "POOL";
 
 /// Array of one [`Replayed`].
 pub const REPLAYED: &str = "REPLAYED";

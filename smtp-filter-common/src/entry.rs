@@ -134,12 +134,12 @@ pub struct Half {
     pub fin: u8,
     /// 1: a RST was forwarded since the last payload.
     pub rst: u8,
-    /// 1: the windowed bytes are in the shared pool.
-    pub wide: u8,
     /// 1: bytes were rewritten.
     pub rewrote: u8,
     /// Zero.
-    pub reserved: [u8; 4],
+    pub reserved: u8,
+    /// Slot of the shared pool that the windowed bytes are in, its number plus 1; 0: they are in the entry.
+    pub slot: u32,
 }
 
 /// Bytes in front of TLS that may be unacknowledged when it begins: the line that brought it and its reply.
@@ -229,7 +229,7 @@ pub struct Session {
     pub reserved: [u8; 9],
 }
 
-/// Early ranges, remembered places and changes of kind in the client's stream. 220 bytes.
+/// Early ranges, remembered places and changes of kind in the client's stream. 240 bytes.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Memory {
@@ -255,11 +255,35 @@ pub struct Memory {
     pub region_kind: [u8; REGIONS],
     /// Sequence numbers behind the last two ends of data.
     pub end_of_data: [u32; 2],
-    /// Dots that were masked in mail text and are not acknowledged yet.
-    pub masked: [u32; 4],
+    /// Slot of the shared pool with what did not fit here, its number plus 1; 0: none.
+    pub slot: u32,
+    /// Out-of-order ranges in it.
+    pub ranges: u16,
+    /// Boundaries in it, in a ring, and the place of the first one.
+    pub boundaries: u16,
+    /// See `boundaries`.
+    pub first_boundary: u16,
+    /// Chunks in flight in a slot of their own, in a ring.
+    pub chunks: u16,
+    /// The highest end of one of `ranges`.
+    pub top_range: u32,
+    /// The slot with the chunks, its number plus 1; 0: none.
+    pub chunk_slot: u32,
+    /// The place of the first of the chunks.
+    pub first_chunk: u16,
+    /// 1: bytes of a chunk before `missing_to` may not have come yet. 2: and the server has answered as if it waited for none.
+    pub missing: u16,
+    /// See `missing`.
+    pub missing_to: u32,
+    /// What the newest of the chunks is like.
+    pub of_size: u32,
+    /// How many like it stand before it, uncounted.
+    pub alike: u16,
+    /// Zero.
+    pub reserved: u16,
 }
 
-/// Everything under the lock but the windows. 504 bytes.
+/// Everything under the lock but the windows. 520 bytes.
 #[repr(C, align(8))]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct State {
@@ -286,9 +310,9 @@ impl State {
             bytes: 0,
             fin: 0,
             rst: 0,
-            wide: 0,
             rewrote: 0,
-            reserved: [0; 4],
+            reserved: 0,
+            slot: 0,
         }; 2],
         line: [Line {
             word: Word { high: 0, low: 0 },
@@ -335,7 +359,19 @@ impl State {
             region_at: [0; REGIONS],
             region_kind: [0; REGIONS],
             end_of_data: [0; 2],
-            masked: [0; 4],
+            slot: 0,
+            ranges: 0,
+            boundaries: 0,
+            first_boundary: 0,
+            chunks: 0,
+            top_range: 0,
+            chunk_slot: 0,
+            first_chunk: 0,
+            missing: 0,
+            missing_to: 0,
+            of_size: 0,
+            alike: 0,
+            reserved: 0,
         },
         arg: [0; ARG_ROOM],
     };
@@ -351,7 +387,7 @@ pub struct Windows {
     pub server: [u8; SERVER_WINDOW],
 }
 
-/// A live connection. 1,008 bytes.
+/// A live connection. 1,024 bytes.
 #[repr(C)]
 #[derive(Debug)]
 pub struct Connection {
@@ -368,9 +404,9 @@ const _: () = {
     assert!(size_of::<Half>() == 32);
     assert!(size_of::<Line>() == 32);
     assert!(size_of::<Session>() == 88);
-    assert!(size_of::<Memory>() == 220);
-    assert!(size_of::<State>() == 504);
+    assert!(size_of::<Memory>() == 240);
+    assert!(size_of::<State>() == 520);
     assert!(size_of::<Windows>() == 384);
-    assert!(size_of::<Connection>() == 1008);
+    assert!(size_of::<Connection>() == 1024);
     assert!(CLIENT == 0);
 };

@@ -42,6 +42,19 @@ pub const MADE: u8 = 1;
 /// [`Host::carried`]: the frame carries the segment's checksum, and nobody has looked at it.
 pub const FULL: u8 = 2;
 
+/// A slot of the shared pool, as a list.
+pub type List = [u64; WIDE_WINDOW / 8];
+
+/// A slot of the shared pool, as it lies in its table.
+#[repr(C)]
+#[derive(Debug)]
+pub struct Slot {
+    /// Whose it is, and when it was used last: see [`crate::tcp::pool`].
+    pub owner: AtomicU64,
+    /// What is in it.
+    pub list: List,
+}
+
 /// What the datapath runs in.
 pub trait Host {
     /// Runs steps 0 to `count - 1`, or until one of them ends the loop.
@@ -158,9 +171,12 @@ pub trait Host {
     /// The windows in the found connection, whose lock is held.
     fn windows(&mut self) -> Option<&mut Windows>;
 
-    /// A window of the shared pool, made if need be and wanted.
-    fn wide(&mut self, window: u64, make: bool) -> Option<&mut Wide>;
+    /// Whose a slot of the shared pool is: see [`crate::tcp::pool`]. `None` where there is no such slot.
+    fn owner(&self, slot: u32) -> Option<&AtomicU64>;
 
-    /// Gives a window back to the pool.
-    fn release_wide(&mut self, window: u64);
+    /// A slot of the shared pool as a window. Only its owner may ask, with the connection's lock held.
+    fn wide(&mut self, slot: u32) -> Option<&mut Wide>;
+
+    /// The same as a list. Which of both it is depends on the kind of use.
+    fn list(&mut self, slot: u32) -> Option<&mut List>;
 }

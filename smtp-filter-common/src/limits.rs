@@ -44,10 +44,16 @@ pub const CLIENT_WINDOW: usize = 256;
 pub const SERVER_WINDOW: usize = 128;
 /// Size of a window of the shared pool, for pipelined groups and long replies. A power of two.
 pub const WIDE_WINDOW: usize = 8192;
-/// Windows in the shared pool.
-pub const WIDE_WINDOWS: u32 = 1024;
+/// Slots in the shared pool, of the size of a wide window. A power of two.
+pub const POOL: u32 = 1024;
 /// Early ranges of mail text that are remembered.
 pub const EARLY: usize = 8;
+/// More of them, in a slot of the shared pool. A power of two.
+pub const RANGES: usize = 512;
+/// Boundaries in a slot of the shared pool, after the ranges. A power of two.
+pub const BOUNDARIES: usize = 512;
+/// Chunks in flight that a slot of the shared pool remembers, those alike counted once. A power of two.
+pub const RUN: usize = 1024;
 /// Places in unacknowledged mail text whose scanner state is remembered.
 pub const MARKS: usize = 16;
 /// Changes between commands, mail text and chunks that are remembered while unacknowledged.

@@ -98,6 +98,11 @@ reasons! {
     TableFull = 36, "stream.table_full";
     /// Passed: a late segment of a connection that has closed; it brings nothing new.
     Late = 37, "pass.late";
+    /// Held back: a retransmission of bytes that are not known any more: their connection was idle for minutes, and the
+    /// shared pool was full.
+    Forgotten = 38, "stream.forgotten";
+    /// Held back: it needs room in the shared pool, and none is free.
+    Pool = 39, "stream.pool";
     /// The server's banner.
     Banner = 30, "banner.show";
     /// Passed: a segment of the handshake.

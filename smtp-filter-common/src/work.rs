@@ -12,6 +12,7 @@ use crate::{
     limits::{ARG_ROOM, PATCH, PIECE},
     reason::Reason,
     smtp::rewrite::Change,
+    tcp::early,
     wire::Segment,
 };
 
@@ -51,12 +52,14 @@ pub struct Run {
     pub commands: u32,
     /// Bytes of the last command's line.
     pub line: u32,
-    /// Bytes that differ from what passed first.
+    /// Bytes that differ from what passed first, or [`FORGOTTEN`].
     pub differs: u32,
     /// Offset in the payload of the first new byte.
     pub first: u32,
     /// Offset in the payload up to which a word of the banner stays.
     pub kept: u32,
+    /// What a look at the out-of-order ranges came to.
+    pub ranges: early::Found,
     /// Reason of the cut.
     pub reason: u16,
     /// [`Action`] of the cut; [`Action::Pass`] while there is none.
@@ -80,6 +83,12 @@ pub struct Run {
     /// Zero.
     pub reserved: u8,
 }
+
+/// `Run::differs`: what passed first is not known any more, or the segment does not give its bytes.
+pub const FORGOTTEN: u32 = 1 << 16;
+
+/// `Run::differs`: bytes of a chunk that had not come when the server refused it.
+pub const REFUSED: u32 = 1 << 17;
 
 /// No place.
 pub const NOWHERE: u32 = u32::MAX;
@@ -237,6 +246,7 @@ impl Run {
         differs: 0,
         first: 0,
         kept: 0,
+        ranges: early::Found::NONE,
         reason: 0,
         cut: 0,
         telling: 0,

@@ -250,7 +250,7 @@ mod loops {
         entry::{Shared, State, Windows},
         event::Event,
         flow::{HalfOpen, Key, begun::Block, gone::Gone},
-        host::{Host, Patch, Piece, Step, Wide},
+        host::{Host, List, Patch, Piece, Step, Wide},
     };
 
     impl Host for super::Loops {
@@ -359,10 +359,13 @@ mod loops {
         fn windows(&mut self) -> Option<&mut Windows> {
             unreachable!()
         }
-        fn wide(&mut self, _: u64, _: bool) -> Option<&mut Wide> {
+        fn owner(&self, _: u32) -> Option<&AtomicU64> {
             unreachable!()
         }
-        fn release_wide(&mut self, _: u64) {
+        fn wide(&mut self, _: u32) -> Option<&mut Wide> {
+            unreachable!()
+        }
+        fn list(&mut self, _: u32) -> Option<&mut List> {
             unreachable!()
         }
     }

@@ -14,14 +14,14 @@ use smtp_filter_common::{
     entry::{Connection, Shared, State, Windows},
     event::Event,
     flow::{HalfOpen, Key, begun::Block, gone::Gone},
-    host::{FULL, Host, MADE, Patch, Piece, Step, UNKNOWN, Wide},
+    host::{FULL, Host, List, MADE, Patch, Piece, Step, UNKNOWN, Wide},
     limits::{PATCH, PIECE},
     work::Work,
 };
 
 use crate::{
     emit,
-    maps::{BEGUN, COUNTERS, FRESH, FRESH_WIDE, GONE, HALF, LIVE, LOST, ROSTER, WIDE, copy_words},
+    maps::{BEGUN, COUNTERS, FRESH, GONE, HALF, LIVE, LOST, POOL, ROSTER, copy_words},
     replay,
 };
 
@@ -441,24 +441,23 @@ impl Host for Kernel {
     }
 
     #[inline(always)]
-    fn wide(&mut self, window: u64, make: bool) -> Option<&mut Wide> {
-        let found = match WIDE.get_ptr_mut(window) {
-            Some(found) => found,
-            None if make => {
-                // SAFETY: nobody writes to the empty window.
-                let fresh = unsafe { &*FRESH_WIDE.get_ptr(0)? };
-                WIDE.insert(window, fresh, 0).ok()?;
-                WIDE.get_ptr_mut(window)?
-            }
-            None => return None,
-        };
-        // SAFETY: a window belongs to one direction of one connection, whose lock is held.
-        Some(unsafe { &mut *found })
+    fn owner(&self, slot: u32) -> Option<&AtomicU64> {
+        let slot = POOL.get_ptr(slot)?;
+        // SAFETY: the table's value; its owner is read and written by atomic operations alone.
+        Some(unsafe { &(*slot).owner })
     }
 
     #[inline(always)]
-    fn release_wide(&mut self, window: u64) {
-        // Gone already: the pool needed it for another.
-        let _ = WIDE.remove(window);
+    fn wide(&mut self, slot: u32) -> Option<&mut Wide> {
+        let slot = POOL.get_ptr_mut(slot)?;
+        // SAFETY: a slot belongs to one connection, whose lock is held; a list has the size of a window.
+        Some(unsafe { &mut *(&raw mut (*slot).list).cast::<Wide>() })
+    }
+
+    #[inline(always)]
+    fn list(&mut self, slot: u32) -> Option<&mut List> {
+        let slot = POOL.get_ptr_mut(slot)?;
+        // SAFETY: as in `wide`.
+        Some(unsafe { &mut (*slot).list })
     }
 }

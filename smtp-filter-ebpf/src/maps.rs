@@ -10,10 +10,10 @@ use smtp_filter_common::{
     entry::Connection,
     event::Event,
     flow::{HalfOpen, Key, begun::Block, gone::Gone},
-    host::Wide,
+    host::Slot,
     limits::{
-        self, BEGUN_BLOCKS, CONNECTIONS, HALF_OPEN, POLICY_SLOTS, PREFIXES as MOST_PREFIXES, READERS as READER_SLOTS,
-        SCOPES, WIDE_WINDOWS,
+        self, BEGUN_BLOCKS, CONNECTIONS, HALF_OPEN, POLICY_SLOTS, POOL as SLOTS_OF_POOL, PREFIXES as MOST_PREFIXES,
+        READERS as READER_SLOTS, SCOPES,
     },
     policy::Policy,
     reason::{COUNTERS_PER_REASON, Counter, REASONS},
@@ -54,7 +54,7 @@ pub static BEGUN: Array<Block> = Array::with_max_entries(BEGUN_BLOCKS, 0);
 pub static HALF: LruHashMap<Key, HalfOpen> = LruHashMap::with_max_entries(HALF_OPEN, 0);
 
 #[map]
-pub static WIDE: LruHashMap<u64, Wide> = LruHashMap::with_max_entries(WIDE_WINDOWS, 0);
+pub static POOL: Array<Slot> = Array::with_max_entries(SLOTS_OF_POOL, 0);
 
 #[map]
 pub static COUNTERS: PerCpuArray<Counter> = PerCpuArray::with_max_entries(REASONS * COUNTERS_PER_REASON, 0);
@@ -83,10 +83,6 @@ pub static SENDING: PerCpuArray<u32> = PerCpuArray::with_max_entries(1, 0);
 /// An empty connection, to be copied into the table.
 #[map]
 pub static FRESH: Array<Connection> = Array::with_max_entries(1, 0);
-
-/// An empty window, to be copied into the pool.
-#[map]
-pub static FRESH_WIDE: Array<Wide> = Array::with_max_entries(1, 0);
 
 /// Copies a map's value word by word. The kernel aligns values to 8 bytes, which the compiler cannot know: it would copy
 /// byte by byte.

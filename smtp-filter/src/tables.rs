@@ -9,8 +9,8 @@ use smtp_filter_common::{
     action::Action,
     entry::Connection,
     flow::{HalfOpen, Key, begun::Block, gone::Gone},
-    host::Wide,
-    limits::{BEGUN_BLOCKS, POLICY_SLOTS, READERS, SCOPES, WIDE_WINDOWS},
+    host::Slot,
+    limits::{BEGUN_BLOCKS, POLICY_SLOTS, POOL, READERS, SCOPES},
     policy::Policy,
     reason::{COUNTERS_PER_REASON, Counter, REASONS, counter},
     scope::{Pairs, place},
@@ -42,7 +42,7 @@ pub const PINNED_MAPS: [&str; 13] = [
     abi::GONE,
     abi::BEGUN,
     abi::HALF,
-    abi::WIDE,
+    abi::POOL,
 ];
 
 /// What is pinned is there, but of another layout: another version of smtp-filter made it.
@@ -141,7 +141,7 @@ impl Tables {
             (abi::GONE, size_of::<Key>(), size_of::<Gone>(), None),
             (abi::BEGUN, 4, size_of::<Block>(), Some(BEGUN_BLOCKS)),
             (abi::HALF, size_of::<Key>(), size_of::<HalfOpen>(), None),
-            (abi::WIDE, 8, size_of::<Wide>(), Some(WIDE_WINDOWS)),
+            (abi::POOL, 4, size_of::<Slot>(), Some(POOL)),
         ] {
             let info = maps.get(name).context("all maps are there")?.info().context("look at a map")?;
             let found = (info.key_size() as usize, info.value_size() as usize);

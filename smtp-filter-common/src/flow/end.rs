@@ -6,7 +6,7 @@ use crate::{
     event::{CLIENT, Ended, SERVER},
     host::Host,
     report,
-    tcp::lock,
+    tcp::{client, lock},
     wire::RST,
     work::Work,
 };
@@ -39,12 +39,14 @@ pub fn close<H: Host>(host: &mut H, work: &mut Work) {
     if tells {
         H::set(&shared.flags, CLOSED);
         report::close::<H>(shared, work, id, work.ends);
+        client::leave(host, work);
     }
+    let Some(shared) = host.shared() else { return };
     if flags & CUT == 0 && acknowledged::<H>(shared, &work.state) {
         let ends = [FROM_CLIENT, FROM_SERVER].map(|from| work.state.half[from].fin_at.wrapping_add(1));
         work.gone = Gone { ends, how: gone::CLOSED, reserved: 0 };
         host.bury(&work.key, &work.gone);
-        release_windows(host, &work.state, id);
+        client::leave(host, work);
         // With its lock held for good: whoever waits for it finds nothing to read any more.
         host.remove(&work.key);
     } else {
@@ -95,15 +97,5 @@ pub fn replace<H: Host>(host: &mut H, work: &mut Work) {
         host.closed();
         host.emit(&work.event);
     }
-    release_windows(host, &work.state, id);
-}
-
-/// Gives the windows of the shared pool back that the connection `id` has.
-#[inline(always)]
-pub fn release_windows<H: Host>(host: &mut H, state: &State, id: u64) {
-    for from in [FROM_CLIENT, FROM_SERVER] {
-        if state.half[from].wide != 0 {
-            host.release_wide(id << 1 | from as u64);
-        }
-    }
+    client::leave(host, work);
 }

@@ -5,13 +5,14 @@
 //! nobody. Where an address has more than its share, only its own entries give way to it; they do to others even in a
 //! transaction, as long as those have little.
 
-use super::{Key, end, gone, gone::Gone};
+use super::{Key, gone, gone::Gone};
 use crate::{
     datapath::Met,
     entry::{CLOSED, CUT, DEAD, FINISHED, HELLO, MAIL_DATA, REPLACED, SPOKE, TLS, TRANSACTION},
     event::Ended,
     host::{Host, Step},
     report,
+    tcp::client,
     work::Work,
 };
 
@@ -312,7 +313,7 @@ pub fn evict<H: Host>(host: &mut H, work: &mut Work, met: Met) -> u32 {
         work.gone = Gone { ends: [0; 2], how: gone::RESET, reserved: 0 };
         host.bury(&work.sample.key, &work.gone);
     }
-    end::release_windows(host, &work.state, id);
+    client::leave(host, work);
     host.remove(&work.sample.key);
     slot
 }

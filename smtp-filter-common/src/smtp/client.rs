@@ -14,6 +14,7 @@ use crate::{
         rewrite::{self, Change, Place},
         text, verb,
     },
+    tcp::chunks,
     work::{NOWHERE, Work},
 };
 
@@ -245,9 +246,7 @@ fn command<H: Host>(host: &mut H, policy: &Policy, work: &mut Work) -> bool {
                 session.chunk = size;
                 if size > 0 {
                     session.mode = CHUNK;
-                    let at = work.segment.sequence.wrapping_add(work.run.at);
-                    if !work.state.memory.begin_region(CHUNK, at) {
-                        work.hold_back(Reason::Backlog);
+                    if !chunks::begin(host, work, line.start, size as u32, last) {
                         return false;
                     }
                 }

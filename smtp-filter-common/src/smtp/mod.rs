@@ -23,3 +23,5 @@ pub const AUTH_LINE: u8 = 3;
 pub const TLS: u8 = 4;
 /// `Session::mode`: to the chunk of a masked BDAT, which becomes the rest of its line.
 pub const MASKED_CHUNK: u8 = 5;
+/// Kind of a region alone: BDAT lines and their chunks (see [`crate::tcp::chunks`]).
+pub const CHUNKS: u8 = 6;

@@ -19,10 +19,8 @@ impl Session {
         let runs = self.runs as usize;
         if runs > 0 {
             let last = self.pending[(runs - 1) & (PENDING - 1)];
-            if last >> 12 == kind as u16 {
-                if last & COUNT == COUNT {
-                    return false;
-                }
+            // Of a run that is full the next one goes on.
+            if last >> 12 == kind as u16 && last & COUNT != COUNT {
                 self.pending[(runs - 1) & (PENDING - 1)] = last + 1;
                 return true;
             }

@@ -287,8 +287,13 @@ fn reply(policy: &Policy, work: &mut Work, code: u16) {
                 session.mode = crate::smtp::COMMAND;
                 session.hold = verb::BDAT;
             }
+            let over = !good || session.runs == 0;
             session.messages = session.messages.wrapping_add((kind == verb::BDAT_LAST && good) as u32);
             session.transaction &= (kind != verb::BDAT_LAST) as u8;
+            // Bytes of a chunk are missing, and the server seems to wait for none: what comes in their place may be commands
+            // to it. That is looked at once it has acknowledged them, which an honest answer does.
+            let memory = &mut work.state.memory;
+            memory.missing |= memory.missing * 2 * over as u16;
         }
         verb::END_OF_DATA => {
             session.messages = session.messages.wrapping_add(good as u32);
@@ -331,6 +336,7 @@ fn footing(work: &mut Work) {
     session.runs = 0;
     work.state.memory.forget_early();
     work.state.memory.forget_marks();
+    work.state.memory.chunks = 0;
     work.state.memory.regions = 0;
     work.state.line[CLIENT as usize].begin(false, at);
     let _ = work.state.memory.begin_region(crate::smtp::COMMAND, at);

@@ -1,15 +1,15 @@
 //! A client's segment with payload: which of its bytes are read, and whether it goes on.
 
-use super::{ahead, beyond, early, later, marks, regions, regions_end, repeat, window};
+use super::{ahead, beyond, chunks, early, later, marks, pool, regions, regions_end, repeat, window};
 use crate::{
+    entry::{Memory, first},
     event::CLIENT,
     host::{Host, Step},
     limits::REGIONS,
     policy::Policy,
     reason::Reason,
     smtp::{self, CHUNK, TEXT, client as automaton, text},
-    tcp::early::Place,
-    work::{NOWHERE, Work},
+    work::{FORGOTTEN, NOWHERE, REFUSED, Work},
 };
 
 const SIDE: usize = CLIENT as usize;
@@ -37,13 +37,29 @@ pub fn payload<H: Host>(host: &mut H, policy: &Policy, work: &mut Work, acknowle
     super::forget_rewritten(work, SIDE);
     regions::forget::<H>(&mut work.state.memory, acknowledged);
     work.state.memory.forget_acknowledged(acknowledged);
-    if ahead(work.segment.sequence, next) > 0 {
+    let memory = &mut work.state.memory;
+    if ahead(acknowledged, memory.missing_to) >= 0 {
+        memory.missing = 0;
+    }
+    let kept = memory.slot == 0 || early::look_after(host, work);
+    if !kept || work.state.memory.chunk_slot != 0 && !chunks::look_after(host, work) {
+        return Taken::Unchanged(Reason::Forgotten);
+    }
+    let gap = ahead(work.segment.sequence, next);
+    let within = gap > 0 && within_chunk(work, gap as u32);
+    if work.run.cut != 0 {
+        return Taken::Unchanged(Reason::Backlog);
+    }
+    if gap > 0 && !within {
         if before_gap(host, work) {
             return Taken::Changed(Reason::EarlyText);
         }
-        work.hold_back(Reason::Early);
+        if work.run.cut == 0 {
+            work.hold_back(Reason::Early);
+        }
         return Taken::Unchanged(Reason::Early);
     }
+    let next = work.state.half[SIDE].next;
     if !repeated(host, policy, work, acknowledged, next) {
         return Taken::Unchanged(Reason::Repeat);
     }
@@ -55,6 +71,43 @@ pub fn payload<H: Host>(host: &mut H, policy: &Policy, work: &mut Work, acknowle
         return Taken::Unchanged(reason);
     }
     Taken::Changed(reason)
+}
+
+/// Where all that the client said is acknowledged, it keeps no slot of the pool from others, if it says nothing more.
+#[inline(never)]
+pub fn at_rest<H: Host>(host: &mut H, work: &mut Work) -> bool {
+    let Some(shared) = host.shared() else { return false };
+    let acknowledged = first(H::load(&shared.peer[SIDE]));
+    if ahead(acknowledged, work.state.half[SIDE].next) < 0 {
+        return false;
+    }
+    if work.state.half[SIDE].slot != 0 {
+        window::release::<H, SIDE>(host, work);
+    }
+    let Memory { slot, ranges, chunk_slot, .. } = work.state.memory;
+    if slot != 0 && ranges == 0 && work.state.session.mode != TEXT {
+        pool::release(host, slot, pool::PLACES);
+        work.state.memory.slot = 0;
+        work.state.memory.boundaries = 0;
+    }
+    if chunk_slot != 0 {
+        pool::release(host, chunk_slot, pool::CHUNKS);
+        work.state.memory.chunk_slot = 0;
+        work.state.memory.chunks = 0;
+    }
+    true
+}
+
+/// The connection seems to be over: others may have its slots of the pool.
+#[inline(never)]
+pub fn leave<H: Host>(host: &mut H, work: &mut Work) -> bool {
+    let Memory { slot, chunk_slot, .. } = work.state.memory;
+    let [client, server] = [work.state.half[0].slot, work.state.half[1].slot];
+    pool::leave(host, client, pool::BYTES);
+    pool::leave(host, server, pool::BYTES + 1);
+    pool::leave(host, slot, pool::PLACES);
+    pool::leave(host, chunk_slot, pool::CHUNKS);
+    true
 }
 
 /// Deals with bytes that have passed before. Whether there are new ones to be read.
@@ -70,8 +123,14 @@ fn repeated<H: Host>(host: &mut H, policy: &Policy, work: &mut Work, acknowledge
         let from = later(sequence, acknowledged);
         let to = super::earlier(end, next);
         if ahead(to, from) > 0 && !repeat::check(host, work, from, to) {
-            let action = policy.guard(Reason::ChangedRepeat.number());
-            work.cut(Reason::ChangedRepeat.number(), action, sequence);
+            if work.run.differs == FORGOTTEN {
+                work.hold_back(Reason::Forgotten);
+                return false;
+            }
+            let refused = work.run.differs & REFUSED != 0;
+            let reason = if refused { Reason::BdatRefused } else { Reason::ChangedRepeat }.number();
+            let action = policy.guard(reason);
+            work.cut(reason, action, sequence);
             return false;
         }
         if repeated >= length {
@@ -137,7 +196,9 @@ impl<H: Host> Step for Merged<'_, H> {
             let state = text::behind(work.piece[1] as u32);
             if marks::matters(state, (work.piece[1] >> 32) as u32, left < 4) {
                 let place = work.segment.sequence.wrapping_add(at);
-                work.state.memory.mark(place, state, marks::SPARE);
+                // Nothing is lost but an honest retransmission.
+                marks::remember(host, work, place, state, marks::SPARE);
+                work.run.cut = 0;
             }
         }
         false
@@ -155,11 +216,7 @@ fn mark<H: Host>(host: &mut H, work: &mut Work, at: u32, state: u8, spare: usize
         return false;
     }
     let place = work.segment.sequence.wrapping_add(at);
-    if marks::matters(state, work.piece[1] as u32, short) && !work.state.memory.mark(place, state, spare) {
-        work.hold_back(Reason::Backlog);
-        return false;
-    }
-    true
+    !marks::matters(state, work.piece[1] as u32, short) || marks::remember(host, work, place, state, spare)
 }
 
 /// The segment's new bytes, from `next` on, have been read.
@@ -169,7 +226,7 @@ fn settle<H: Host>(host: &mut H, work: &mut Work, acknowledged: u32, next: u32) 
     work.state.half[SIDE].next = end;
     work.state.half[SIDE].bytes += end.wrapping_sub(next) as u64;
     if work.state.memory.has_early() {
-        join::<H>(work);
+        join(host, work, next);
         if work.run.cut != 0 {
             return false;
         }
@@ -178,30 +235,47 @@ fn settle<H: Host>(host: &mut H, work: &mut Work, acknowledged: u32, next: u32) 
     work.run.cut == 0
 }
 
-/// A segment in front of a gap; whether it passes.
+/// A segment in front of a gap in mail text; whether it passes.
 #[inline(never)]
 fn before_gap<H: Host>(host: &mut H, work: &mut Work) -> bool {
     let (sequence, length, end) = (work.segment.sequence, work.segment.length, work.segment.end());
-    let (place, before) = work.state.memory.early_place(sequence, end);
-    let is_text = match work.state.session.mode {
-        // Shorter ones tell too little about the state behind them.
-        TEXT if length >= 4 => true,
-        CHUNK if ahead(end, work.state.half[SIDE].next) as u64 <= work.state.session.chunk => false,
-        _ => return false,
-    };
-    match place {
-        Place::Apart | Place::Behind => {}
-        Place::Inside if is_text => return repeat::early(host, work),
-        Place::Inside => return true,
-        Place::Across => return false,
-    }
-    if is_text && !text_before_gap(host, work, before) {
+    // Shorter ones tell too little about the state behind them.
+    if work.state.session.mode != TEXT || length < 4 {
         return false;
     }
-    let behind = if is_text { work.run.text } else { text::MIDDLE };
+    early::search(host, work, sequence, end);
+    match work.run.ranges.place {
+        early::APART | early::AFTER => {}
+        early::INSIDE => return repeat::early(host, work),
+        _ => return false,
+    }
+    let before = work.run.ranges.before as u8;
+    if !text_before_gap(host, work, before) {
+        return false;
+    }
+    let behind = work.run.text;
     // A receiver may go over to a retransmission there. What is not remembered is taken for the middle of a line.
-    let remembered = behind == text::MIDDLE || work.state.memory.mark(end, behind, marks::SPARE);
-    remembered && work.state.memory.add_early(sequence, end, behind)
+    let remembered = behind == text::MIDDLE || marks::remember(host, work, end, behind, marks::SPARE);
+    remembered && early::add(host, work, sequence, end, behind)
+}
+
+/// A segment that begins within a chunk or at its end, after bytes of it that have not come yet: they are nobody's commands
+/// and may come in any order, so that reading goes on with the segment. `false` where it begins elsewhere.
+#[inline(always)]
+fn within_chunk(work: &mut Work, gap: u32) -> bool {
+    if work.state.session.mode != CHUNK || gap as u64 > work.state.session.chunk {
+        return false;
+    }
+    work.state.half[SIDE].next = work.segment.sequence;
+    work.state.memory.missing |= 1;
+    work.state.memory.missing_to = work.segment.sequence;
+    work.state.half[SIDE].bytes += gap as u64;
+    work.state.session.chunk -= gap as u64;
+    if work.state.session.chunk == 0 {
+        work.run.at = 0;
+        automaton::begin_commands(work);
+    }
+    true
 }
 
 /// Scans early mail text, behind which the state is `run.text` then; `false` if an end of data is possible in it. `before`
@@ -225,42 +299,28 @@ fn text_before_gap<H: Host>(host: &mut H, work: &mut Work, before: u8) -> bool {
     work.run.cut == 0 && work.run.found == NOWHERE
 }
 
-/// The gap in front of early bytes may be filled now.
+/// The gap in front of early bytes may be filled now. Before the segment reading stood at `next`.
 #[inline(always)]
-fn join<H: Host>(work: &mut Work) {
+fn join<H: Host>(host: &mut H, work: &mut Work, next: u32) {
     let before = work.state.half[SIDE].next;
-    let mut reached = early::Reached { next: before, text: work.state.memory.text, astray: false };
-    let chunk = work.state.session.mode == CHUNK;
-    if chunk {
-        reached.text = text::MIDDLE;
-    }
-    early::join::<H>(&mut work.state.memory, &mut reached);
-    if reached.astray {
+    early::join(host, work, next);
+    let early::Found { reached, text, astray, .. } = work.run.ranges;
+    if astray != 0 {
         work.hold_back(Reason::Early);
         return;
     }
-    let joined = reached.next.wrapping_sub(before);
+    let joined = reached.wrapping_sub(before);
     if joined == 0 {
         return;
     }
     let state = work.state.memory.text;
     // As at the end of an early segment.
-    if !chunk && state != text::MIDDLE && !work.state.memory.mark(before, state, 0) {
-        work.hold_back(Reason::Backlog);
+    if state != text::MIDDLE && !marks::remember(host, work, before, state, 0) {
         return;
     }
-    work.state.half[SIDE].next = reached.next;
+    work.state.half[SIDE].next = reached;
     work.state.half[SIDE].bytes += joined as u64;
-    if chunk {
-        work.state.session.chunk = work.state.session.chunk.wrapping_sub(joined as u64);
-        if work.state.session.chunk == 0 {
-            // The place of the next byte: behind what was joined.
-            work.run.at = reached.next.wrapping_sub(work.segment.sequence);
-            automaton::begin_commands(work);
-        }
-    } else {
-        work.state.memory.text = reached.text;
-    }
+    work.state.memory.text = text as u8;
 }
 
 struct Keep<'a, H> {
@@ -290,7 +350,6 @@ impl<H: Host> Step for Keep<'_, H> {
             return false;
         }
         if !window::make_room::<H, SIDE>(host, work, self.oldest, start, stop) {
-            work.hold_back(Reason::Backlog);
             return true;
         }
         let sequence = work.segment.sequence;

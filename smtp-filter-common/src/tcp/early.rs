@@ -1,35 +1,107 @@
-//! Early segments of mail text. Dropping them would cost nearly all throughput under loss or reordering, so they pass
-//! where no end of data is possible in them, whatever stands before; their ranges are remembered until the gap fills.
+//! Out-of-order segments of mail data. Dropping them would cost nearly all throughput under loss or reordering, so they pass
+//! where no end of data is possible in them, whatever stands before; their ranges are remembered until the gap fills: a few
+//! in the entry, and where there are more in a slot of the shared pool.
+//!
+//! A range in the pool is never removed when it is read: one that ends at `Half::next` or before is over, and its place is
+//! used again by the next one that is added.
 
-use super::{ahead, marks};
+use super::{ahead, later, marks, pool};
 use crate::{
     entry::Memory,
-    host::{Host, Step},
-    limits::EARLY,
+    event::CLIENT,
+    host::{Host, List, Step},
+    limits::{EARLY, RANGES},
+    reason::Reason,
     smtp::text,
+    work::Work,
 };
 
 /// Range in use.
 const USED: u8 = 0x80;
 /// The state in a range's byte.
 const STATE: u8 = 0x0f;
+/// In the pool a range is one word: start, length in 29 bits, state.
+const LENGTH: u32 = (1 << 29) - 1;
+/// No range.
+const NONE: u32 = u32::MAX;
 
-/// What an early segment is to the ranges that are there.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Place {
-    /// Apart from all.
-    Apart,
-    /// Right behind one, whose state at its end is known.
-    Behind,
-    /// Inside one.
-    Inside,
-    /// Across the border of one.
-    Across,
+/// What an out-of-order segment is to the ranges that are there: apart from all.
+pub const APART: u32 = 0;
+/// Right after one, whose state at its end is known.
+pub const AFTER: u32 = 1;
+/// Inside one.
+pub const INSIDE: u32 = 2;
+/// Across the border of one.
+pub const ACROSS: u32 = 3;
+
+/// What a look at the ranges came to.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Found {
+    /// [`APART`] and the others.
+    pub place: u32,
+    /// With [`AFTER`], the state before the segment; else [`text::END`].
+    pub before: u32,
+    /// The range that ends where the segment begins.
+    left: u32,
+    /// The range that begins where the segment ends.
+    right: u32,
+    /// One that is not in use.
+    free: u32,
+    /// Ranges in the pool, up to the last one in use.
+    last: u32,
+    /// The sequence number that joining has reached.
+    pub reached: u32,
+    /// The scanner's state there.
+    pub text: u32,
+    /// Not 0: the bytes up to there ended inside a range where an end of data may be under way: how that goes on is not
+    /// known any more.
+    pub astray: u32,
+    /// The range that is looked at next.
+    cursor: u32,
+    /// Ranges that were looked at since one was joined.
+    quiet: u32,
+    /// Zero.
+    reserved: u32,
+}
+
+/// How many ranges there may be, those in the entry first.
+#[inline(always)]
+pub const fn count(memory: &Memory) -> u32 {
+    EARLY as u32 + memory.ranges as u32
+}
+
+/// The word of a slot for range `index`, which is not in the entry.
+#[inline(always)]
+fn word<H: Host>(list: &mut List, index: u32) -> &mut u64 {
+    &mut list[H::opaque(index.wrapping_sub(EARLY as u32)) as usize & (RANGES - 1)]
+}
+
+/// Start and end of a range, and the state at its end with [`USED`]; 0 where it is not in use or ends at `next` or before.
+#[inline(always)]
+fn range<H: Host>(host: &mut H, memory: &Memory, index: u32, next: u32) -> (u32, u32, u8) {
+    if index < EARLY as u32 {
+        let i = H::opaque(index) as usize & (EARLY - 1);
+        return (memory.early_start[i], memory.early_end[i], memory.early_state[i]);
+    }
+    let Some(list) = host.list(memory.slot.wrapping_sub(1)) else { return (0, 0, 0) };
+    let word = *word::<H>(list, index);
+    let (start, length) = (word as u32, (word >> 32) as u32 & LENGTH);
+    let end = start.wrapping_add(length);
+    let state = (word >> 61) as u8 | USED;
+    (start, end, if length != 0 && ahead(end, next) > 0 { state } else { 0 })
+}
+
+/// The end of a range, and the state there; [`text::END`] where it is not in use.
+#[inline(always)]
+pub fn end<H: Host>(host: &mut H, memory: &Memory, index: u32, next: u32) -> (u32, u8) {
+    let (_, end, state) = range(host, memory, index, next);
+    (end, if state & USED != 0 { state & STATE } else { text::END })
 }
 
 impl Memory {
-    /// Whether any bytes behind an end of data at `at` have passed early, or others in its place: no range that ends there
-    /// would have passed with it.
+    /// Whether any bytes after an end of data at `at` have passed out of order, or others in its place: no range that ends
+    /// there would have passed with it.
     #[inline(always)]
     pub fn has_early_behind(&self, at: u32) -> bool {
         let mut used = 0;
@@ -39,10 +111,10 @@ impl Memory {
             used |= if behind { self.early_state[i] } else { 0 };
             i += 1;
         }
-        used & USED != 0
+        used & USED != 0 || self.ranges != 0 && ahead(self.top_range, at) >= 0
     }
 
-    /// Whether any bytes have passed early.
+    /// Whether any bytes have passed out of order.
     #[inline(always)]
     pub fn has_early(&self) -> bool {
         let mut used = 0;
@@ -51,146 +123,263 @@ impl Memory {
             used |= self.early_state[i];
             i += 1;
         }
-        used & USED != 0
-    }
-
-    /// Where `start..end` lies, and the state in front of it: [`text::END`] where it is not known.
-    #[inline(always)]
-    pub fn early_place(&self, start: u32, end: u32) -> (Place, u8) {
-        // Two values that are always filled: part of one that is not is what the verifier refuses to see spilled.
-        let mut place = Place::Apart;
-        let mut before = text::END;
-        let mut i = 0;
-        while i < EARLY {
-            let (from, to, state) = (self.early_start[i], self.early_end[i], self.early_state[i]);
-            i += 1;
-            if state & USED == 0 || ahead(end, from) <= 0 || ahead(start, to) > 0 {
-                continue;
-            }
-            if start == to {
-                place = Place::Behind;
-                before = state & STATE;
-            } else if ahead(start, from) >= 0 && ahead(end, to) <= 0 {
-                return (Place::Inside, text::END);
-            } else {
-                return (Place::Across, text::END);
-            }
-        }
-        (place, before)
-    }
-
-    /// Remembers `start..end`, which no range covers, with the state at its end. `false` where no more are remembered.
-    #[inline(always)]
-    pub fn add_early(&mut self, start: u32, end: u32, state: u8) -> bool {
-        let (mut start, mut end, mut state) = (start, end, state);
-        let mut free = EARLY;
-        let mut i = 0;
-        while i < EARLY {
-            if self.early_state[i] & USED != 0 {
-                if self.early_end[i] == start {
-                    start = self.early_start[i];
-                    self.early_state[i] = 0;
-                } else if self.early_start[i] == end {
-                    end = self.early_end[i];
-                    state = self.early_state[i] & STATE;
-                    self.early_state[i] = 0;
-                }
-            }
-            if self.early_state[i] & USED == 0 {
-                free = i;
-            }
-            i += 1;
-        }
-        if free >= EARLY {
-            return false;
-        }
-        self.early_start[free & (EARLY - 1)] = start;
-        self.early_end[free & (EARLY - 1)] = end;
-        self.early_state[free & (EARLY - 1)] = state | USED;
-        true
-    }
-
-    /// The end of a range, and the state there; [`text::END`] where it is not in use.
-    #[inline(always)]
-    pub const fn early(&self, index: u32) -> (u32, u8) {
-        let index = index as usize & (EARLY - 1);
-        let state = self.early_state[index];
-        (self.early_end[index], if state & USED != 0 { state & STATE } else { text::END })
+        used & USED != 0 || self.ranges != 0
     }
 
     /// Forgets all ranges.
     #[inline(always)]
     pub fn forget_early(&mut self) {
         self.early_state = [0; EARLY];
+        self.ranges = 0;
     }
 }
 
-/// The place that has been reached, and the scanner's state there.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Reached {
-    /// Next sequence number to be read.
-    pub next: u32,
-    /// State there.
-    pub text: u8,
-    /// The bytes up to `next` ended inside a range where an end of data may be under way: how that goes on is not known
-    /// any more.
-    pub astray: bool,
+/// A segment among the ranges.
+struct Search<'a, H> {
+    host: &'a mut H,
+    work: &'a mut Work,
+    start: u32,
+    end: u32,
 }
 
-struct Join<'a> {
-    memory: &'a mut Memory,
-    reached: &'a mut Reached,
-}
-
-impl Step for Join<'_> {
+impl<H: Host> Step for Search<'_, H> {
     #[inline(always)]
-    fn step(&mut self, _round: u32) -> bool {
-        let Self { memory, reached } = self;
-        let mut joined = false;
-        let mut i = 0;
-        while i < EARLY {
-            let (start, end, state) = (memory.early_start[i], memory.early_end[i], memory.early_state[i]);
-            if state & USED != 0 && ahead(start, reached.next) <= 0 {
-                if ahead(end, reached.next) > 0 {
-                    reached.next = end;
-                    reached.text = state & STATE;
-                    joined = true;
-                }
-                memory.early_state[i] = 0;
-            }
-            i += 1;
+    fn step(&mut self, index: u32) -> bool {
+        let (host, work) = (&mut *self.host, &mut *self.work);
+        let next = work.state.half[CLIENT as usize].next;
+        let (from, to, state) = range(host, &work.state.memory, index, next);
+        let found = &mut work.run.ranges;
+        if state & USED == 0 {
+            found.free = if found.free == NONE { index } else { found.free };
+            return false;
         }
-        !joined
+        found.last = (index + 1).saturating_sub(EARLY as u32);
+        if self.start == to {
+            found.left = index;
+            found.place |= AFTER;
+            found.before = (state & STATE) as u32;
+        } else if self.end == from {
+            found.right = index;
+        } else if ahead(self.end, from) > 0 && ahead(self.start, to) < 0 {
+            let inside = ahead(self.start, from) >= 0 && ahead(self.end, to) <= 0;
+            found.place = if inside { INSIDE } else { ACROSS };
+            return true;
+        }
+        false
+    }
+}
+
+/// Where `start..end` lies among the ranges: `run.ranges` tells.
+#[inline(never)]
+pub fn search<H: Host>(host: &mut H, work: &mut Work, start: u32, end: u32) -> bool {
+    work.run.ranges = Found::NONE;
+    let count = count(&work.state.memory);
+    H::repeat(count, &mut Search { host, work, start, end });
+    true
+}
+
+/// Puts a range, or (`state` 0) none, at `index`.
+#[inline(always)]
+fn put<H: Host>(host: &mut H, work: &mut Work, index: u32, (start, end): (u32, u32), state: u8) -> bool {
+    let memory = &mut work.state.memory;
+    if index < EARLY as u32 {
+        let i = H::opaque(index) as usize & (EARLY - 1);
+        memory.early_start[i] = start;
+        memory.early_end[i] = end;
+        memory.early_state[i] = state;
+        return true;
+    }
+    let Some(list) = host.list(memory.slot.wrapping_sub(1)) else { return false };
+    let length = if state == 0 { 0 } else { end.wrapping_sub(start) };
+    *word::<H>(list, index) = start as u64 | (length as u64) << 32 | (state as u64) << 61;
+    true
+}
+
+/// Remembers `start..end`, which [`search`] has just found to be apart from all ranges or right after one, with the state at
+/// its end. `false` where no more are remembered. What is written into the pool counts at once: the segment passes then.
+#[inline(never)]
+pub fn add<H: Host>(host: &mut H, work: &mut Work, start: u32, end: u32, state: u8) -> bool {
+    let (mut start, mut end, mut state) = (start, end, state);
+    let next = work.state.half[CLIENT as usize].next;
+    let Found { left, right, free, last, .. } = work.run.ranges;
+    let memory = &work.state.memory;
+    let fresh = if free == NONE { count(memory) } else { free };
+    let index = if left != NONE {
+        left
+    } else if right != NONE {
+        right
+    } else {
+        fresh
+    };
+    if index >= (EARLY + RANGES) as u32 {
+        return false;
+    }
+    if left != NONE {
+        start = range(host, memory, left, next).0;
+    }
+    if right != NONE {
+        let (_, to, behind) = range(host, memory, right, next);
+        (end, state) = (to, behind & STATE);
+    }
+    if end.wrapping_sub(start) > LENGTH {
+        return false;
+    }
+    if index >= EARLY as u32 && !need_slot(host, work) {
+        return false;
+    }
+    if left != NONE && right != NONE && !put(host, work, right, (start, start), 0) {
+        return false;
+    }
+    let used = index.wrapping_sub(EARLY as u32).wrapping_add(1);
+    let memory = &mut work.state.memory;
+    if index >= EARLY as u32 {
+        memory.top_range = if memory.ranges == 0 { end } else { later(memory.top_range, end) };
+        memory.ranges = if last > used { last } else { used } as u16;
+    }
+    put(host, work, index, (start, end), state | USED)
+}
+
+/// Sees to it that the connection has a slot for ranges and boundaries; `false` where none is free.
+#[inline(always)]
+pub fn need_slot<H: Host>(host: &mut H, work: &mut Work) -> bool {
+    if work.state.memory.slot == 0 {
+        work.state.memory.slot = pool::take(host, pool::PLACES);
+        if work.state.memory.slot == 0 {
+            work.hold_back(Reason::Pool);
+            return false;
+        }
+    }
+    true
+}
+
+/// Forgets what is over, gives back a slot that was not needed any more when the last segment had passed, and sees to it that
+/// another one is still there. A dropped segment leaves the state as it was: what it had forgotten is forgotten anew.
+#[inline(never)]
+pub fn look_after<H: Host>(host: &mut H, work: &mut Work) -> bool {
+    let next = work.state.half[CLIENT as usize].next;
+    let memory = &mut work.state.memory;
+    if memory.ranges | memory.boundaries == 0 {
+        pool::release(host, memory.slot, pool::PLACES);
+        work.state.memory.slot = 0;
+        return true;
+    }
+    if memory.ranges != 0 && ahead(next, memory.top_range) >= 0 {
+        memory.ranges = 0;
+    }
+    if pool::holds(host, memory.slot, pool::PLACES) {
+        marks::forget_first(host, work);
+        return true;
+    }
+    let memory = &mut work.state.memory;
+    if memory.ranges != 0 || ahead(work.run.acknowledged, next) < 0 {
+        work.hold_back(Reason::Forgotten);
+        return false;
+    }
+    memory.slot = 0;
+    memory.boundaries = 0;
+    true
+}
+
+/// The gap before a range may be filled.
+struct Join<'a, H> {
+    host: &'a mut H,
+    work: &'a mut Work,
+    /// Where reading stood before the segment.
+    next: u32,
+}
+
+impl<H: Host> Step for Join<'_, H> {
+    #[inline(always)]
+    fn step(&mut self, _index: u32) -> bool {
+        let (host, work) = (&mut *self.host, &mut *self.work);
+        let (start, end, state) = range(host, &work.state.memory, work.run.ranges.cursor, self.next);
+        let count = count(&work.state.memory);
+        let found = &mut work.run.ranges;
+        found.cursor = if found.cursor + 1 >= count { 0 } else { found.cursor + 1 };
+        found.quiet += 1;
+        if state & USED != 0 && ahead(start, found.reached) <= 0 && ahead(end, found.reached) > 0 {
+            found.reached = end;
+            found.text = (state & STATE) as u32;
+            found.quiet = 0;
+        }
+        found.quiet >= count
     }
 }
 
 /// A range in which, or at whose end, what was read ends.
-struct Border<'a> {
-    memory: &'a Memory,
-    reached: &'a mut Reached,
+struct Border<'a, H> {
+    host: &'a mut H,
+    work: &'a mut Work,
+    next: u32,
 }
 
-impl Step for Border<'_> {
+impl<H: Host> Step for Border<'_, H> {
     #[inline(always)]
     fn step(&mut self, index: u32) -> bool {
-        let Self { memory, reached } = self;
-        let i = index as usize & (EARLY - 1);
-        let (start, end, state) = (memory.early_start[i], memory.early_end[i], memory.early_state[i]);
-        if state & USED == 0 || ahead(start, reached.next) >= 0 || ahead(end, reached.next) < 0 {
+        let (host, work) = (&mut *self.host, &mut *self.work);
+        let (start, end, state) = range(host, &work.state.memory, index, self.next);
+        let found = &mut work.run.ranges;
+        if state & USED == 0 || ahead(start, found.reached) >= 0 || ahead(end, found.reached) < 0 {
             return false;
         }
-        // At a range's end, and close in front of it, the state there tells that of the first copy; elsewhere nothing
+        // At a range's end, and close before it, the state there tells that of the first copy; elsewhere nothing
         // may be under way.
-        let known = marks::under_way(state & STATE, end.wrapping_sub(reached.next));
+        let known = marks::under_way(state & STATE, end.wrapping_sub(found.reached));
         let expected = if known == text::END { text::MIDDLE } else { known };
-        reached.astray |= reached.text != expected;
-        reached.astray
+        found.astray |= (found.text != expected as u32) as u32;
+        found.astray != 0
     }
 }
 
-/// Joins the ranges that have been reached.
-#[inline(always)]
-pub fn join<H: Host>(memory: &mut Memory, reached: &mut Reached) {
-    H::repeat(EARLY as u32, &mut Border { memory, reached });
-    H::repeat(EARLY as u32, &mut Join { memory, reached });
+/// Rounds over the ranges: those in the entry and those in the pool may touch one another in turns.
+const ROUNDS: u32 = 2 * EARLY as u32 + 2;
+
+/// Joins the ranges that have been reached: `run.ranges` tells how far. Before the segment reading stood at `next`.
+#[inline(never)]
+pub fn join<H: Host>(host: &mut H, work: &mut Work, next: u32) -> bool {
+    let count = count(&work.state.memory);
+    let (reached, text) = (work.state.half[CLIENT as usize].next, work.state.memory.text as u32);
+    work.run.ranges = Found { reached, text, ..Found::NONE };
+    H::repeat(count, &mut Border { host: &mut *host, work: &mut *work, next });
+    H::repeat(count * ROUNDS, &mut Join { host, work, next });
+    let reached = work.run.ranges.reached;
+    let memory = &mut work.state.memory;
+    let mut i = 0;
+    while i < EARLY {
+        let over = ahead(memory.early_start[i], reached) <= 0;
+        memory.early_state[i] = if over { 0 } else { memory.early_state[i] };
+        i += 1;
+    }
+    true
+}
+
+impl Found {
+    /// Where a look at lines of chunks stands: number of the word, and which of the chunks alike.
+    #[inline(always)]
+    pub const fn line(&self) -> (u32, u32) {
+        (self.cursor, self.quiet)
+    }
+
+    /// Sets it.
+    #[inline(always)]
+    pub const fn set_line(&mut self, number: u32, which: u32) {
+        self.cursor = number;
+        self.quiet = which;
+    }
+
+    /// Nothing looked at.
+    pub const NONE: Self = Self {
+        place: APART,
+        before: text::END as u32,
+        left: NONE,
+        right: NONE,
+        free: NONE,
+        last: 0,
+        reached: 0,
+        text: 0,
+        astray: 0,
+        cursor: 0,
+        quiet: 0,
+        reserved: 0,
+    };
 }

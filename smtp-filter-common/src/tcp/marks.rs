@@ -4,14 +4,17 @@
 //!
 //! Only those are remembered where it matters what stands before: where an end of data may be under way, or where what
 //! follows might complete one. Such a place is never forgotten before its bytes are acknowledged; where there is no
-//! room for one more, the segment waits.
+//! room for one more, neither in the entry nor in the pool, the segment waits.
 
-use super::ahead;
+use super::{ahead, early};
 use crate::{
     entry::Memory,
+    event::CLIENT,
     host::{Host, Step},
-    limits::{EARLY, MARKS},
+    limits::{BOUNDARIES, MARKS, RANGES},
+    reason::Reason,
     smtp::text::{self, CR, DOT, DOT_CR, LINE, MIDDLE},
+    work::Work,
 };
 
 /// Mark in use.
@@ -45,25 +48,26 @@ const fn either(one: u8, other: u8) -> u8 {
     if one == text::END { other } else { one }
 }
 
-struct Look<'a> {
-    memory: &'a Memory,
+struct Look<'a, H> {
+    host: &'a mut H,
+    work: &'a mut Work,
     at: u32,
     /// What is known, and in the second byte what marks behind the place say of it.
     state: &'a mut u32,
 }
 
-impl Step for Look<'_> {
+impl<H: Host> Step for Look<'_, H> {
     #[inline(always)]
     fn step(&mut self, index: u32) -> bool {
         // What is known stays.
         if *self.state as u8 != text::END {
             return true;
         }
-        let (place, state) = self.memory.place(index);
+        let (place, state, is_end) = place(self.host, self.work, index);
         let before = place.wrapping_sub(self.at);
         let under_way = under_way(state, before);
         // A mark tells of its own place alone.
-        let known = if index < MARKS as u32 && before != 0 { text::END } else { under_way };
+        let known = if !is_end && before != 0 { text::END } else { under_way };
         if state != text::END && known != text::END {
             *self.state = known as u32;
         } else if state != text::END && under_way != text::END {
@@ -76,7 +80,8 @@ impl Step for Look<'_> {
 /// The state at a place, `before` bytes in front of where all is read; [`text::END`] where it is not known. Then what the
 /// first copy had there, as far as marks behind it say, or [`text::END`].
 #[inline(always)]
-pub fn state_at<H: Host>(memory: &Memory, at: u32, before: u32) -> (u8, u8) {
+pub fn state_at<H: Host>(host: &mut H, work: &mut Work, at: u32, before: u32) -> (u8, u8) {
+    let memory = &work.state.memory;
     // What belongs to an end of data, whole or under way, is known without a mark.
     let [last, other] = memory.end_of_data;
     let known = either(
@@ -84,22 +89,97 @@ pub fn state_at<H: Host>(memory: &Memory, at: u32, before: u32) -> (u8, u8) {
         under_way(memory.text, before),
     );
     let mut state = known as u32 | (text::END as u32) << 8;
-    H::repeat((MARKS + EARLY) as u32, &mut Look { memory, at, state: &mut state });
+    let count = count(memory);
+    H::repeat(count, &mut Look { host, work, at, state: &mut state });
     (state as u8, (state >> 8) as u8)
 }
 
-impl Memory {
-    /// A place that matters, and the state there: the marks, then the ends of early ranges. [`text::END`] where it is not
-    /// in use.
-    #[inline(always)]
-    pub fn place(&self, index: u32) -> (u32, u8) {
-        if index < MARKS as u32 { self.marked(index as usize) } else { self.early(index) }
-    }
+/// Places that matter, at most.
+#[inline(always)]
+pub const fn count(memory: &Memory) -> u32 {
+    MARKS as u32 + early::count(memory) + memory.boundaries as u32
+}
 
-    /// Remembers a place; `false` where there is no room. What stands in front of a gap leaves some ([`SPARE`]) for what
-    /// fills it, which is acknowledged first.
+/// A place that matters, the state there, and whether it is the end of an out-of-order range; [`text::END`] where it is not
+/// in use.
+#[inline(always)]
+pub fn place<H: Host>(host: &mut H, work: &Work, index: u32) -> (u32, u8, bool) {
+    let memory = &work.state.memory;
+    if index < MARKS as u32 {
+        let (at, state) = memory.marked(H::opaque(index) as usize);
+        return (at, state, false);
+    }
+    let index = index - MARKS as u32;
+    let ranges = early::count(memory);
+    if index < ranges {
+        let (at, state) = early::end(host, memory, index, work.state.half[CLIENT as usize].next);
+        return (at, state, true);
+    }
+    let Some(list) = host.list(memory.slot.wrapping_sub(1)) else { return (0, text::END, false) };
+    let word = list[boundary::<H>(memory, index - ranges)];
+    (word as u32, (word >> 32) as u8, false)
+}
+
+/// The place in a slot of the pool of the boundary with this number, counted from the first one in use.
+#[inline(always)]
+fn boundary<H: Host>(memory: &Memory, number: u32) -> usize {
+    RANGES + (H::opaque((memory.first_boundary as u32).wrapping_add(number)) as usize & (BOUNDARIES - 1))
+}
+
+/// Remembers a place; `false` where there is no room: the segment is held back. What stands in front of a gap leaves some
+/// ([`SPARE`]) for what fills it, which is acknowledged first. What is written into the pool lies beyond what is counted
+/// there until the segment passes.
+#[inline(never)]
+pub fn remember<H: Host>(host: &mut H, work: &mut Work, at: u32, state: u8, spare: usize) -> bool {
+    if work.state.memory.mark(at, state, spare) {
+        return true;
+    }
+    if work.state.memory.boundaries as usize >= BOUNDARIES - spare {
+        work.hold_back(Reason::Backlog);
+        return false;
+    }
+    if !early::need_slot(host, work) {
+        return false;
+    }
+    let memory = &mut work.state.memory;
+    let Some(list) = host.list(memory.slot.wrapping_sub(1)) else { return false };
+    list[boundary::<H>(memory, memory.boundaries as u32)] = at as u64 | (state as u64) << 32;
+    memory.boundaries += 1;
+    true
+}
+
+/// The first boundary in the pool may be acknowledged.
+struct Forget<'a, H> {
+    host: &'a mut H,
+    work: &'a mut Work,
+}
+
+impl<H: Host> Step for Forget<'_, H> {
     #[inline(always)]
-    pub fn mark(&mut self, at: u32, state: u8, spare: usize) -> bool {
+    fn step(&mut self, _index: u32) -> bool {
+        let memory = &mut self.work.state.memory;
+        let Some(list) = self.host.list(memory.slot.wrapping_sub(1)) else { return true };
+        let at = list[boundary::<H>(memory, 0)] as u32;
+        if memory.boundaries == 0 || ahead(at, self.work.run.acknowledged) >= 0 {
+            return true;
+        }
+        memory.first_boundary = memory.first_boundary.wrapping_add(1);
+        memory.boundaries -= 1;
+        false
+    }
+}
+
+/// Forgets the first boundaries in the pool, as far as they are acknowledged.
+#[inline(always)]
+pub fn forget_first<H: Host>(host: &mut H, work: &mut Work) {
+    let count = work.state.memory.boundaries as u32;
+    H::repeat(count, &mut Forget { host, work });
+}
+
+impl Memory {
+    /// Remembers a place in the entry; `false` where there is no room.
+    #[inline(always)]
+    fn mark(&mut self, at: u32, state: u8, spare: usize) -> bool {
         let mut free = MARKS;
         let mut i = 0;
         while i < MARKS - spare {
@@ -117,7 +197,7 @@ impl Memory {
 
     /// The state at mark `index`, and its place; [`text::END`] where it is not in use.
     #[inline(always)]
-    pub const fn marked(&self, index: usize) -> (u32, u8) {
+    const fn marked(&self, index: usize) -> (u32, u8) {
         let index = index & (MARKS - 1);
         let state = self.mark_state[index];
         (self.mark_at[index], if state & USED != 0 { state & !USED } else { text::END })
@@ -127,6 +207,7 @@ impl Memory {
     #[inline(always)]
     pub fn forget_marks(&mut self) {
         self.mark_state = [0; MARKS];
+        self.boundaries = 0;
     }
 
     /// Forgets what lies before `acknowledged`.

@@ -2,12 +2,14 @@
 
 pub mod acceptable;
 pub mod backlog;
+pub mod chunks;
 pub mod client;
 pub mod early;
 pub mod lock;
 pub mod marks;
 pub mod normalise;
 pub mod peer;
+pub mod pool;
 pub mod regions;
 pub mod repeat;
 pub mod server;

@@ -5,13 +5,13 @@
 //! remembered places about the scanner's state there. Acknowledged bytes are nobody's concern any more: the receiver
 //! has them.
 
-use super::{ahead, earlier, later, marks, window};
+use super::{ahead, chunks, earlier, later, marks, window};
 use crate::{
     event::CLIENT,
     host::{Host, Step},
-    limits::{EARLY, MARKS, REGIONS},
+    limits::REGIONS,
     smtp::{self, text},
-    work::{NOWHERE, Work},
+    work::{FORGOTTEN, NOWHERE, REFUSED, Work},
 };
 
 const SIDE: usize = CLIENT as usize;
@@ -43,11 +43,19 @@ impl<H: Host> Step for Regions<'_, H> {
         let (from, to) = (start.wrapping_sub(sequence), stop.wrapping_sub(sequence));
         match memory.region_kind[i] {
             smtp::TEXT => text(host, work, from, to),
-            smtp::CHUNK | smtp::TLS => {}
+            smtp::CHUNK | smtp::CHUNKS if refused(work, start) => work.run.differs |= REFUSED,
+            // The lines of chunks are looked at afterwards.
+            smtp::CHUNK | smtp::CHUNKS | smtp::TLS => {}
             _ => window::repeat::<H, SIDE>(host, work, from, to),
         }
         false
     }
+}
+
+/// Whether bytes of a chunk from `start` on may be the first ones there, after the server has refused it.
+#[inline(always)]
+const fn refused(work: &Work, start: u32) -> bool {
+    work.state.memory.missing > 1 && ahead(work.state.memory.missing_to, start) > 0
 }
 
 /// Checks the repeated sequence numbers `from..to`, none of them acknowledged; `false` if they are to be kept away
@@ -55,7 +63,10 @@ impl<H: Host> Step for Regions<'_, H> {
 #[inline(always)]
 pub fn check<H: Host>(host: &mut H, work: &mut Work, from: u32, to: u32) -> bool {
     work.run.differs = 0;
-    H::repeat(REGIONS as u32, &mut Regions { host, work, from, to });
+    H::repeat(REGIONS as u32, &mut Regions { host: &mut *host, work: &mut *work, from, to });
+    if work.state.memory.chunks != 0 {
+        chunks::repeat(host, work, from, to);
+    }
     work.run.differs == 0
 }
 
@@ -94,7 +105,7 @@ impl<H: Host> Step for Agree<'_, H> {
     #[inline(always)]
     fn step(&mut self, index: u32) -> bool {
         let (host, work) = (&mut *self.host, &mut *self.work);
-        let (at, state) = work.state.memory.place(index);
+        let (at, state, _) = marks::place(host, work, index);
         // Offsets in the payload: a place elsewhere wraps to far beyond.
         let place = at.wrapping_sub(work.segment.sequence);
         if state == text::END || place <= self.from || place >= self.to {
@@ -106,7 +117,7 @@ impl<H: Host> Step for Agree<'_, H> {
         // The segment may end before four bytes; what stands behind the place does not count.
         let left = work.segment.length - at;
         if !host.fetch(at, if left > 4 { 4 } else { left }, &mut work.piece) {
-            work.run.differs = 1;
+            work.run.differs |= FORGOTTEN;
             return true;
         }
         let bytes = work.piece[1] as u32;
@@ -121,16 +132,17 @@ impl<H: Host> Step for Agree<'_, H> {
 #[inline(always)]
 pub fn agrees<H: Host>(host: &mut H, work: &mut Work, from: u32, to: u32, before: u8) {
     work.run.piece_length = 0;
-    H::repeat((MARKS + EARLY) as u32, &mut Agree { host, work, from, to, before });
+    let count = marks::count(&work.state.memory);
+    H::repeat(count, &mut Agree { host, work, from, to, before });
 }
 
 /// The state at a place of the text, as [`marks::state_at`] tells it.
 #[inline(always)]
-fn state_at<H: Host>(work: &Work, at: u32) -> (u8, u8) {
+fn state_at<H: Host>(host: &mut H, work: &mut Work, at: u32) -> (u8, u8) {
     // Behind mail text nothing is under way.
     let is_text = work.state.session.mode == smtp::TEXT;
     let before = if is_text { work.state.half[SIDE].next.wrapping_sub(at) } else { u32::MAX };
-    marks::state_at::<H>(&work.state.memory, at, before)
+    marks::state_at(host, work, at, before)
 }
 
 /// Scans repeated mail text, payload `from..to`, again. `run.differs` is not 0 afterwards if a receiver might put together
@@ -140,19 +152,20 @@ pub fn text<H: Host>(host: &mut H, work: &mut Work, from: u32, to: u32) {
     let sequence = work.segment.sequence;
     let (start, end) = (sequence.wrapping_add(from), sequence.wrapping_add(to));
     let length = to - from;
-    let before = work.unknown::<H>(match state_at::<H>(work, start) {
+    let before = match state_at(host, work, start) {
         // A receiver acknowledges where a copy ends. One that ends where nothing is remembered ends in the middle of a
         // line: places where a segment ended otherwise are remembered, and a repeat passes no other way (below). Unless it
         // came before there was anything behind the place: then it ended as the first copy did.
         (text::END, text::END) if start == work.run.acknowledged => text::MIDDLE,
         (text::END, near) if start == work.run.acknowledged => near,
         (before, _) => before,
-    });
+    };
+    let before = work.unknown::<H>(before);
     let known = before != text::END;
     work.run.piece_length = 0;
     work.piece[1] = 0;
     if !host.fetch(from, if length > 4 { 4 } else { length }, &mut work.piece) {
-        work.run.differs = 1;
+        work.run.differs |= FORGOTTEN;
         return;
     }
     let first = work.piece[1] as u32;
@@ -160,7 +173,7 @@ pub fn text<H: Host>(host: &mut H, work: &mut Work, from: u32, to: u32) {
     let unclear = few && behind_few(before, first, length) == text::END;
     if !known && (text::may_end(first) || unclear) {
         // Nobody remembers what stood before: it might end the mail.
-        work.run.differs = 1;
+        work.run.differs |= 1;
         return;
     }
     work.run.text = if known { before } else { text::MIDDLE };
@@ -172,7 +185,7 @@ pub fn text<H: Host>(host: &mut H, work: &mut Work, from: u32, to: u32) {
     let stops = sequence.wrapping_add(work.run.found);
     // What has to come out: the end of data where one was read, and elsewhere the state that is known. Where none is, only
     // one that does not matter passes.
-    let (behind, _) = state_at::<H>(work, end);
+    let (behind, _) = state_at(host, work, end);
     let ends = work.state.memory.is_end_of_data(end);
     let expected = if ends {
         text::END

@@ -2,8 +2,13 @@
 
 use super::{ahead, beyond, earlier, later, window};
 use crate::{
-    event::SERVER, host::Host, policy::Policy, reason::Reason, smtp::server as automaton, tcp::client::Taken,
-    work::Work,
+    event::SERVER,
+    host::Host,
+    policy::Policy,
+    reason::Reason,
+    smtp::server as automaton,
+    tcp::client::Taken,
+    work::{FORGOTTEN, Work},
 };
 
 const SIDE: usize = SERVER as usize;
@@ -48,6 +53,10 @@ fn repeated<H: Host>(host: &mut H, policy: &Policy, work: &mut Work, acknowledge
     if ahead(to, from) > 0 {
         work.run.differs = 0;
         window::repeat::<H, SIDE>(host, work, from.wrapping_sub(sequence), to.wrapping_sub(sequence));
+        if work.run.differs == FORGOTTEN {
+            work.hold_back(Reason::Forgotten);
+            return false;
+        }
         if work.run.differs != 0 {
             let action = policy.guard(Reason::ChangedRepeat.number());
             work.cut(Reason::ChangedRepeat.number(), action, sequence);
@@ -61,11 +70,11 @@ fn repeated<H: Host>(host: &mut H, policy: &Policy, work: &mut Work, acknowledge
 #[inline(never)]
 fn settle<H: Host>(host: &mut H, work: &mut Work, acknowledged: u32, next: u32) -> bool {
     let end = work.segment.end();
+    super::client::at_rest(host, work);
     let half = &mut work.state.half[SIDE];
     half.next = end;
     half.bytes += end.wrapping_sub(next) as u64;
     if !window::make_room::<H, SIDE>(host, work, acknowledged, next, end) {
-        work.hold_back(Reason::Backlog);
         return false;
     }
     let from = next.wrapping_sub(work.segment.sequence);

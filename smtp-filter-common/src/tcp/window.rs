@@ -2,13 +2,15 @@
 //!
 //! A ring in the entry holds them, and where they are more (pipelined groups, long replies) one of the shared pool.
 
-use super::{ahead, earlier};
+use super::{ahead, earlier, pool};
 use crate::{
+    entry::State,
     event::CLIENT,
-    host::{Host, Piece, Step, byte},
+    host::{Host, Piece, Step, Wide, byte},
     limits::{CLIENT_WINDOW, PATCH, PIECE, SERVER_WINDOW, WIDE_WINDOW},
+    reason::Reason,
     smtp::rewrite,
-    work::Work,
+    work::{FORGOTTEN, Work},
 };
 
 /// Bytes that one step handles.
@@ -88,43 +90,57 @@ impl<const N: usize> Step for Collect<'_, N> {
     }
 }
 
-/// The pool's number of a connection's window.
-#[inline(always)]
-fn number<H: Host, const FROM: usize>(host: &H) -> u64 {
-    match host.shared() {
-        Some(shared) => H::load(&shared.id) << 1 | FROM as u64,
-        None => 0,
-    }
+/// The kind of use of the pool.
+const fn kind(from: usize) -> u8 {
+    pool::BYTES + from as u8
 }
 
-/// Makes room for bytes `from..to`, where `oldest..from` are kept and not acknowledged. `false` where they are more
-/// than are kept: then the segment has to wait for acknowledgements.
+/// Gives the wide window back.
+#[inline(always)]
+pub fn release<H: Host, const FROM: usize>(host: &H, work: &mut Work) {
+    pool::release(host, work.state.half[FROM].slot, kind(FROM));
+    work.state.half[FROM].slot = 0;
+}
+
+/// The wide window, where it is still the connection's.
+#[inline(always)]
+fn wide<'a, H: Host, const FROM: usize>(host: &'a mut H, state: &State) -> Option<&'a mut Wide> {
+    let slot = state.half[FROM].slot;
+    if pool::holds(host, slot, kind(FROM)) { host.wide(slot.wrapping_sub(1)) } else { None }
+}
+
+/// Makes room for bytes `from..to`, where `oldest..from` are kept and not acknowledged. `false` where the segment has to
+/// wait for acknowledgements, or for others that use the pool: it is held back then.
 #[inline(always)]
 pub fn make_room<H: Host, const FROM: usize>(host: &mut H, work: &mut Work, oldest: u32, from: u32, to: u32) -> bool {
     let span = ahead(to, oldest);
     let narrow = if FROM == CLIENT as usize { CLIENT_WINDOW } else { SERVER_WINDOW } as i32;
-    if work.state.half[FROM].wide != 0 {
-        let window = number::<H, FROM>(host);
-        let empty = ahead(from, oldest) <= 0;
-        if empty && span <= narrow {
-            host.release_wide(window);
-            work.state.half[FROM].wide = 0;
-            return true;
-        }
-        // The pool may have needed it for another: while nothing is kept a new one serves as well.
-        if empty && host.wide(window, true).is_none() {
-            return false;
-        }
-        return span <= WIDE_WINDOW as i32;
+    let empty = ahead(from, oldest) <= 0;
+    let slot = work.state.half[FROM].slot;
+    if slot == 0 && span <= narrow {
+        return true;
     }
-    if span <= narrow {
+    if slot != 0 && empty && span <= narrow {
+        release::<H, FROM>(host, work);
         return true;
     }
     if span > WIDE_WINDOW as i32 {
+        work.hold_back(Reason::Backlog);
         return false;
     }
-    let window = number::<H, FROM>(host);
-    let kept = ahead(from, oldest);
+    if slot != 0 && pool::holds(host, slot, kind(FROM)) {
+        return true;
+    }
+    if slot != 0 && !empty {
+        work.hold_back(Reason::Forgotten);
+        return false;
+    }
+    widen::<H, FROM>(host, work, oldest, if empty { 0 } else { from.wrapping_sub(oldest) })
+}
+
+/// From the ring in the entry, where `kept` bytes from `oldest` on are kept, to one of the pool; `false` where none is free.
+#[inline(always)]
+fn widen<H: Host, const FROM: usize>(host: &mut H, work: &mut Work, oldest: u32, kept: u32) -> bool {
     if kept > 0 {
         let Some(windows) = host.windows() else { return false };
         work.run.piece_length = 0;
@@ -137,12 +153,16 @@ pub fn make_room<H: Host, const FROM: usize>(host: &mut H, work: &mut Work, olde
             H::repeat(SERVER_WINDOW as u32 / GROUP, &mut Collect { ring, piece, sequence: oldest });
         }
     }
-    let Some(wide) = host.wide(window, true) else { return false };
+    let slot = pool::take(host, kind(FROM));
+    let Some(ring) = host.wide(slot.wrapping_sub(1)) else {
+        work.hold_back(Reason::Pool);
+        return false;
+    };
     if kept > 0 {
-        let (piece, length) = (&work.piece, kept as u32);
-        H::repeat(length / GROUP + 1, &mut Record { ring: wide, piece, sequence: oldest, length });
+        let piece = &work.piece;
+        H::repeat(kept / GROUP + 1, &mut Record { ring, piece, sequence: oldest, length: kept });
     }
-    work.state.half[FROM].wide = 1;
+    work.state.half[FROM].slot = slot;
     true
 }
 
@@ -159,9 +179,8 @@ pub fn keep<H: Host, const FROM: usize>(host: &mut H, work: &mut Work, from: u32
         return false;
     }
     let piece = &work.piece;
-    if work.state.half[FROM].wide != 0 {
-        let window = number::<H, FROM>(host);
-        let Some(ring) = host.wide(window, false) else { return false };
+    if work.state.half[FROM].slot != 0 {
+        let Some(ring) = wide::<H, FROM>(host, &work.state) else { return false };
         H::repeat(length / GROUP + 1, &mut Record { ring, piece, sequence, length });
         return true;
     }
@@ -177,8 +196,8 @@ pub fn keep<H: Host, const FROM: usize>(host: &mut H, work: &mut Work, from: u32
 }
 
 /// Has payload `from..to` repeat what was forwarded at its place. It is compared with that; where bytes were rewritten that
-/// are not acknowledged, it becomes that. `run.differs` is not 0 afterwards if it is other, or what was forwarded is not
-/// known any more.
+/// are not acknowledged, it becomes that. `run.differs` is not 0 afterwards if it is other, [`FORGOTTEN`] if
+/// what was forwarded is not known any more.
 #[inline(always)]
 pub fn repeat<H: Host, const FROM: usize>(host: &mut H, work: &mut Work, from: u32, to: u32) {
     let half = &work.state.half[FROM];
@@ -233,7 +252,7 @@ fn restore<H: Host, const FROM: usize>(host: &mut H, work: &mut Work, from: u32,
     // lies where the first one does, in the piece as in the ring.
     let before = from & 3;
     if length > WIDE_WINDOW as u32 || !collect::<H, FROM>(host, work, sequence.wrapping_sub(before), before + length) {
-        work.run.differs = 1;
+        work.run.differs |= FORGOTTEN;
         return false;
     }
     H::repeat(length / PATCH as u32 + 2, &mut Restore { host, work, from, to });
@@ -257,12 +276,12 @@ impl<H: Host> Step for Restore<'_, H> {
         }
         let length = rewrite::patch_length(self.to, start, work.segment.length);
         if !host.fetch_patch(start, length, &mut work.old) {
-            work.run.differs = 1;
+            work.run.differs |= FORGOTTEN;
             return true;
         }
         let differs = put::<H>(work, (start, length), (self.from, self.to), index);
         if differs != 0 && !host.replace(start, length, &work.old, &work.new) {
-            work.run.differs = 1;
+            work.run.differs |= FORGOTTEN;
         }
         work.run.differs != 0
     }
@@ -293,9 +312,8 @@ fn put<H: Host>(work: &mut Work, (start, length): (u32, u32), (from, to): (u32, 
 fn collect<H: Host, const FROM: usize>(host: &mut H, work: &mut Work, sequence: u32, length: u32) -> bool {
     let Work { piece, state, .. } = work;
     let steps = length / GROUP + 1;
-    if state.half[FROM].wide != 0 {
-        let window = number::<H, FROM>(host);
-        let Some(ring) = host.wide(window, false) else { return false };
+    if state.half[FROM].slot != 0 {
+        let Some(ring) = wide::<H, FROM>(host, state) else { return false };
         H::repeat(steps, &mut Collect { ring: &*ring, piece, sequence });
         return true;
     }
@@ -309,21 +327,21 @@ fn collect<H: Host, const FROM: usize>(host: &mut H, work: &mut Work, sequence: 
 }
 
 /// Compares payload `from..to` with what was forwarded at its place; `run.differs` is not 0 afterwards if it is other,
-/// or cannot be compared any more.
+/// [`FORGOTTEN`] if it cannot be
+/// compared any more.
 #[inline(always)]
 fn compare<H: Host, const FROM: usize>(host: &mut H, work: &mut Work, from: u32, to: u32) {
     let length = to - from;
     let sequence = work.segment.sequence.wrapping_add(from);
     if length > WIDE_WINDOW as u32 || !fetch(host, work, from, length) {
-        work.run.differs = 1;
+        work.run.differs |= FORGOTTEN;
         return;
     }
     let Work { piece, run, state, .. } = work;
     let (piece, differs) = (&*piece, &mut run.differs);
-    if state.half[FROM].wide != 0 {
-        let window = number::<H, FROM>(host);
-        let Some(ring) = host.wide(window, false) else {
-            *differs = 1;
+    if state.half[FROM].slot != 0 {
+        let Some(ring) = wide::<H, FROM>(host, state) else {
+            *differs |= FORGOTTEN;
             return;
         };
         H::repeat(length / GROUP + 1, &mut Compare { ring, piece, differs, sequence, length });

@@ -17,8 +17,8 @@ use crate::{
     entry::{Connection, Shared, State, Windows},
     event::Event,
     flow::{HalfOpen, Key, begun::Block, gone::Gone},
-    host::{Host, Patch, Piece, Step, Wide},
-    limits::{self, BEGUN_BLOCKS, CLIENT_WINDOW, SERVER_WINDOW, WIDE_WINDOW},
+    host::{Host, List, Patch, Piece, Step, Wide},
+    limits::{self, BEGUN_BLOCKS, CLIENT_WINDOW, POOL, SERVER_WINDOW, WIDE_WINDOW},
     reason::{COUNTERS_PER_REASON, Counter, REASONS, counter},
     scope::Policies,
     verdict::Verdict,
@@ -51,7 +51,10 @@ pub struct World {
     begun: Vec<Block>,
     dice: u64,
     half: HashMap<Key, HalfOpen>,
-    wide: HashMap<u64, Box<Wide>>,
+    /// The shared pool: whose its slots are, and what is in them.
+    owners: Vec<AtomicU64>,
+    wide: HashMap<u32, Box<Wide>>,
+    lists: HashMap<u32, Box<List>>,
     counters: Vec<Counter>,
     connection: u64,
     work: Box<Work>,
@@ -84,7 +87,9 @@ impl World {
             begun: (0..BEGUN_BLOCKS).map(|_| Block::default()).collect(),
             dice: 0x9e37_79b9_7f4a_7c15,
             half: HashMap::new(),
+            owners: (0..POOL).map(|_| AtomicU64::new(0)).collect(),
             wide: HashMap::new(),
+            lists: HashMap::new(),
             counters: std::vec![Counter::default(); (REASONS * COUNTERS_PER_REASON) as usize],
             connection: 0,
             work: Box::new(Work::new()),
@@ -432,14 +437,17 @@ impl Host for Hook<'_> {
         self.connection().map(|connection| &mut connection.windows)
     }
 
-    fn wide(&mut self, window: u64, make: bool) -> Option<&mut Wide> {
-        if make {
-            return Some(self.world.wide.entry(window).or_insert_with(|| Box::new([0; WIDE_WINDOW])).as_mut());
-        }
-        self.world.wide.get_mut(&window).map(Box::as_mut)
+    fn owner(&self, slot: u32) -> Option<&AtomicU64> {
+        self.world.owners.get(slot as usize)
     }
 
-    fn release_wide(&mut self, window: u64) {
-        self.world.wide.remove(&window);
+    fn wide(&mut self, slot: u32) -> Option<&mut Wide> {
+        ((slot as usize) < self.world.owners.len())
+            .then(|| self.world.wide.entry(slot).or_insert_with(|| Box::new([0; WIDE_WINDOW])).as_mut())
+    }
+
+    fn list(&mut self, slot: u32) -> Option<&mut List> {
+        ((slot as usize) < self.world.owners.len())
+            .then(|| self.world.lists.entry(slot).or_insert_with(|| Box::new([0; WIDE_WINDOW / 8])).as_mut())
     }
 }

@@ -5,7 +5,8 @@ use std::{fs, path::Path};
 use smtp_filter_common::{
     entry::Connection,
     flow::{begun::Block, gone::Gone},
-    limits::{self, BEGUN_BLOCKS, HALF_OPEN, POLICY_SLOTS, SCOPES, WIDE_WINDOWS},
+    host::Slot,
+    limits::{self, BEGUN_BLOCKS, HALF_OPEN, POLICY_SLOTS, POOL, SCOPES},
     policy::Policy,
     scope::Pairs,
 };
@@ -15,11 +16,12 @@ use crate::system::{self, Version};
 
 /// What the kernel adds to an entry of a hash table, and the key.
 const ENTRY: u64 = 48 + 40;
-/// A half-open connection, and a window of the pool.
+/// A half-open connection.
 const HALF_ENTRY: u64 = 40;
 /// A key, on its place in an array.
 const ROSTER_ENTRY: u64 = 40;
-const WINDOW: u64 = 8192;
+/// A slot of the shared pool.
+const SLOT: u64 = size_of::<Slot>() as u64;
 /// The first kernel that charges maps to the control group.
 const CHARGED: Version = (5, 11);
 const MIB: u64 = 1 << 20;
@@ -51,7 +53,7 @@ fn needed(connections: u32) -> u64 {
         + u64::from(HALF_OPEN) * (HALF_ENTRY + ENTRY)
         + u64::from(limits::GONE) * (size_of::<Gone>() as u64 + ENTRY)
         + u64::from(BEGUN_BLOCKS) * size_of::<Block>() as u64
-        + u64::from(WIDE_WINDOWS) * (WINDOW + ENTRY)
+        + u64::from(POOL) * SLOT
         + u64::from(POLICY_SLOTS) * (SCOPES * size_of::<Policy>() + size_of::<Pairs>()) as u64
 }
 

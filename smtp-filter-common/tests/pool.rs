@@ -1,0 +1,86 @@
+//! The shared pool: a slot in use is its owner's, and where none is free a segment waits (I4, I8).
+
+mod support;
+
+use smtp_filter_common::{limits::POOL, reason::Reason, verdict::Verdict};
+use support::{End, Net, policy};
+
+const PASS: Verdict = Verdict::Pass;
+const DROP: Verdict = Verdict::Drop;
+const MINUTE: u64 = 60_000_000_000;
+
+fn group() -> String {
+    "RCPT TO:<somebody@example.org>\r\n".repeat(20)
+}
+
+/// Another connection, in the same tables.
+fn another(net: &mut Net, port: u16) -> (End, End) {
+    let before = (net.client, net.server);
+    net.client_port = port;
+    let fresh = Net::new(policy());
+    (net.client, net.server) = (fresh.client, fresh.server);
+    net.handshake();
+    assert_eq!(net.reply("220 mail.example ESMTP\r\n"), PASS);
+    before
+}
+
+/// Connections with a slot each, until one has to wait.
+fn fill(net: &mut Net) -> u16 {
+    let mut port = 10_000;
+    loop {
+        another(net, port);
+        if net.say(group()) == DROP {
+            return port;
+        }
+        port += 1;
+        assert!(u32::from(port) < 10_000 + POOL + 10);
+    }
+}
+
+#[test]
+fn a_slot_in_use_is_not_taken_and_who_finds_none_waits() {
+    let mut net = Net::greeted(policy());
+    let first = (net.client_port, net.client.next);
+    assert_eq!(net.say(group()), PASS);
+    let owner = (net.client, net.server);
+    let waiting = fill(&mut net);
+    assert_eq!(net.segments(Reason::Pool), 1);
+    // In a segment of its own each line passes, and its slot is had once others have given theirs back.
+    assert_eq!(net.say("RCPT TO:<somebody@example.org>\r\n"), PASS);
+    let last = (net.client, net.server);
+    // The first one's retransmission is still compared.
+    (net.client_port, net.client, net.server) = (first.0, owner.0, owner.1);
+    assert_eq!(net.client_at(first.1, group().as_bytes()), PASS);
+    assert_eq!(net.client_at(first.1, group().replace('T', "t").as_bytes()), DROP);
+    assert_eq!(net.segments(Reason::ChangedRepeat), 1);
+    assert_eq!(net.segments(Reason::Forgotten), 0);
+    // All answered: the slots are free.
+    for port in 10_000..waiting {
+        net.client_port = port;
+        net.client = End { next: group().len() as u32, acked: 24, ..owner.0 };
+        net.server = End { next: 24, ..owner.1 };
+        assert_eq!(net.reply("250 ok\r\n"), PASS);
+    }
+    (net.client_port, net.client, net.server) = (waiting, last.0, last.1);
+    assert_eq!(net.say(group()), PASS);
+}
+
+#[test]
+fn what_an_idle_owner_lost_is_unknown_and_not_changed() {
+    let mut net = Net::greeted(policy());
+    let (port, at) = (net.client_port, net.client.next);
+    assert_eq!(net.say(group()), PASS);
+    let owner = (net.client, net.server);
+    // Minutes later every slot is another's.
+    net.now += 10 * MINUTE;
+    fill(&mut net);
+    (net.client_port, net.client, net.server) = (port, owner.0, owner.1);
+    for _ in 0..3 {
+        assert_eq!(net.client_at(at, group().as_bytes()), DROP);
+    }
+    assert_eq!(net.segments(Reason::ChangedRepeat), 0);
+    assert_eq!(net.segments(Reason::Forgotten), 3);
+    // Once it is acknowledged, the connection goes on.
+    assert_eq!(net.server_acks(), PASS);
+    assert_eq!(net.say("NOOP\r\n"), PASS);
+}
