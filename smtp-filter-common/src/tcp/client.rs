@@ -1,6 +1,6 @@
 //! A client's segment with payload: which of its bytes are read, and whether it goes on.
 
-use super::{ahead, beyond, chunks, early, later, marks, pool, regions, regions_end, repeat, window};
+use super::{ahead, beyond, chunks, early, later, marks, pieces, pool, regions, regions_end, repeat, window};
 use crate::{
     entry::{Memory, first},
     event::CLIENT,
@@ -151,58 +151,25 @@ fn begin<H: Host>(host: &mut H, work: &mut Work, next: u32) -> bool {
         if !mark(host, work, at, state, 0) {
             return false;
         }
-        if work.segment.piece != 0 {
-            H::repeat(marks::PIECES, &mut Merged { host, work, from: at });
+        let length = work.segment.length;
+        let overlaps = work.state.memory.has_early() as u8;
+        let data = pieces::Data { from: at, to: length, before: state, overlaps, spare: 0 };
+        work.run.differs = 0;
+        if !pieces::look_through::<H, { pieces::NEW }>(host, work, data) {
+            return false;
         }
-        if work.state.memory.has_early() {
-            work.run.differs = 0;
-            repeat::agrees(host, work, at, work.segment.length, state);
-            if work.run.differs != 0 {
-                work.hold_back(Reason::Early);
-                return false;
-            }
+        if overlaps != 0 && work.run.differs == 0 {
+            repeat::agrees(host, work, at, length, state);
+        }
+        if work.run.differs != 0 {
+            work.hold_back(Reason::Early);
+            return false;
         }
     }
     work.run.at = at;
     work.run.first = at;
     work.run.end = work.segment.length;
     true
-}
-
-/// Behind the filter a merged segment goes on as the segments it was merged of, and those may be lost and repeated one by
-/// one. Where they meet an honest repeat begins or ends; nothing is lost but that one where there is no room.
-struct Merged<'a, H> {
-    host: &'a mut H,
-    work: &'a mut Work,
-    /// Offset of the first new byte.
-    from: u32,
-}
-
-impl<H: Host> Step for Merged<'_, H> {
-    #[inline(always)]
-    fn step(&mut self, index: u32) -> bool {
-        let (host, work) = (&mut *self.host, &mut *self.work);
-        let at = (index + 1) * work.segment.piece as u32;
-        if at >= work.segment.length {
-            return true;
-        }
-        let left = work.segment.length - at;
-        // What stands before is new, too, or nobody knows whose it is.
-        if at < self.from.wrapping_add(4) {
-            return false;
-        }
-        work.piece[1] = 0;
-        if host.fetch(at - 4, if left < 4 { 4 + left } else { 8 }, &mut work.piece) {
-            let state = text::behind(work.piece[1] as u32);
-            if marks::matters(state, (work.piece[1] >> 32) as u32, left < 4) {
-                let place = work.segment.sequence.wrapping_add(at);
-                // Nothing is lost but an honest retransmission.
-                marks::remember(host, work, place, state, marks::SPARE);
-                work.run.cut = 0;
-            }
-        }
-        false
-    }
 }
 
 /// Remembers the place at offset `at` if it matters; `false` if there is no room.
@@ -254,6 +221,12 @@ fn before_gap<H: Host>(host: &mut H, work: &mut Work) -> bool {
         return false;
     }
     let behind = work.run.text;
+    let spare = marks::SPARE as u8;
+    work.run.differs = 0;
+    let data = pieces::Data { from: 0, to: length, before, overlaps: 0, spare };
+    if !pieces::look_through::<H, { pieces::NEW }>(host, work, data) || work.run.differs != 0 {
+        return false;
+    }
     // A receiver may go over to a retransmission there. What is not remembered is taken for the middle of a line.
     let remembered = behind == text::MIDDLE || marks::remember(host, work, end, behind, marks::SPARE);
     remembered && early::add(host, work, sequence, end, behind)

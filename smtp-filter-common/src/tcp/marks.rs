@@ -22,8 +22,6 @@ const USED: u8 = 0x80;
 
 /// Places kept for segments in their order.
 pub const SPARE: usize = 4;
-/// Segments that a merged one is looked through for: 64 KiB of 512 bytes.
-pub const PIECES: u32 = 128;
 
 /// Whether a place is to be remembered: the state there, and the next four bytes (of fewer, `short`).
 #[inline(always)]
@@ -134,7 +132,7 @@ pub fn remember<H: Host>(host: &mut H, work: &mut Work, at: u32, state: u8, spar
     if work.state.memory.mark(at, state, spare) {
         return true;
     }
-    if work.state.memory.boundaries as usize >= BOUNDARIES - spare {
+    if work.state.memory.boundaries as usize + spare >= BOUNDARIES {
         work.hold_back(Reason::Backlog);
         return false;
     }
@@ -182,8 +180,9 @@ impl Memory {
     fn mark(&mut self, at: u32, state: u8, spare: usize) -> bool {
         let mut free = MARKS;
         let mut i = 0;
-        while i < MARKS - spare {
-            let fits = (self.mark_state[i] & USED == 0) | (self.mark_at[i] == at);
+        while i < MARKS {
+            let fits =
+                ((self.mark_state[i] & USED == 0) | (self.mark_at[i] == at)) & (i + (spare & (MARKS - 1)) < MARKS);
             free = if fits { i } else { free };
             i += 1;
         }

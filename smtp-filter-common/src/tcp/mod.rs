@@ -9,6 +9,7 @@ pub mod lock;
 pub mod marks;
 pub mod normalise;
 pub mod peer;
+pub mod pieces;
 pub mod pool;
 pub mod regions;
 pub mod repeat;

@@ -5,7 +5,7 @@
 //! remembered places about the scanner's state there. Acknowledged bytes are nobody's concern any more: the receiver
 //! has them.
 
-use super::{ahead, chunks, earlier, later, marks, window};
+use super::{ahead, chunks, earlier, later, marks, pieces, window};
 use crate::{
     event::CLIENT,
     host::{Host, Step},
@@ -73,7 +73,7 @@ pub fn check<H: Host>(host: &mut H, work: &mut Work, from: u32, to: u32) -> bool
 /// The state behind the first `count` (less than four) of these bytes; [`text::END`] where it cannot be told without
 /// knowing what stood before, and that is not known.
 #[inline(always)]
-const fn behind_few(before: u8, bytes: u32, count: u32) -> u8 {
+pub const fn behind_few(before: u8, bytes: u32, count: u32) -> u8 {
     const fn word(bytes: [u8; 4]) -> u32 {
         u32::from_le_bytes(bytes)
     }
@@ -138,7 +138,7 @@ pub fn agrees<H: Host>(host: &mut H, work: &mut Work, from: u32, to: u32, before
 
 /// The state at a place of the text, as [`marks::state_at`] tells it.
 #[inline(always)]
-fn state_at<H: Host>(host: &mut H, work: &mut Work, at: u32) -> (u8, u8) {
+pub fn state_at<H: Host>(host: &mut H, work: &mut Work, at: u32) -> (u8, u8) {
     // Behind mail text nothing is under way.
     let is_text = work.state.session.mode == smtp::TEXT;
     let before = if is_text { work.state.half[SIDE].next.wrapping_sub(at) } else { u32::MAX };
@@ -198,6 +198,10 @@ pub fn text<H: Host>(host: &mut H, work: &mut Work, from: u32, to: u32) {
     work.run.differs |= differs as u32;
     if work.run.differs == 0 {
         agrees(host, work, from, to, before);
+    }
+    if work.run.differs == 0 {
+        let data = pieces::Data { from, to, before, overlaps: 0, spare: 0 };
+        pieces::look_through::<H, { pieces::PASSED }>(host, work, data);
     }
 }
 

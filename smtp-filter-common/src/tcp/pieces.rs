@@ -1,0 +1,108 @@
+//! A merged segment (GRO, GSO) goes on after the filter as the segments it was merged of, its pieces, and each of them may be
+//! lost, discarded or overtaken on its own. So where two of them meet a receiver may go over from one copy to another, as
+//! where a segment begins or ends: what holds there for segments holds for pieces (I4).
+
+use super::{early, marks, repeat};
+use crate::{
+    host::{Host, Step},
+    reason::Reason,
+    smtp::text,
+    work::Work,
+};
+
+/// Pieces that a merged segment is looked through for: 198 KiB (BIG TCP) of 1,448 bytes have 141, 64 KiB of 64 bytes this many.
+const PIECES: u32 = 1024;
+
+/// New bytes: where pieces meet is remembered.
+pub const NEW: bool = false;
+/// Bytes that passed before, in order or out of order: nothing is remembered anew.
+pub const PASSED: bool = true;
+
+/// Bytes of mail data, whose pieces are looked through.
+#[derive(Clone, Copy, Debug)]
+pub struct Data {
+    /// Offset in the payload of the first byte.
+    pub from: u32,
+    /// Offset in the payload after the last byte.
+    pub to: u32,
+    /// The scanner's state at `from`, or [`text::END`] where it is not known.
+    pub before: u8,
+    /// 1: some of them may have passed out of order.
+    pub overlaps: u8,
+    /// Boundaries to be left for others: see [`marks::SPARE`].
+    pub spare: u8,
+}
+
+struct Borders<'a, H, const BEFORE: bool> {
+    host: &'a mut H,
+    work: &'a mut Work,
+    data: Data,
+}
+
+impl<H: Host, const BEFORE: bool> Step for Borders<'_, H, BEFORE> {
+    #[inline(always)]
+    fn step(&mut self, index: u32) -> bool {
+        let Data { from, to, before, overlaps, spare } = self.data;
+        let (host, work) = (&mut *self.host, &mut *self.work);
+        let piece = work.segment.piece as u32;
+        let at = (index + 1).wrapping_mul(piece);
+        if at >= to {
+            return true;
+        }
+        if at <= from {
+            return false;
+        }
+        let count = at - from;
+        let few = count < 4;
+        let start = if few { from } else { at - 4 };
+        let left = work.segment.length - start;
+        work.piece[1] = 0;
+        if !host.fetch(start, if left < 8 { left } else { 8 }, &mut work.piece) {
+            work.hold_back(Reason::Unfetched);
+            return true;
+        }
+        let bytes = work.piece[1];
+        let state = if few { repeat::behind_few(before, bytes as u32, count) } else { text::behind(bytes as u32) };
+        let next = (bytes >> (((at - start) & 7) * 8)) as u32;
+        let short = work.segment.length - at < 4 || piece < 4;
+        if !marks::matters(state, next, short) {
+            return false;
+        }
+        let place = work.segment.sequence.wrapping_add(at);
+        if state == text::END {
+            // What came before decides, and is not known.
+            work.run.differs = 1;
+        } else if BEFORE || overlaps != 0 && inside(host, work, place) {
+            work.run.differs |= (repeat::state_at(host, work, place).0 != state) as u32;
+        } else {
+            marks::remember(host, work, place, state, spare as usize);
+        }
+        work.run.differs != 0 || work.run.cut != 0
+    }
+}
+
+/// Whether a place lies inside what passed out of order.
+#[inline(always)]
+fn inside<H: Host>(host: &mut H, work: &mut Work, place: u32) -> bool {
+    early::search(host, work, place.wrapping_sub(1), place.wrapping_add(1));
+    work.run.ranges.place == early::INSIDE
+}
+
+/// Looks through the pieces of the segment in hand. Where two of them meet and it matters what came before, that is
+/// remembered or, where the bytes passed before, has to be what is known; `run.differs` is not 0 afterwards if it is not.
+/// `false` where the segment is held back: that cannot be remembered, or the pieces are too many.
+// verifier: inlined, for what `remember` calls takes three frames more.
+#[inline(always)]
+pub fn look_through<H: Host, const BEFORE: bool>(host: &mut H, work: &mut Work, data: Data) -> bool {
+    let piece = work.segment.piece as u32;
+    if piece == 0 {
+        return true;
+    }
+    work.run.piece_length = 0;
+    if work.segment.length / piece > PIECES {
+        work.hold_back(Reason::Backlog);
+        return false;
+    }
+    H::repeat(PIECES + 1, &mut Borders::<H, BEFORE> { host, work, data });
+    work.run.cut == 0
+}
