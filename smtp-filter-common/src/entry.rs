@@ -229,7 +229,7 @@ pub struct Session {
     pub reserved: [u8; 9],
 }
 
-/// Early ranges, remembered places and changes of kind in the client's stream. 240 bytes.
+/// Early ranges, remembered places and changes of kind in the client's stream. 220 bytes.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Memory {
@@ -255,6 +255,8 @@ pub struct Memory {
     pub region_kind: [u8; REGIONS],
     /// Sequence numbers behind the last two ends of data.
     pub end_of_data: [u32; 2],
+    /// Dots that were masked in mail text and are not acknowledged yet.
+    pub masked: [u32; 4],
     /// Slot of the shared pool with what did not fit here, its number plus 1; 0: none.
     pub slot: u32,
     /// Out-of-order ranges in it.
@@ -283,7 +285,7 @@ pub struct Memory {
     pub reserved: u16,
 }
 
-/// Everything under the lock but the windows. 520 bytes.
+/// Everything under the lock but the windows. 504 bytes.
 #[repr(C, align(8))]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct State {
@@ -359,6 +361,7 @@ impl State {
             region_at: [0; REGIONS],
             region_kind: [0; REGIONS],
             end_of_data: [0; 2],
+            masked: [0; 4],
             slot: 0,
             ranges: 0,
             boundaries: 0,
@@ -387,7 +390,7 @@ pub struct Windows {
     pub server: [u8; SERVER_WINDOW],
 }
 
-/// A live connection. 1,024 bytes.
+/// A live connection. 1,008 bytes.
 #[repr(C)]
 #[derive(Debug)]
 pub struct Connection {
@@ -404,9 +407,9 @@ const _: () = {
     assert!(size_of::<Half>() == 32);
     assert!(size_of::<Line>() == 32);
     assert!(size_of::<Session>() == 88);
-    assert!(size_of::<Memory>() == 240);
-    assert!(size_of::<State>() == 520);
+    assert!(size_of::<Memory>() == 220);
+    assert!(size_of::<State>() == 504);
     assert!(size_of::<Windows>() == 384);
-    assert!(size_of::<Connection>() == 1024);
+    assert!(size_of::<Connection>() == 1008);
     assert!(CLIENT == 0);
 };

@@ -47,7 +47,7 @@ pub const WIDE_WINDOW: usize = 8192;
 /// Slots in the shared pool, of the size of a wide window. A power of two.
 pub const POOL: u32 = 1024;
 /// Early ranges of mail text that are remembered.
-pub const EARLY: usize = 8;
+pub const EARLY: usize = 4;
 /// More of them, in a slot of the shared pool. A power of two.
 pub const RANGES: usize = 512;
 /// Boundaries in a slot of the shared pool, after the ranges. A power of two.

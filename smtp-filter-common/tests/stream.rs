@@ -213,7 +213,7 @@ fn out_of_order_text_of_more_gaps_than_are_remembered_waits() {
     assert_ne!(net.state().memory.slot, 0);
     net.client.next = reached(&net);
     let rest = at + 10 * gaps + 100 - net.client.next;
-    assert_eq!(net.say(&"x".repeat(rest as usize)), PASS);
+    assert_eq!(net.say("x".repeat(rest as usize)), PASS);
     net.client.next = reached(&net);
     assert_eq!(net.client.next, at + 10 * gaps + 104);
     assert_eq!(net.say("x\r\n.\r\n"), PASS);
