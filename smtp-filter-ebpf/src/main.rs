@@ -65,6 +65,9 @@ pub fn smtp_nothing(_context: TcContext) -> i32 {
     TCX_NEXT
 }
 
+/// Beside the number of a [`Kind`]: at egress. A function takes five arguments at most.
+const EGRESS: u32 = 1 << 8;
+
 #[inline(always)]
 fn run(skb: *mut __sk_buff, egress: bool) -> i32 {
     // Nothing is filtered before there is a policy.
@@ -74,7 +77,12 @@ fn run(skb: *mut __sk_buff, egress: bool) -> i32 {
     // SAFETY: this CPU's own place, and no run interrupts another on one CPU.
     let work = unsafe { &mut *work };
     work.found = Found { reason: 0, how: SETTLED, verdict: Verdict::Pass as u8 };
-    let entry = find(skb, policies, whole, work, egress);
+    let kind = headers(skb, whole, work);
+    if kind == Kind::Other as u32 {
+        replay::judged(Verdict::Pass);
+        return TCX_NEXT;
+    }
+    let entry = find(skb, policies, whole, work, kind | EGRESS * egress as u32);
     let Some(policy) = policies.of_scope(work.scope as u32) else {
         datapath::without_policy(&mut Kernel::new(skb, work, entry), work);
         return TCX_DROP;
@@ -100,17 +108,29 @@ fn run(skb: *mut __sk_buff, egress: bool) -> i32 {
 // The steps are functions of their own: their frames are gone when they return, so that the verifier finds nothing
 // but the working place between them; and the parameters tell the compiler how they are aligned.
 
-/// Reads the headers, and finds the connection.
+/// Reads the headers: a [`Kind`] by number.
 #[inline(never)]
-fn find(skb: *mut __sk_buff, policies: InForce, whole: &Policy, work: &mut Work, egress: bool) -> *mut Connection {
+fn headers(skb: *mut __sk_buff, whole: &Policy, work: &mut Work) -> u32 {
     let frame = Skb::new(skb).found(work);
     let kind = wire::read(&frame, whole, &mut work.segment);
-    // The verifier walks what follows once, not once for each way through the headers.
-    let kind = Kind::from_u8(work.unknown::<Kernel>(kind as u8));
-    if kind == Kind::Other {
-        return core::ptr::null_mut();
+    if kind != Kind::Other {
+        work.link = frame.link();
     }
-    work.link = frame.link();
+    kind as u32
+}
+
+/// Finds the connection of a frame of this kind.
+#[inline(never)]
+fn find(
+    skb: *mut __sk_buff,
+    policies: InForce,
+    whole: &Policy,
+    work: &mut Work,
+    kind_and_hook: u32,
+) -> *mut Connection {
+    let egress = kind_and_hook & EGRESS != 0;
+    // verifier: walked once, not once for each way through the headers.
+    let kind = Kind::from_u8(work.unknown::<Kernel>(kind_and_hook as u8));
     let mut kernel = Kernel::new(skb, work, core::ptr::null_mut());
     let met = Met {
         now: replay::now(),
