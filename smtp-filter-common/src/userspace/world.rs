@@ -43,7 +43,7 @@ pub struct World {
     live: HashMap<Key, usize>,
     connections: Vec<Connection>,
     /// Places among `connections` whose connection has left.
-    vacant: Vec<usize>,
+    vacant: Vec<(Key, usize)>,
     /// Connections that there is room for; 0: for any number.
     room: usize,
     roster: Vec<Key>,
@@ -156,6 +156,11 @@ impl World {
     /// A live connection.
     pub fn connection(&self, key: &Key) -> Option<&Connection> {
         self.live.get(key).and_then(|at| self.connections.get(*at))
+    }
+
+    /// Connections that have left the table, those that left first before, as they were then.
+    pub fn left(&self) -> impl Iterator<Item = (&Key, &Connection)> {
+        self.vacant.iter().filter_map(|(key, at)| Some((key, self.connections.get(*at)?)))
     }
 
     /// Live connections.
@@ -389,7 +394,7 @@ impl Host for Hook<'_> {
     }
 
     fn remove(&mut self, key: &Key) {
-        self.world.vacant.extend(self.world.live.remove(key));
+        self.world.vacant.extend(self.world.live.remove(key).map(|at| (*key, at)));
         self.entry = None;
     }
 
@@ -405,7 +410,8 @@ impl Host for Hook<'_> {
             Entry::Vacant(_) if full => return None,
             Entry::Vacant(entry) => {
                 let fresh = Connection { shared, state: State::EMPTY, windows };
-                let vacant = self.world.vacant.pop();
+                // Without a bound what has left stays to be looked at: a replay has an end.
+                let vacant = if self.world.room == 0 { None } else { self.world.vacant.pop().map(|(_, at)| at) };
                 match vacant.and_then(|at| self.world.connections.get_mut(at)) {
                     Some(place) => *place = fresh,
                     None => self.world.connections.push(fresh),
