@@ -487,6 +487,9 @@ fn locked<H: Host, const FROM: usize>(host: &mut H, policy: &Policy, work: &mut 
         if work.run.commands == 1 && work.run.telling == 0 {
             report::tell(host, work);
         }
+        if work.run.unmatched != 0 {
+            unmatched(host, policy, work);
+        }
         // Another CPU may have been asked for the mark in between.
         work.marked |= work.run.mark | marked;
     }
@@ -497,6 +500,20 @@ fn locked<H: Host, const FROM: usize>(host: &mut H, policy: &Policy, work: &mut 
     } else {
         Verdict::Drop
     })
+}
+
+/// Counts and reports a reply that answers nothing. The segment passes: the client reads it for itself.
+#[inline(never)]
+fn unmatched<H: Host>(host: &mut H, policy: &Policy, work: &mut Work) -> bool {
+    let reason = Reason::UnmatchedReply.number();
+    let action = policy.guard(reason);
+    host.count(counter(reason, action, true), 1, work.segment.length);
+    if Action::number_tells(action) {
+        report::offending(host, work, 0);
+        report::guard(work, reason, action, true);
+        host.emit(&work.event);
+    }
+    true
 }
 
 /// A FIN in its place; before a gap it comes again.

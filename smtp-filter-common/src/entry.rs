@@ -199,6 +199,10 @@ pub struct Session {
     pub messages: u32,
     /// Code of the first line of the reply that is being read; 0 before it.
     pub reply: u16,
+    /// Recipients that the server has taken since it took MAIL.
+    pub accepted: u16,
+    /// Replies that the oldest command still waits for, where it has several: see [`crate::smtp::replies`].
+    pub more: u16,
     /// Runs in `pending`.
     pub runs: u8,
     /// What the client's next byte is: see [`crate::smtp::session`].
@@ -225,8 +229,14 @@ pub struct Session {
     pub veiled: u8,
     /// 1: MAIL was said, and its transaction has not ended.
     pub transaction: u8,
+    /// 1: LHLO was said: a mail has one reply for each recipient (RFC 2033 section 4.2).
+    pub lmtp: u8,
+    /// 1: a reply came that answers nothing: nobody knows any more which command the next one answers.
+    pub astray: u8,
+    /// Bytes of the client's first ones that are those of a PROXY protocol header.
+    pub signature: u8,
     /// Zero.
-    pub reserved: [u8; 9],
+    pub reserved: [u8; 2],
 }
 
 /// Early ranges, remembered places and changes of kind in the client's stream. 220 bytes.
@@ -334,6 +344,8 @@ impl State {
             recipients: 0,
             messages: 0,
             reply: 0,
+            accepted: 0,
+            more: 0,
             runs: 0,
             mode: 0,
             hold: 0,
@@ -347,7 +359,10 @@ impl State {
             secret: 0,
             veiled: 0,
             transaction: 0,
-            reserved: [0; 9],
+            lmtp: 0,
+            astray: 0,
+            signature: 0,
+            reserved: [0; 2],
         },
         memory: Memory {
             early_start: [0; EARLY],

@@ -61,6 +61,10 @@ reasons! {
     /// A guard: a SYN that asks for Multipath TCP (RFC 8684): its data would come in an order, and over connections,
     /// that nothing on the way can follow. Without an answer a client asks again for plain TCP.
     Multipath = 11, "guards.multipath";
+    /// A guard: a reply that answers no command: nobody knows any more which command the next one answers.
+    UnmatchedReply = 12, "guards.unmatched_reply";
+    /// A guard: the header of the PROXY protocol before the dialogue.
+    ProxyProtocol = 13, "guards.proxy_protocol";
     /// A guard: a checksum that is wrong, of the IPv4 header or of the segment: its receiver discards it.
     Checksum = 14, "guards.checksum";
     /// Held back: a segment in front of a gap, where every byte has to be read in order.

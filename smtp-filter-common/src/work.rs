@@ -80,8 +80,8 @@ pub struct Run {
     pub untold: u8,
     /// 1: a verb that passes begins with the word in hand.
     pub begins: u8,
-    /// Zero.
-    pub reserved: u8,
+    /// 1: a reply answers nothing.
+    pub unmatched: u8,
 }
 
 /// `Run::differs`: what passed first is not known any more, or the segment does not give its bytes.
@@ -257,6 +257,6 @@ impl Run {
         rewrites: 0,
         untold: 0,
         begins: 0,
-        reserved: 0,
+        unmatched: 0,
     };
 }

@@ -47,12 +47,8 @@ fn server(scale: u8) -> Net {
 #[test]
 fn retransmissions_are_checked_after_2_to_the_31_bytes_of_one_mail() {
     let mut net = server(14);
-    for (command, answer) in
-        [("MAIL FROM:<a@a.example>\r\nRCPT TO:<b@b.example>\r\nDATA\r\n", "250 OK\r\n250 OK\r\n354 Go\r\n")]
-    {
-        assert_eq!(net.say(command), Verdict::Pass);
-        assert_eq!(net.reply(answer), Verdict::Pass);
-    }
+    assert_eq!(net.say("MAIL FROM:<a@a.example>\r\nRCPT TO:<b@b.example>\r\nDATA\r\n"), Verdict::Pass);
+    assert_eq!(net.reply("250 OK\r\n250 OK\r\n354 Go\r\n"), Verdict::Pass);
     for _ in 0..4 {
         send(&mut net, (1 << 29) / MERGED + 1);
         let at = net.client.next;

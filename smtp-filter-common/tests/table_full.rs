@@ -435,7 +435,7 @@ proptest! {
                 Act::Mail(who) => pick(who, 1, 2, &|crowd, caller| crowd.begins_a_mail(caller)),
                 Act::Data(who) => pick(who, 2, 3, &|crowd, caller| crowd.begins_data(caller)),
                 Act::Done(who) => pick(who, 3, 1, &|crowd, caller| crowd.ends_mail(caller)),
-                Act::Rst(who) => pick(who, 1, 0, &|crowd, caller| {
+                Act::Rst(who) => pick(who, 1, 1, &|crowd, caller| {
                     crowd.of(caller, |net| assert_eq!(net.segment(true, net.client.next, RST, b""), PASS));
                 }),
                 Act::Close(who) if count > 0 => {

@@ -120,7 +120,7 @@ fn score(flags: u64, seen: u64, now: u64) -> u64 {
 /// A place of the roster at random.
 #[inline(always)]
 fn draw<H: Host>(host: &mut H) -> u32 {
-    (host.draw() as u64 * host.slots() as u64 >> 32) as u32
+    ((host.draw() as u64 * host.slots() as u64) >> 32) as u32
 }
 
 /// Finds a place of the roster that no live connection has.

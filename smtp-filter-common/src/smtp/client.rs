@@ -5,12 +5,13 @@ use crate::{
     event::{ARG_WITHHELD, CLIENT},
     host::{Host, Step},
     limits::{LINES, MASKED_LINE},
-    policy::{FILL_NOOP, Policy},
+    policy::{FILL_NOOP, Policy, VerbVerdict},
     reason::{FIRST_NAME, Reason},
     report,
     smtp::{
         AUTH_LINE, CHUNK, COMMAND, MASKED_CHUNK, TEXT, bdat, begins,
         line::{self, CROSSED, DOWNGRADED, IN_WORD, MASKED, NOOPED},
+        proxy,
         rewrite::{self, Change, Place},
         text, verb,
     },
@@ -179,6 +180,14 @@ fn command_bytes<H: Host>(host: &mut H, policy: &Policy, work: &mut Work) {
     let Work { state, piece, run, .. } = &mut *work;
     line::read::<H, 0>(&mut state.line[SIDE], &mut state.arg, piece, (from, length), &mut run.read);
     work.run.at += work.run.read;
+    if proxy::is_signed::<H>(work, from) {
+        let reason = Reason::ProxyProtocol.number();
+        let action = policy.guard(reason);
+        // What would pass is that of version 1.
+        let action = if Action::number_cuts(action) { action } else { Action::Drop as u8 };
+        work.cut(reason, action, work.segment.sequence);
+        return;
+    }
     if work.state.line[SIDE].done() {
         let passes = command(host, policy, work);
         let at = place(work);
@@ -207,7 +216,12 @@ fn command<H: Host>(host: &mut H, policy: &Policy, work: &mut Work) -> bool {
         return work.run.cut == 0;
     }
     let kind = work.unknown::<H>(verb::kind(line.name()));
-    let verdict = policy.verb_hiding(line.name(), H::opaque);
+    let mut verdict = policy.verb_hiding(line.name(), H::opaque);
+    let header = (kind == verb::PROXY && work.state.session.commands == 0) as u8;
+    if header != 0 {
+        let reason = Reason::ProxyProtocol.number();
+        verdict = VerbVerdict { reason, action: policy.guard(reason) };
+    }
     report::command(policy, work, line, kind, verdict);
     if policy.enforces() && Action::number_cuts(verdict.action) {
         work.cut(verdict.reason, verdict.action, line.start);
@@ -255,7 +269,8 @@ fn command<H: Host>(host: &mut H, policy: &Policy, work: &mut Work) -> bool {
         },
         _ => {}
     }
-    if !work.state.session.wait(waits) {
+    work.state.session.lmtp |= (kind == verb::LHLO) as u8;
+    if header == 0 && !work.state.session.wait(waits) {
         work.hold_back(Reason::Backlog);
     }
     work.run.cut == 0

@@ -6,6 +6,8 @@ pub mod begins;
 pub mod client;
 pub mod line;
 pub mod pending;
+pub mod proxy;
+pub mod replies;
 pub mod rewrite;
 pub mod server;
 pub mod text;

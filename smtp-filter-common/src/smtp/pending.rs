@@ -3,19 +3,19 @@
 use crate::{
     entry::Session,
     limits::PENDING,
-    smtp::verb::{CLAIM, LOGIN, MAIL, PLAIN, RCPT},
+    smtp::verb::{CLAIM, LHLO, LOGIN, PLAIN, PROXY},
 };
 
 const COUNT: u16 = 0x0fff;
 
-// Those that wait like any other.
-const _: () = assert!(RCPT < MAIL && MAIL < CLAIM && CLAIM < LOGIN);
+// Four bits hold the kind of those that do not wait like any other.
+const _: () = assert!(CLAIM < LOGIN && LOGIN == 15 && LHLO > LOGIN && PROXY > LOGIN);
 
 impl Session {
     /// Appends a command; `false` where no more are remembered.
     #[inline(always)]
     pub fn wait(&mut self, kind: u8) -> bool {
-        let kind = if kind >= RCPT { PLAIN } else { kind };
+        let kind = if kind == CLAIM || kind > LOGIN { PLAIN } else { kind };
         let runs = self.runs as usize;
         if runs > 0 {
             let last = self.pending[(runs - 1) & (PENDING - 1)];

@@ -12,6 +12,7 @@ use crate::{
     smtp::{
         AUTH_LINE, CHUNK, TEXT, TLS, banner, begins, client,
         line::{self, CROSSED, HEAD, IN_WORD},
+        replies::Answer,
         rewrite::{self, Change, Place},
         text, verb,
     },
@@ -235,20 +236,34 @@ fn reply(policy: &Policy, work: &mut Work, code: u16) {
         return;
     }
     let kind = session.answered();
-    session.answer();
-    if code == 354 && kind != verb::DATA || code == 334 && kind != verb::AUTH {
-        unasked(policy, work, code);
+    if kind == 0 && work.run.gap != 0 && session.mode == TEXT {
+        // Mode `monitor`: the end of data passed unread; this is its reply.
+        footing(work);
         return;
     }
+    match session.answers(code) {
+        Answer::Last => session.answer(),
+        Answer::OneOfSeveral | Answer::Remark => return,
+        Answer::Unmatched => {
+            unmatched(policy, work, code);
+            return;
+        }
+    }
+    // Nobody knows which command this answers: no wait ends any more.
+    let lost = session.astray != 0 && policy.enforces();
     match kind {
-        // Mode `monitor`: the end of data passed unread; this is its reply.
-        0 if work.run.gap != 0 && session.mode == TEXT => footing(work),
+        verb::DATA | verb::STARTTLS | verb::AUTH if lost => {}
+        verb::MAIL if good => session.accepted = 0,
+        verb::RCPT if good => session.accepted = session.accepted.saturating_add(1),
+        verb::LOGIN if code == 334 => login(work),
         verb::HELO | verb::DOWNGRADED if good => {
+            session.lmtp = 0;
             session.transaction = 0;
             session.hello = 1;
             session.chunking = 0;
         }
         verb::EHLO if good => {
+            session.lmtp = 0;
             session.transaction = 0;
             session.hello = 2;
             session.chunking = session.offers;
@@ -304,12 +319,14 @@ fn reply(policy: &Policy, work: &mut Work, code: u16) {
     }
 }
 
-/// The server takes what comes for text, or for an answer, and it is not known what asked it to: it counts its commands
-/// otherwise, or knows a verb that nobody here does. What the client sends is held back rather than taken for commands.
+/// A reply that answers no command that waits. Where it says what the server takes the client's bytes for, they are held back.
 #[inline(always)]
-fn unasked(policy: &Policy, work: &mut Work, code: u16) {
-    let text = code == 354;
-    if !policy.enforces() && text {
+fn unmatched(policy: &Policy, work: &mut Work, code: u16) {
+    // The server gives up (RFC 5321 section 3.8), which it may do at any time.
+    if code == 421 {
+        return;
+    }
+    if code == 354 && !policy.enforces() {
         // DATA passed unread; this is its reply.
         footing(work);
         work.state.memory.region_kind[0] = TEXT;
@@ -317,13 +334,27 @@ fn unasked(policy: &Policy, work: &mut Work, code: u16) {
         work.state.session.mode = TEXT;
         return;
     }
+    work.run.unmatched = 1;
+    let session = &mut work.state.session;
+    session.astray = 1;
+    match code {
+        354 => session.hold = verb::DATA,
+        334 => session.hold = verb::AUTH,
+        _ => {}
+    }
+}
+
+/// 334 to a command that is not AUTH and carries credentials all the same. Its client did not have to wait: where it has not,
+/// what it sends is held back.
+#[inline(always)]
+fn login(work: &mut Work) {
     let unread = work.state.line[CLIENT as usize].length == 0;
     let session = &mut work.state.session;
-    if !text && unread && session.runs == 0 && session.mode == crate::smtp::COMMAND {
+    if unread && session.runs == 0 && session.mode == crate::smtp::COMMAND {
         session.mode = AUTH_LINE;
-        return;
+    } else {
+        session.hold = verb::AUTH;
     }
-    session.hold = if text { verb::DATA } else { verb::AUTH };
 }
 
 /// Commands begin anew where the client's stream stands.

@@ -24,16 +24,21 @@ pub const END_OF_DATA: u8 = 9;
 pub const QUIT: u8 = 10;
 /// EHLO that became HELO: who asked reads the reply for one to EHLO.
 pub const DOWNGRADED: u8 = 11;
-/// RCPT; waits like [`PLAIN`].
+/// RCPT: those that the server takes are counted.
 pub const RCPT: u8 = 12;
-/// MAIL; waits like [`PLAIN`].
+/// MAIL: begins that count anew.
 pub const MAIL: u8 = 13;
 /// A command whose success its client builds upon: that its mail was taken (BURL), that another's name holds for what
 /// follows (XCLIENT, XFORWARD), that the roles are turned (ATRN, TURN), that data or TLS may follow (XEXCH50,
 /// X-ANONYMOUSTLS). Waits like [`PLAIN`].
 pub const CLAIM: u8 = 14;
-/// A command that carries credentials as AUTH does (X-EXPS, XAUTH). Waits like [`PLAIN`].
+/// A command that carries credentials as AUTH does (X-EXPS, XAUTH), and that a 334 may answer.
 pub const LOGIN: u8 = 15;
+/// LHLO (RFC 2033 section 4.1). Waits like [`PLAIN`].
+pub const LHLO: u8 = 16;
+/// PROXY: as the first line it is no command, but the header of the PROXY protocol, version 1, which nobody answers. Else it
+/// waits like [`PLAIN`].
+pub const PROXY: u8 = 17;
 
 /// The kind of a command.
 #[inline(always)]
@@ -50,6 +55,8 @@ pub const fn kind(verb: Word) -> u8 {
     const L_QUIT: u64 = low("QUIT");
     const L_RCPT: u64 = low("RCPT");
     const L_MAIL: u64 = low("MAIL");
+    const L_LHLO: u64 = low("LHLO");
+    const L_PROXY: u64 = low("PROXY");
     const L_BURL: u64 = low("BURL");
     const L_ATRN: u64 = low("ATRN");
     const L_TURN: u64 = low("TURN");
@@ -72,6 +79,8 @@ pub const fn kind(verb: Word) -> u8 {
         L_QUIT => QUIT,
         L_RCPT => RCPT,
         L_MAIL => MAIL,
+        L_LHLO => LHLO,
+        L_PROXY => PROXY,
         L_BURL | L_ATRN | L_TURN | L_XCLIENT | L_XFORWARD | L_XEXCH50 => CLAIM,
         L_X_EXPS | L_XAUTH => LOGIN,
         _ => PLAIN,

@@ -119,6 +119,19 @@ pub const GUARDS: &[Guard] = &[
         meaning: "a SYN that asks for Multipath TCP; its client asks again for plain TCP",
     },
     Guard {
+        reason: Reason::UnmatchedReply,
+        // The reply is the server's own, and the client has to see it.
+        legal: &[Action::Pass, Action::Log],
+        default: Action::Log,
+        meaning: "a reply that answers no command; what waits for one after DATA, AUTH or STARTTLS waits on",
+    },
+    Guard {
+        reason: Reason::ProxyProtocol,
+        legal: &[Action::Pass, Action::Log, Action::Drop, Action::Reset],
+        default: Action::Drop,
+        meaning: "the header of the PROXY protocol before the dialogue; version 2 is refused in any case",
+    },
+    Guard {
         reason: Reason::Checksum,
         // What is reported alone would go on unread.
         legal: &[Action::Pass, Action::Drop],
