@@ -82,7 +82,7 @@ fn run(skb: *mut __sk_buff, egress: bool) -> i32 {
         replay::judged(Verdict::Pass);
         return TCX_NEXT;
     }
-    let entry = find(skb, policies, whole, work, kind | EGRESS * egress as u32);
+    let entry = find(skb, policies, whole, work, kind | (EGRESS * egress as u32));
     let Some(policy) = policies.of_scope(work.scope as u32) else {
         datapath::without_policy(&mut Kernel::new(skb, work, entry), work);
         return TCX_DROP;
