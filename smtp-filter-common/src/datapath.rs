@@ -316,7 +316,9 @@ fn live<H: Host, const FROM: usize>(host: &mut H, policy: &Policy, work: &mut Wo
         }
         return Found::guarded(Reason::Urgent);
     }
-    let believed = !enforces || place == acceptable::WITHIN;
+    // Nor of what is not known to come from the connection's own end: a RST is taken whatever it acknowledges.
+    let own = place == acceptable::WITHIN && acceptable::acknowledges::<H, FROM>(shared, segment) && !segment.has(RST);
+    let believed = !enforces || own;
     if segment.has(ACK) && believed {
         let moved = peer::note::<H, FROM>(shared, segment);
         if FROM == FROM_SERVER && (moved || segment.length > 0) {

@@ -164,3 +164,34 @@ fn mode_monitor_believes_what_a_capture_lacks_the_reason_for() {
     net.reply("250 Ok\r\n");
     assert_eq!(first(peers(&net)[0]).wrapping_sub(net.client.isn + 1), far + 6);
 }
+
+/// A RST that its receiver refuses, and in TLS any segment that a blind attacker hits the window with: what it acknowledges
+/// moves nothing, or the honest segments after it would be the ones that are not believed.
+#[test]
+fn what_a_blind_attacker_acknowledges_moves_nothing() {
+    const RST_ONLY: Flags = Flags { rst: true, ..ACK };
+    for tls in [false, true] {
+        for flags in [RST_ONLY, ACK, FIN] {
+            for wild in [0x0010_0000, 0x0900_0000, 0x4000_0000, 0x7fff_0000_u32] {
+                for client in [true, false] {
+                    let mut net = if tls { in_tls() } else { Net::greeted(policy()) };
+                    net.server_acks();
+                    let before = peers(&net);
+                    let (end, other) = if client { (net.client, net.server) } else { (net.server, net.client) };
+                    let sequence = end.isn.wrapping_add(1 + end.next + 1000);
+                    let acknowledgement =
+                        other.isn.wrapping_add(1 + other.next).wrapping_add(0xffff << 7).wrapping_add(wild);
+                    let frame = net.build(client, sequence, acknowledgement, flags, b"");
+                    let side = if client { net.outside } else { net.inside };
+                    net.frame(&frame, side);
+                    assert_eq!(peers(&net), before, "{tls} {flags:?} {wild:x} {client}");
+                    let said: &[u8] = if tls { &[0x17; 100] } else { b"NOOP\r\n" };
+                    assert_eq!(net.say(said), PASS);
+                    net.server_acks();
+                    assert_eq!(net.reply(if tls { "any bytes" } else { "250 Ok\r\n" }), PASS);
+                    assert_eq!(net.say(said), PASS);
+                }
+            }
+        }
+    }
+}

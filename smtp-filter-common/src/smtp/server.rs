@@ -109,10 +109,13 @@ pub const BEFORE: u32 = 4;
 ///
 /// Who sent an EHLO that was downgraded reads the reply to HELO for one to EHLO. All lines of a reply have the same code;
 /// where they have not, some clients believe the first, some the last, and some each.
+///
+/// Where it is not certain which command a reply answers, it is read for keywords whatever it seems to answer.
 #[inline(always)]
 fn has_keyword(work: &Work) -> bool {
     let (session, line) = (&work.state.session, &work.state.line[SIDE]);
-    let asked = matches!(session.answered(), verb::EHLO | verb::DOWNGRADED);
+    let uncertain = (session.astray | session.lmtp) != 0 || session.answered() == 0;
+    let asked = uncertain || matches!(session.answered(), verb::EHLO | verb::DOWNGRADED);
     let good = matches!(session.reply, 200..300) || line.head >> 24 == b'2' as u32;
     // A line that ends within its head has no keyword.
     session.greeted != 0 && session.reply != 0 && asked && good && line.word_length != 0 && line.length > BEFORE
