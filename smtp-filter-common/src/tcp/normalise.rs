@@ -23,6 +23,8 @@ const FROM_CLIENT: usize = CLIENT as usize;
 /// How far an acknowledgement may lie before what was acknowledged last, as it does where segments overtake each other. A
 /// receiver allows as much as the largest window that it has seen; of a client that has announced less than this, nothing.
 pub const NARROW_WINDOW: u32 = 2048;
+/// The same of the server, whose replies its acknowledgements of mail data overtake.
+const WIDE_WINDOW: u32 = 1 << 16;
 /// A segment that may go so many hops reaches the server, wherever it is; senders begin with 64 and more.
 const FAR: u8 = 32;
 /// After so long without a segment a receiver takes any timestamp (RFC 7323 section 5.5: 24 days).
@@ -99,7 +101,12 @@ fn outside<H: Host, const FROM: usize>(policy: &Policy, shared: &Shared, segment
         return true;
     }
     if FROM != FROM_CLIENT {
-        return false;
+        // The client refuses older ones than its largest window allows. Of payload alone: the acknowledgements of mail data
+        // overtake one another, and of an old one nothing is believed.
+        let acknowledged = first(peer);
+        let ever = acknowledged.wrapping_sub(first(H::load(&shared.isns)).wrapping_add(1));
+        let allowed = if ever < WIDE_WINDOW { ever } else { WIDE_WINDOW };
+        return segment.length > 0 && ahead(acknowledged, segment.acknowledgement) > allowed as i32;
     }
     // What the server holds as acknowledged is that or less, and the window that it has seen is that or more.
     let acknowledged = first(peer);
