@@ -179,6 +179,26 @@ impl World {
         self.gone.get(key)
     }
 
+    /// A live connection, for a test that begins in the midst of one.
+    pub fn connection_mut(&mut self, key: &Key) -> Option<&mut Connection> {
+        self.live.get(key).copied().and_then(|at| self.connections.get_mut(at))
+    }
+
+    /// Forgets all connections and events. Counters stay, and so does what handshakes were seen in the grace.
+    pub fn forget(&mut self) {
+        self.events.clear();
+        self.live.clear();
+        self.connections.clear();
+        self.vacant.clear();
+        self.gone.clear();
+        self.half.clear();
+        if !(self.wide.is_empty() && self.lists.is_empty()) {
+            self.wide.clear();
+            self.lists.clear();
+            self.owners.iter_mut().for_each(|owner| *owner.get_mut() = 0);
+        }
+    }
+
     /// Forgets the connections that have left the live table, as a table does that is needed for others.
     pub fn forget_gone(&mut self) {
         self.gone.clear();

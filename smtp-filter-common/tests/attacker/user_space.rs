@@ -1,0 +1,95 @@
+//! The datapath in user space.
+
+use smtp_filter_common::{
+    datapath::Met,
+    entry::Connection,
+    flow::Key,
+    limits::REGIONS,
+    policy::Policy,
+    userspace::{SliceFrame, World},
+    verdict,
+};
+
+use super::{
+    policies,
+    run::{Filter, Verdict},
+    wire::{CLIENT, ETHERNET, PORT, SERVER},
+};
+
+const CLIENT_PORT: u16 = 41_234;
+/// Where the segments of the client, and of the server, are met.
+const SIDES: [u32; 2] = [2, 3];
+
+pub struct UserSpace {
+    world: World,
+    policies: Vec<Policy>,
+    policy: usize,
+    now: u64,
+}
+
+const fn mapped(address: [u8; 4]) -> [u8; 16] {
+    let [a, b, c, d] = address;
+    [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, a, b, c, d]
+}
+
+const KEY: Key = Key {
+    client: mapped(CLIENT),
+    server: mapped(SERVER),
+    client_port: CLIENT_PORT.to_be_bytes(),
+    server_port: PORT.to_be_bytes(),
+};
+
+impl UserSpace {
+    pub fn new() -> Self {
+        Self { world: World::new(), policies: policies::all(), policy: 0, now: 1_000_000_000_000 }
+    }
+}
+
+impl Filter for UserSpace {
+    fn policies(&self) -> &[Policy] {
+        &self.policies
+    }
+
+    fn begin(&mut self) {
+        self.world.forget();
+    }
+
+    fn client_port(&self) -> u16 {
+        CLIENT_PORT
+    }
+
+    fn adopt(&mut self, policy: usize) -> Result<(), String> {
+        self.policy = policy;
+        Ok(())
+    }
+
+    fn judge(&mut self, frame: &[u8], piece: u16, from_client: bool) -> Result<Verdict, String> {
+        self.now += 1_000_000;
+        let met = Met { now: self.now, ifindex: SIDES[usize::from(!from_client)], egress: false };
+        let frame = SliceFrame::ethernet(frame).merged_of(piece);
+        Ok(match self.world.frame(&self.policies[self.policy], frame, met) {
+            verdict::Verdict::Pass => Verdict::Pass,
+            verdict::Verdict::Drop => Verdict::Drop,
+            verdict::Verdict::Reset | verdict::Verdict::ResetSender => Verdict::Reset,
+        })
+    }
+
+    fn forwarded<'a>(&'a self, frame: &'a [u8]) -> &'a [u8] {
+        self.world.rewritten().unwrap_or(&frame[ETHERNET..])
+    }
+
+    fn connection(&self) -> Option<&Connection> {
+        self.world.connection(&KEY)
+    }
+
+    fn age(&mut self, bytes: u32) {
+        let Some(connection) = self.world.connection_mut(&KEY) else { return };
+        let next = connection.state.half[0].next;
+        let memory = &mut connection.state.memory;
+        let last = usize::from(memory.regions.saturating_sub(1)) & (REGIONS - 1);
+        // Of so many bytes the older ones are acknowledged, and the regions before them forgotten.
+        memory.region_at[0] = next.wrapping_sub(bytes);
+        memory.region_kind[0] = memory.region_kind[last];
+        memory.regions = 1;
+    }
+}
