@@ -13,10 +13,16 @@ fn group() -> String {
     "RCPT TO:<somebody@example.org>\r\n".repeat(20)
 }
 
+/// A client for each port, with an address of its own.
+fn at(net: &mut Net, port: u16) {
+    let [high, low] = port.to_be_bytes();
+    (net.client_address, net.client_port) = ([10, 0, high, low], port);
+}
+
 /// Another connection, in the same tables.
 fn another(net: &mut Net, port: u16) -> (End, End) {
     let before = (net.client, net.server);
-    net.client_port = port;
+    at(net, port);
     let fresh = Net::new(policy());
     (net.client, net.server) = (fresh.client, fresh.server);
     net.handshake();
@@ -41,6 +47,7 @@ fn fill(net: &mut Net) -> u16 {
 fn a_slot_in_use_is_not_taken_and_who_finds_none_waits() {
     let mut net = Net::greeted(policy());
     let first = (net.client_port, net.client.next);
+    let address = net.client_address;
     assert_eq!(net.say(group()), PASS);
     let owner = (net.client, net.server);
     let waiting = fill(&mut net);
@@ -49,32 +56,33 @@ fn a_slot_in_use_is_not_taken_and_who_finds_none_waits() {
     assert_eq!(net.say("RCPT TO:<somebody@example.org>\r\n"), PASS);
     let last = (net.client, net.server);
     // The first one's retransmission is still compared.
-    (net.client_port, net.client, net.server) = (first.0, owner.0, owner.1);
+    (net.client_address, net.client_port, net.client, net.server) = (address, first.0, owner.0, owner.1);
     assert_eq!(net.client_at(first.1, group().as_bytes()), PASS);
     assert_eq!(net.client_at(first.1, group().replace('T', "t").as_bytes()), DROP);
     assert_eq!(net.segments(Reason::ChangedRepeat), 1);
     assert_eq!(net.segments(Reason::Forgotten), 0);
     // All answered: the slots are free.
     for port in 10_000..waiting {
-        net.client_port = port;
+        at(&mut net, port);
         net.client = End { next: group().len() as u32, acked: 24, ..owner.0 };
         net.server = End { next: 24, ..owner.1 };
         assert_eq!(net.reply("250 ok\r\n"), PASS);
     }
-    (net.client_port, net.client, net.server) = (waiting, last.0, last.1);
+    at(&mut net, waiting);
+    (net.client, net.server) = last;
     assert_eq!(net.say(group()), PASS);
 }
 
 #[test]
 fn what_an_idle_owner_lost_is_unknown_and_not_changed() {
     let mut net = Net::greeted(policy());
-    let (port, at) = (net.client_port, net.client.next);
+    let (address, port, at) = (net.client_address, net.client_port, net.client.next);
     assert_eq!(net.say(group()), PASS);
     let owner = (net.client, net.server);
     // Minutes later every slot is another's.
     net.now += 10 * MINUTE;
     fill(&mut net);
-    (net.client_port, net.client, net.server) = (port, owner.0, owner.1);
+    (net.client_address, net.client_port, net.client, net.server) = (address, port, owner.0, owner.1);
     for _ in 0..3 {
         assert_eq!(net.client_at(at, group().as_bytes()), DROP);
     }
@@ -83,4 +91,30 @@ fn what_an_idle_owner_lost_is_unknown_and_not_changed() {
     // Once it is acknowledged, the connection goes on.
     assert_eq!(net.server_acks(), PASS);
     assert_eq!(net.say("NOOP\r\n"), PASS);
+}
+
+/// One address leaves room to others, and has most of it while nobody else wants any.
+#[test]
+fn one_address_does_not_have_all_slots() {
+    let mut net = Net::greeted(policy());
+    let (address, mut had, mut refused) = (net.client_address, 0, 0);
+    for port in 10_000..10_000 + 2 * POOL as u16 {
+        another(&mut net, port);
+        net.client_address = address;
+        let fresh = Net::new(policy());
+        (net.client, net.server) = (fresh.client, fresh.server);
+        net.handshake();
+        assert_eq!(net.reply("220 mail.example ESMTP\r\n"), PASS);
+        match net.say(group()) {
+            PASS => had += 1,
+            _ => refused += 1,
+        }
+    }
+    assert!(refused > 0 && had > POOL / 2 && had < POOL * 7 / 8, "{had}");
+    let others = (40_000..40_100).filter(|port| {
+        another(&mut net, *port);
+        net.say(group()) == PASS
+    });
+    let count = others.count();
+    assert!(count > 90, "{count} {had}");
 }

@@ -125,7 +125,7 @@ pub fn begin<H: Host>(host: &mut H, work: &mut Work, start: u32, octets: u32, la
     let at = work.segment.sequence.wrapping_add(work.run.at);
     let memory = &mut work.state.memory;
     if memory.chunks == 0 && memory.chunk_slot == 0 {
-        memory.chunk_slot = pool::take(host, pool::CHUNKS);
+        memory.chunk_slot = pool::take(host, &work.key, pool::CHUNKS);
     }
     let memory = &mut work.state.memory;
     let room = (memory.chunks as usize) < RUN;

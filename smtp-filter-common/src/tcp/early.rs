@@ -243,7 +243,7 @@ pub fn add<H: Host>(host: &mut H, work: &mut Work, start: u32, end: u32, state: 
 #[inline(always)]
 pub fn need_slot<H: Host>(host: &mut H, work: &mut Work) -> bool {
     if work.state.memory.slot == 0 {
-        work.state.memory.slot = pool::take(host, pool::PLACES);
+        work.state.memory.slot = pool::take(host, &work.key, pool::PLACES);
         if work.state.memory.slot == 0 {
             work.hold_back(Reason::Pool);
             return false;

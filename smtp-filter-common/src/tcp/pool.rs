@@ -9,6 +9,7 @@ use core::sync::atomic::AtomicU64;
 
 use crate::{
     entry::Shared,
+    flow::{Key, evict},
     host::{Host, Step},
     limits::POOL,
 };
@@ -23,7 +24,9 @@ pub const CHUNKS: u8 = 4;
 /// Slots that are looked at for a free one.
 const PROBES: u32 = 16;
 /// Lower bits of an owner's word: whose it is, a part of the connection's number and the kind of use. Above them: when.
-const WHOSE: u64 = (1 << 44) - 1;
+const WHOSE: u64 = (1 << 32) - 1;
+/// Bits between them: a hash of the client's address.
+const ADDRESS: u64 = ((1 << 12) - 1) << 32;
 /// A unit of time in nanoseconds, by its logarithm: 17 seconds.
 const UNIT: u32 = 34;
 /// Units after which another connection may take the slot: five minutes.
@@ -46,44 +49,80 @@ const fn idle(found: u64, word: u64) -> bool {
     found == 0 || since >= IDLE && since < FUTURE
 }
 
+/// What a look at some slots came to.
 struct Probe<'a, H> {
     host: &'a H,
     word: u64,
-    slot: &'a mut u32,
+    found: &'a mut Found,
+}
+
+/// A slot to be taken, and what else was seen.
+struct Found {
+    /// Its number plus 1; 0: none.
+    slot: u32,
+    /// Slots that are free.
+    free: u32,
+    /// Slots of the same address.
+    own: u32,
+}
+
+/// The slot that is looked at in this round. Numbers of connections are random.
+#[inline(always)]
+fn number<H: Host>(word: u64, index: u32) -> u32 {
+    let number = ((word as u32) >> 3).wrapping_mul(0x9e37_79b1).wrapping_add(index * 61 + word as u32 * 7);
+    H::opaque(number) & (POOL - 1)
 }
 
 impl<H: Host> Step for Probe<'_, H> {
     #[inline(always)]
     fn step(&mut self, index: u32) -> bool {
         let word = self.word;
-        // Numbers of connections are random.
-        let number = ((word >> 3) as u32).wrapping_mul(0x9e37_79b1).wrapping_add(index * 61 + word as u32 * 7);
-        let number = H::opaque(number) & (POOL - 1);
+        let number = number::<H>(word, index);
         let Some(owner) = self.host.owner(number) else { return true };
-        let found = H::load(owner);
-        if (found & WHOSE == word & WHOSE || idle(found, word)) && H::compare_exchange(owner, found, word) {
-            *self.slot = number + 1;
-            return true;
+        let there = H::load(owner);
+        let mine = there != 0 && there & WHOSE == word & WHOSE;
+        if mine || idle(there, word) {
+            self.found.slot = number + 1;
+            self.found.free += 1;
+        } else {
+            self.found.own += (there & ADDRESS == word & ADDRESS) as u32;
         }
-        false
+        mine
     }
 }
 
-/// Takes a slot for the found connection, whose lock is held: its number plus 1, or 0 where none is free. Bytes of its
-/// last use are still in it.
+/// Whether an address may have one more: one that has more than a quarter of the slots leaves a third to others.
+#[inline(always)]
+const fn may_take(found: &Found) -> bool {
+    found.own * 4 <= PROBES || found.free * 3 > PROBES
+}
+
+/// Takes a slot for the found connection, that of `key`, whose lock is held: its number plus 1, or 0 where none is free. Bytes
+/// of its last use are still in it.
 #[inline(never)]
-pub fn take<H: Host>(host: &mut H, kind: u8) -> u32 {
-    let mut slot = 0;
+pub fn take<H: Host>(host: &mut H, key: &Key, kind: u8) -> u32 {
     let Some(shared) = host.shared() else { return 0 };
-    let word = word::<H>(shared, kind);
-    H::repeat(PROBES, &mut Probe { host, word, slot: &mut slot });
-    slot
+    // The golden ratio's fractional part.
+    let address = evict::owner(key).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 52;
+    let word = word::<H>(shared, kind) | address << 32;
+    let mut found = Found { slot: 0, free: 0, own: 0 };
+    H::repeat(PROBES, &mut Probe { host, word, found: &mut found });
+    if found.slot == 0 || !may_take(&found) {
+        return 0;
+    }
+    let Some(owner) = host.owner(found.slot - 1) else { return 0 };
+    let there = H::load(owner);
+    let free = there & WHOSE == word & WHOSE || idle(there, word);
+    // Another CPU may have been quicker: then the segment waits.
+    if free && H::compare_exchange(owner, there, word) { found.slot } else { 0 }
 }
 
 /// Exchanges the owner's word where it is the found connection's.
 #[inline(always)]
 fn exchange<H: Host>(owner: &AtomicU64, word: u64, new: u64) -> bool {
     let found = H::load(owner);
+    // The address stays.
+    let new = if new == 0 { 0 } else { new | found & ADDRESS };
     found & WHOSE == word & WHOSE && (found == new || H::compare_exchange(owner, found, new))
 }
 

@@ -153,7 +153,7 @@ fn widen<H: Host, const FROM: usize>(host: &mut H, work: &mut Work, oldest: u32,
             H::repeat(SERVER_WINDOW as u32 / GROUP, &mut Collect { ring, piece, sequence: oldest });
         }
     }
-    let slot = pool::take(host, kind(FROM));
+    let slot = pool::take(host, &work.key, kind(FROM));
     let Some(ring) = host.wide(slot.wrapping_sub(1)) else {
         work.hold_back(Reason::Pool);
         return false;
