@@ -32,7 +32,7 @@ pub fn run(args: &Args) -> Result<()> {
     }
     step("tests");
     // What else fails is worth knowing, too.
-    test::run(&test::Args { words: vec!["--no-fail-fast".to_owned()] })
+    test::run(&test::Args { words: vec!["--no-fail-fast".to_owned()], long: false })
 }
 
 /// Lints the eBPF part for the target it is made for, with the clippy of the compiler that builds it: only there is

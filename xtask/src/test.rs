@@ -10,6 +10,9 @@ use crate::{
     setup,
 };
 
+/// Dialogues of the long run.
+const LONG: u64 = 100_000_000;
+
 /// Run all tests: units, properties, fixtures in the kernel, networks of namespaces with real mail software.
 ///
 /// Makes up for what is missing of the set-up and builds the release first, for that is what the tests with real
@@ -19,8 +22,13 @@ use crate::{
 #[command(after_help = "Examples:
   cargo xtask test                                  everything
   cargo xtask test -p smtp-filter-common            one package
+  cargo xtask test --long                           a hundred million dialogues of the generator of attacks
   cargo xtask test --test netns -- --nocapture ehlo what the words say, with their output")]
 pub struct Args {
+    /// Run the generator of attacks alone, with 100,000,000 dialogues (docs/security.md); takes about an hour
+    #[arg(long, conflicts_with = "words")]
+    pub long: bool,
+
     /// Words for `cargo test`, instead of the whole workspace
     #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "CARGO TEST ARGUMENTS")]
     pub words: Vec<String>,
@@ -28,6 +36,9 @@ pub struct Args {
 
 /// Runs the verb.
 pub fn run(args: &Args) -> Result<()> {
+    if args.long {
+        return long();
+    }
     setup::run(&setup::Args { tests: true, compiler: None })?;
     build::run(&build::Args::default())?;
     let mut cargo = cargo();
@@ -40,6 +51,17 @@ pub fn run(args: &Args) -> Result<()> {
     if !is_root() {
         println!("test: the tests load programs into the kernel and make networks: they run through sudo");
         cargo.env(runner_variable()?, "sudo -E");
+    }
+    execute(&mut cargo)
+}
+
+/// The generator alone, as long as nobody waits for it. It needs neither root nor the kernel.
+fn long() -> Result<()> {
+    let mut cargo = cargo();
+    cargo.args(["test", "--locked", "-p", "smtp-filter-common", "--test", "attacker", "--", "--nocapture"]);
+    // What the caller has set counts.
+    if std::env::var_os("ATTACKER_RUNS").is_none() {
+        cargo.env("ATTACKER_RUNS", LONG.to_string());
     }
     execute(&mut cargo)
 }

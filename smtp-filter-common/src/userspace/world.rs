@@ -163,6 +163,31 @@ impl World {
         self.vacant.iter().filter_map(|(key, at)| Some((key, self.connections.get(*at)?)))
     }
 
+    /// All slots of the shared pool have this word for their owner: 0 where they are free.
+    pub fn fill_pool(&mut self, owner: u64) {
+        for place in &self.owners {
+            place.store(owner, Ordering::Relaxed);
+        }
+    }
+
+    /// A live connection, for a test that begins in the midst of one.
+    pub fn connection_mut(&mut self, key: &Key) -> Option<&mut Connection> {
+        self.live.get(key).copied().and_then(|at| self.connections.get_mut(at))
+    }
+
+    /// Forgets all connections and events, but for which connections began. Counters stay.
+    pub fn forget(&mut self) {
+        self.events.clear();
+        self.live.clear();
+        self.connections.clear();
+        self.vacant.clear();
+        self.gone.clear();
+        self.half.clear();
+        self.fill_pool(0);
+        self.wide.clear();
+        self.lists.clear();
+    }
+
     /// Live connections.
     pub fn connections(&self) -> impl Iterator<Item = (&Key, &Connection)> {
         self.live.iter().filter_map(|(key, at)| Some((key, self.connections.get(*at)?)))
@@ -177,26 +202,6 @@ impl World {
     /// What is remembered of a connection that has left the live table.
     pub fn gone(&self, key: &Key) -> Option<&Gone> {
         self.gone.get(key)
-    }
-
-    /// A live connection, for a test that begins in the midst of one.
-    pub fn connection_mut(&mut self, key: &Key) -> Option<&mut Connection> {
-        self.live.get(key).copied().and_then(|at| self.connections.get_mut(at))
-    }
-
-    /// Forgets all connections and events. Counters stay, and so does what handshakes were seen in the grace.
-    pub fn forget(&mut self) {
-        self.events.clear();
-        self.live.clear();
-        self.connections.clear();
-        self.vacant.clear();
-        self.gone.clear();
-        self.half.clear();
-        if !(self.wide.is_empty() && self.lists.is_empty()) {
-            self.wide.clear();
-            self.lists.clear();
-            self.owners.iter_mut().for_each(|owner| *owner.get_mut() = 0);
-        }
     }
 
     /// Forgets the connections that have left the live table, as a table does that is needed for others.

@@ -121,6 +121,7 @@ pub fn setup(dice: &mut Dice, policies: u32, style: Style) -> Setup {
         window: if dice.one_in(6) { 20 + dice.below(100) as u16 } else { u16::MAX },
         age: if style.ages && dice.one_in(24) { (1 << 31) - 1 - dice.below(200) } else { 0 },
         other_syn: if dice.one_in(40) { dice.below(7) as i8 - 3 } else { 0 },
+        crowded: dice.one_in(2),
     }
 }
 
@@ -255,8 +256,9 @@ impl Attacker {
             return Some(self.server(run));
         }
         let from = run.receiver.next;
-        let ends = run.bounds.iter().map(|bound| *bound as usize).filter(|bound| *bound > from);
-        let to = ends.min()?.min(self.walk).min(from + LITERAL);
+        let most = self.walk.min(from + LITERAL);
+        let ends = run.bounds.iter().map(|bound| *bound as usize).filter(|bound| *bound > from && *bound <= most);
+        let to = if self.dice.one_in(2) { ends.min() } else { ends.max() }.unwrap_or(most);
         let mut bytes = Bytes::NONE;
         run.first(from, to).for_each(|byte| bytes.extend(&[byte]));
         (bytes.len() > 0).then(|| Op::Client(self.plain(run, from as i32, bytes, 1)))
@@ -305,7 +307,8 @@ impl Attacker {
                 }
                 bytes.extend(ending);
                 bytes.truncate(to - next);
-                Some(Op::Client(self.plain(run, next as i32, bytes, 0)))
+                let takes = u64::from(!self.dice.one_in(4));
+                Some(Op::Client(self.plain(run, next as i32, bytes, takes)))
             }
             (_, Some(to)) if to > run.receiver.next => {
                 self.walk = to;
@@ -451,19 +454,19 @@ impl Attacker {
         }
         let takes = u64::from(self.dice.below(8) < self.takes);
         let mut segment = self.plain(run, at as i32, bytes, takes);
-        self.season(run, &mut segment, repeats || at < next);
+        self.season(run, &mut segment);
         Op::Client(segment)
     }
 
     /// What is odd about a segment.
-    fn season<F: Filter>(&mut self, run: &Run<'_, F>, segment: &mut Segment, repeats: bool) {
+    fn season<F: Filter>(&mut self, run: &Run<'_, F>, segment: &mut Segment) {
         let dice = &mut self.dice;
         if self.merges && dice.one_in(2) && segment.bytes.lead == 0 {
             let literal = segment.bytes.literal().len() as u32;
             segment.piece = 1 + dice.below(literal.clamp(1, 12)) as u8;
-            // A part of a retransmission is not lost alone: that is a known limitation.
             segment.takes *= u64::MAX;
-            if !repeats && (self.pieces || run.setup.taste == Taste::Last) && !dice.one_in(4) {
+            if self.pieces && !dice.one_in(4) {
+                // Lost one by one.
                 segment.takes = dice.next();
             }
         }

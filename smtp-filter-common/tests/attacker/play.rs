@@ -26,7 +26,7 @@ pub struct Style {
     pub ages: bool,
     /// Frames with tags in their data.
     pub tags: bool,
-    /// Merged first copies are lost in part at any receiver, not only at one to which the last copy counts.
+    /// Of what was merged a part may be lost.
     pub pieces: bool,
     /// Servers that say more than one reply to a command.
     pub replies: bool,

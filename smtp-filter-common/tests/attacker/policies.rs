@@ -55,6 +55,7 @@ pub fn all() -> Vec<Policy> {
                 policy.guards[reason.number() as usize] = Reset as u8;
             }
         }
+        policy.guards[Reason::UnmatchedReply.number() as usize] = Log as u8;
         policy.fill = if number % 3 == 2 { FILL_NOOP } else { 0 };
         policy.banner = [0, SHOW_PIX, SHOW_HOST][number % 3];
     }

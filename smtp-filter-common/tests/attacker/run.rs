@@ -46,6 +46,8 @@ pub trait Filter {
     fn forwarded<'a>(&'a self, frame: &'a [u8]) -> &'a [u8];
     /// The connection, once it is live.
     fn connection(&self) -> Option<&Connection>;
+    /// The shared pool has no room.
+    fn crowd(&mut self);
     /// The region that is open began so many bytes before.
     fn age(&mut self, bytes: u32);
 }
@@ -155,6 +157,9 @@ impl<'a, F: Filter> Run<'a, F> {
     pub fn begin(&mut self, setup: Setup) -> Result<(), Violation> {
         self.setup = setup;
         self.filter.begin();
+        if setup.crowded {
+            self.filter.crowd();
+        }
         self.receiver.begin(setup.taste);
         self.client.begin(setup.taste);
         self.server.begin(setup.quirks | POLITE, setup.answers);
@@ -273,24 +278,22 @@ impl<'a, F: Filter> Run<'a, F> {
         for from in [CLIENT, SERVER].map(usize::from) {
             self.next[from] = state.half[from].next.wrapping_sub(begins[from]) as usize;
         }
-        let used = usize::from(state.memory.regions);
-        for i in 0..used {
-            let at = state.memory.region_at[i].wrapping_sub(begins[0]) as usize;
-            if state.memory.region_kind[i] == smtp::CHUNKS && at <= self.next[0] {
-                // A run of chunks goes on over the commands that it was taken for at first.
-                let to = if i + 1 < used {
-                    state.memory.region_at[i + 1].wrapping_sub(begins[0]) as usize
-                } else {
-                    usize::MAX
-                };
-                self.regions.retain(|(from, kind)| *from < at || *from >= to || *from == at && *kind == smtp::CHUNKS);
-                self.region = self.regions.iter().rposition(|(from, _)| *from <= self.read).unwrap_or(0);
+        // The first one may have begun long ago, and its start moves along; the last ones may have become one.
+        let memory = &state.memory;
+        let at = |i: usize| memory.region_at[i].wrapping_sub(begins[0]) as usize;
+        let oldest = if at(0) <= self.next[0] { at(0) } else { 0 };
+        while self.regions.len() > 1 && self.regions.last().is_some_and(|(at, _)| *at > oldest) {
+            self.regions.pop();
+        }
+        for i in 0..usize::from(memory.regions) {
+            let kind = memory.region_kind[i];
+            if self.regions.last().is_some_and(|(_, last)| *last != kind) {
+                self.regions.push((if i == 0 { oldest } else { at(i) }, kind));
             }
-            let (last, kind) = self.regions[self.regions.len() - 1];
-            // The first one may have begun long ago.
-            if at > last && at <= self.next[0] && state.memory.region_kind[i] != kind {
-                self.regions.push((at, state.memory.region_kind[i]));
-            }
+        }
+        self.region = self.region.min(self.regions.len() - 1);
+        while self.region > 0 && self.regions[self.region].0 > self.read {
+            self.region -= 1;
         }
         let flags = connection.shared.flags.load(std::sync::atomic::Ordering::Relaxed);
         self.over |= flags & CUT != 0 || state.session.mode == smtp::TLS;
@@ -390,7 +393,7 @@ impl<'a, F: Filter> Run<'a, F> {
                 Mode::Tls => smtp::TLS,
             };
             let found = self.regions[self.region].1;
-            // Lines of BDAT and what they announce.
+            // Lines and chunks in one: what is which is compared where both ends are at the same place.
             let chunks = found == smtp::CHUNKS && matches!(mode, Mode::Command | Mode::Chunk);
             if found != kind && !chunks {
                 return Err(violation(
@@ -398,9 +401,9 @@ impl<'a, F: Filter> Run<'a, F> {
                     format!("offset {at} is {mode:?} to the server, {found} to the filter"),
                 ));
             }
-            let same =
-                if chunks { (self.first[at] as u8).eq_ignore_ascii_case(&byte) } else { self.first[at] as u8 == byte };
-            if kind == smtp::COMMAND && !(same && self.first[at] & SEEN != 0) {
+            let first = self.first[at];
+            let same = first == SEEN | u16::from(byte) || chunks && (first as u8).eq_ignore_ascii_case(&byte);
+            if kind == smtp::COMMAND && !same {
                 return Err(violation("changed", format!("offset {at}: other bytes than those that were judged")));
             }
             self.read += 1;
@@ -418,7 +421,9 @@ impl<'a, F: Filter> Run<'a, F> {
                         format!("{came:?} at {}, of which the filter knows nothing", self.read),
                     ));
                 }
-                Came::Nothing if begins && matches!(mode, Mode::Data | Mode::Chunk) => {
+                Came::Nothing
+                    if begins && matches!(self.server.mode, Mode::Data | Mode::Chunk) && mode == self.server.mode =>
+                {
                     return Err(violation(
                         "kinds",
                         format!("{mode:?} goes on at {}, where the filter saw its end", self.read),
@@ -430,7 +435,33 @@ impl<'a, F: Filter> Run<'a, F> {
             self.tally.ends_of_data += u64::from(came == Came::EndOfData);
             self.tally.chunks += u64::from(came == Came::EndOfChunk);
         }
-        Ok(())
+        self.meet()
+    }
+
+    /// Where the server has read what the filter has read, and the filter what the server has said, both mean the same.
+    fn meet(&self) -> Result<(), Violation> {
+        let Some(connection) = self.filter.connection() else { return Ok(()) };
+        if self.read != self.next[0] || self.next[1] != self.server.out.len() || self.over {
+            return Ok(());
+        }
+        let session = &connection.state.session;
+        let same = match self.server.mode {
+            Mode::Command => matches!(session.mode, smtp::COMMAND | smtp::MASKED_CHUNK),
+            // A filter that waits for what it does not know lets nothing pass.
+            Mode::Auth => session.mode == smtp::AUTH_LINE || session.hold != 0,
+            Mode::Data => session.mode == smtp::TEXT || session.hold != 0,
+            Mode::Chunk => session.mode == smtp::CHUNK && session.chunk == self.server.chunk || session.hold != 0,
+            Mode::Tls => session.mode == smtp::TLS,
+        };
+        let found = (session.mode, session.chunk);
+        let waits = session.mode == smtp::COMMAND && session.hold != 0;
+        if same || waits {
+            return Ok(());
+        }
+        Err(violation(
+            "kinds",
+            format!("{:?} at {} to the server, {found:?} to the filter", self.server.mode, self.read),
+        ))
     }
 
     fn in_force(&self) -> impl Iterator<Item = &Policy> {
@@ -466,6 +497,9 @@ impl<'a, F: Filter> Run<'a, F> {
         self.server.out = out;
         let (verdict, start) = judged?;
         self.look();
+        if verdict == Verdict::Pass {
+            self.meet()?;
+        }
         if verdict != Verdict::Pass || !answer.takes {
             self.over |= verdict == Verdict::Reset;
             return Ok(());

@@ -46,6 +46,7 @@ impl Bytes {
 
     pub fn truncate(&mut self, length: usize) {
         self.length = self.length.min(length as u8);
+        self.bytes[usize::from(self.length)..].fill(0);
     }
 
     pub fn len(&self) -> usize {
@@ -84,6 +85,8 @@ pub struct Setup {
     pub age: u32,
     /// The client sent a SYN with a number so far from the one that the server answered; 0: it did not.
     pub other_syn: i8,
+    /// The filter's shared pool has no room.
+    pub crowded: bool,
 }
 
 /// Where a run begins.
@@ -164,11 +167,13 @@ pub enum Op {
 
 impl fmt::Display for Setup {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { policy, stage, taste, quirks, answers, client_isn, server_isn, window, age, other_syn } = self;
+        let Self { policy, stage, taste, quirks, answers, client_isn, server_isn, window, age, other_syn, crowded } =
+            self;
+        let crowded = u8::from(*crowded);
         write!(
             f,
             "setup policy={policy} stage={stage:?} taste={taste:?} quirks={quirks} answers={answers} \
-             client_isn={client_isn} server_isn={server_isn} window={window} age={age} other_syn={other_syn}"
+             client_isn={client_isn} server_isn={server_isn} window={window} age={age} other_syn={other_syn} crowded={crowded}"
         )
     }
 }
@@ -257,6 +262,7 @@ pub fn parse(text: &str) -> (Setup, Vec<Op>) {
         window: number(line, "window"),
         age: number(line, "age"),
         other_syn: number(line, "other_syn"),
+        crowded: number::<u8>(line, "crowded") != 0,
     };
     let op = |line: &str| match line.split(' ').next() {
         Some("client") => {

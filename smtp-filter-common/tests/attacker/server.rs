@@ -50,7 +50,8 @@ pub struct Server {
     fresh: bool,
     /// Characters of CRLF.CRLF that have come.
     matched: u8,
-    chunk: u64,
+    /// Octets of the chunk that have not come.
+    pub chunk: u64,
     /// Commands so far.
     commands: u32,
     verbose: bool,
@@ -267,6 +268,8 @@ impl Server {
                 self.recipients = 0;
                 self.say(b"250 reset\r\n");
             }
+            // RFC 2033 section 4.2.
+            b"DATA" if self.lmtp && self.recipients == 0 => self.say(b"503 whom\r\n"),
             b"DATA" => {
                 self.say(b"354 go\r\n");
                 self.mode = Mode::Data;

@@ -16,7 +16,6 @@ use super::{
     wire::{CLIENT, ETHERNET, PORT, SERVER},
 };
 
-const CLIENT_PORT: u16 = 41_234;
 /// Where the segments of the client, and of the server, are met.
 const SIDES: [u32; 2] = [2, 3];
 
@@ -25,6 +24,7 @@ pub struct UserSpace {
     policies: Vec<Policy>,
     policy: usize,
     now: u64,
+    key: Key,
 }
 
 const fn mapped(address: [u8; 4]) -> [u8; 16] {
@@ -32,16 +32,18 @@ const fn mapped(address: [u8; 4]) -> [u8; 16] {
     [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, a, b, c, d]
 }
 
-const KEY: Key = Key {
-    client: mapped(CLIENT),
-    server: mapped(SERVER),
-    client_port: CLIENT_PORT.to_be_bytes(),
-    server_port: PORT.to_be_bytes(),
-};
+/// Ports of clients, one a run.
+const PORTS: std::ops::Range<u16> = 1024..65_000;
 
 impl UserSpace {
     pub fn new() -> Self {
-        Self { world: World::new(), policies: policies::all(), policy: 0, now: 1_000_000_000_000 }
+        let key = Key {
+            client: mapped(CLIENT),
+            server: mapped(SERVER),
+            client_port: PORTS.start.to_be_bytes(),
+            server_port: PORT.to_be_bytes(),
+        };
+        Self { world: World::new(), policies: policies::all(), policy: 0, now: 1_000_000_000_000, key }
     }
 }
 
@@ -52,10 +54,14 @@ impl Filter for UserSpace {
 
     fn begin(&mut self) {
         self.world.forget();
+        // Which connections began is remembered: the next one is another.
+        let port = self.client_port() + 1;
+        let port = if PORTS.contains(&port) { port } else { PORTS.start };
+        self.key.client_port = port.to_be_bytes();
     }
 
     fn client_port(&self) -> u16 {
-        CLIENT_PORT
+        u16::from_be_bytes(self.key.client_port)
     }
 
     fn adopt(&mut self, policy: usize) -> Result<(), String> {
@@ -79,11 +85,16 @@ impl Filter for UserSpace {
     }
 
     fn connection(&self) -> Option<&Connection> {
-        self.world.connection(&KEY)
+        self.world.connection(&self.key)
+    }
+
+    fn crowd(&mut self) {
+        // Nobody's, used this very moment.
+        self.world.fill_pool((self.now >> 34 << 44) | 1);
     }
 
     fn age(&mut self, bytes: u32) {
-        let Some(connection) = self.world.connection_mut(&KEY) else { return };
+        let Some(connection) = self.world.connection_mut(&self.key) else { return };
         let next = connection.state.half[0].next;
         let memory = &mut connection.state.memory;
         let last = usize::from(memory.regions.saturating_sub(1)) & (REGIONS - 1);
