@@ -45,6 +45,11 @@ impl<'a, F: Filter> Player<'a, F> {
         Self { run: Run::new(filter, setup), ops: Vec::new() }
     }
 
+    #[allow(dead_code, reason = "the test in the kernel asks its own filter")]
+    pub const fn filter(&mut self) -> &mut F {
+        self.run.filter
+    }
+
     pub const fn tally(&self) -> &Tally {
         &self.run.tally
     }

@@ -46,6 +46,10 @@ pub trait Filter {
     fn forwarded<'a>(&'a self, frame: &'a [u8]) -> &'a [u8];
     /// The connection, once it is live.
     fn connection(&self) -> Option<&Connection>;
+    /// Whether it can be given merged segments.
+    fn merges(&self) -> bool {
+        true
+    }
     /// The shared pool has no room.
     fn crowd(&mut self);
     /// The region that is open began so many bytes before.
@@ -310,7 +314,8 @@ impl<'a, F: Filter> Run<'a, F> {
         let sequence = client_isn.wrapping_add(1).wrapping_add_signed(at);
         let acknowledgement = server_isn.wrapping_add(1).wrapping_add_signed(ack);
         let facts = self.facts(true, sequence, acknowledgement, flags).shaped(segment);
-        let piece = if usize::from(segment.piece) < length { u16::from(segment.piece) } else { 0 };
+        let merged = usize::from(segment.piece) < length && self.filter.merges();
+        let piece = if merged { u16::from(segment.piece) } else { 0 };
         let (verdict, start) = self.judge(&facts, piece, |frame| bytes.write(frame))?;
         self.look();
         if verdict != Verdict::Pass {

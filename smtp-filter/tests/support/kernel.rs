@@ -255,6 +255,11 @@ impl Kernel {
         self.set(&[])
     }
 
+    /// The datapath in user space, which has judged the same.
+    pub fn world(&self) -> &World {
+        &self.world
+    }
+
     /// The last frame that passed in the kernel, as it came out.
     pub fn passed(&self) -> &[u8] {
         &self.out
