@@ -229,7 +229,7 @@ pub struct Session {
     pub veiled: u8,
     /// 1: MAIL was said, and its transaction has not ended.
     pub transaction: u8,
-    /// 1: LHLO was said: a mail has one reply for each recipient (RFC 2033 section 4.2).
+    /// 1: the server has taken LHLO: a mail has one reply for each recipient (RFC 2033 section 4.2).
     pub lmtp: u8,
     /// 1: a reply came that answers nothing: nobody knows any more which command the next one answers.
     pub astray: u8,

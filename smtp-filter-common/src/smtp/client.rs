@@ -269,7 +269,6 @@ fn command<H: Host>(host: &mut H, policy: &Policy, work: &mut Work) -> bool {
         },
         _ => {}
     }
-    work.state.session.lmtp |= (kind == verb::LHLO) as u8;
     if header == 0 && !work.state.session.wait(waits) {
         work.hold_back(Reason::Backlog);
     }

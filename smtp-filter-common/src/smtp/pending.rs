@@ -9,13 +9,14 @@ use crate::{
 const COUNT: u16 = 0x0fff;
 
 // Four bits hold the kind of those that do not wait like any other.
-const _: () = assert!(CLAIM < LOGIN && LOGIN == 15 && LHLO > LOGIN && PROXY > LOGIN);
+const _: () = assert!(CLAIM == 14 && LOGIN == 15 && LHLO & 15 == CLAIM && LHLO > LOGIN && PROXY > LOGIN);
 
 impl Session {
     /// Appends a command; `false` where no more are remembered.
     #[inline(always)]
     pub fn wait(&mut self, kind: u8) -> bool {
-        let kind = if kind == CLAIM || kind > LOGIN { PLAIN } else { kind };
+        let plain = kind == CLAIM || kind > LOGIN && kind != LHLO;
+        let kind = if plain { PLAIN } else { kind & 15 };
         let runs = self.runs as usize;
         if runs > 0 {
             let last = self.pending[(runs - 1) & (PENDING - 1)];
@@ -33,7 +34,7 @@ impl Session {
         true
     }
 
-    /// The kind of the command that the next reply answers; 0: none waits.
+    /// The kind of the command that the next reply answers, its lower four bits; 0: none waits.
     #[inline(always)]
     pub const fn answered(&self) -> u8 {
         if self.runs == 0 { 0 } else { (self.pending[0] >> 12) as u8 }

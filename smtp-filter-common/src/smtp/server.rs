@@ -258,6 +258,8 @@ fn reply(policy: &Policy, work: &mut Work, code: u16) {
         verb::DATA | verb::STARTTLS | verb::AUTH if lost => {}
         verb::MAIL if good => session.accepted = 0,
         verb::RCPT if good => session.accepted = session.accepted.saturating_add(1),
+        // LHLO.
+        verb::CLAIM if good => session.lmtp = 1,
         verb::LOGIN if code == 334 => login(work),
         verb::HELO | verb::DOWNGRADED if good => {
             session.lmtp = 0;

@@ -34,11 +34,11 @@ pub const MAIL: u8 = 13;
 pub const CLAIM: u8 = 14;
 /// A command that carries credentials as AUTH does (X-EXPS, XAUTH), and that a 334 may answer.
 pub const LOGIN: u8 = 15;
-/// LHLO (RFC 2033 section 4.1). Waits like [`PLAIN`].
-pub const LHLO: u8 = 16;
 /// PROXY: as the first line it is no command, but the header of the PROXY protocol, version 1, which nobody answers. Else it
 /// waits like [`PLAIN`].
 pub const PROXY: u8 = 17;
+/// LHLO (RFC 2033 section 4.1). Where it waits it has the number of [`CLAIM`], which does not wait as such.
+pub const LHLO: u8 = 16 | CLAIM;
 
 /// The kind of a command.
 #[inline(always)]

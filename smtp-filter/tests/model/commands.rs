@@ -93,6 +93,11 @@ impl Commands {
         }
     }
 
+    /// Whether the next bytes, this many, lie within a chunk that is not masked.
+    pub fn in_chunk(&self, length: usize) -> bool {
+        matches!(self.mode, Mode::Chunk(left, false) if length <= left)
+    }
+
     /// What the server gets of a segment.
     pub fn segment(&mut self, rules: &Rules, asked: &mut VecDeque<Asked>, bytes: &[u8]) -> Result<Vec<u8>, Cut> {
         let mut out = bytes.to_vec();

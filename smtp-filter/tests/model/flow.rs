@@ -84,7 +84,9 @@ impl Flow {
     /// Compares what became of a segment with what the model says; what passed is put on the line behind the filter.
     pub fn judge(&mut self, model: &mut Model, segment: Segment, passage: Passage) -> Result<Judged> {
         let (next, begin, end) = (self.expected.len(), segment.from, segment.from + segment.payload.len());
-        if begin > next || end <= next {
+        // A chunk's line says where it ends: what is missing of it is passed over, and comes as a retransmission.
+        let jumps = begin > next && model.in_chunk(self.from, begin - next);
+        if begin > next && !jumps || end <= next {
             return self.judge_out_of_order(model, segment, passage);
         }
         let mut advanced = model.clone();

@@ -39,6 +39,11 @@ impl Model {
         Ok(out)
     }
 
+    /// Whether the next bytes, this many, are of a chunk: they may come in any order, and reading goes on after them.
+    pub fn in_chunk(&self, from: Side, length: usize) -> bool {
+        matches!(from, Side::Client) && self.client.in_chunk(length)
+    }
+
     /// Whether bytes may go on though some in front of them are missing: `end` is where theirs do, counted from the
     /// first that is missing.
     pub fn opaque(&self, from: Side, end: usize) -> bool {
