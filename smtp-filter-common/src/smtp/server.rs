@@ -327,8 +327,8 @@ fn reply(policy: &Policy, work: &mut Work, code: u16) {
 /// A reply that answers no command that waits. Where it says what the server takes the client's bytes for, they are held back.
 #[inline(always)]
 fn unmatched(policy: &Policy, work: &mut Work, code: u16) {
-    // The server gives up (RFC 5321 section 3.8), which it may do at any time.
-    if code == 421 {
+    // The server gives up, which it may do at any time: by 421 (RFC 5321 section 3.8), Exchange by 451.
+    if code == 421 || work.state.session.runs == 0 && matches!(code, 400..500) {
         return;
     }
     if code == 354 && !policy.enforces() {
