@@ -402,9 +402,10 @@ fn long_frames_are_judged_by_the_wire_whatever_stands_before_them() -> Result<()
     }
     let mut text = b"a line of sixteen\r\n".repeat(3_300);
     text.truncate(65_400);
-    let noops = b"NOOP\r\n".repeat(1_000);
+    // More lines than this are not read of one segment.
+    let noops = b"NOOP for the length of it.....\r\n".repeat(200);
     let vrfy = [noops.as_slice(), b"VRFY root\r\n"].concat();
-    let replies = b"250 ok\r\n".repeat(1_000);
+    let replies = b"250 ok, for the length of it....\r\n".repeat(200);
     let says: [(bool, &[u8]); 9] = [
         (false, b"220 mail.example ESMTP\r\n"),
         (true, b"HELO client.example\r\n"),
