@@ -20,7 +20,7 @@ use crate::{
     tcp::{self, acceptable, ahead, backlog, client::Taken, lock, normalise, peer},
     verdict::Verdict,
     wire::{ACK, FIN, Kind, RST, SYN, Segment, URG},
-    work::{Found, GUARDED, HELD_BACK, PASSES, READ_CLIENT, READ_SERVER, Run, SETTLED, Work},
+    work::{Found, GUARDED, HELD_BACK, PASSES, Passed, READ_CLIENT, READ_SERVER, Run, SETTLED, Work},
 };
 
 /// Where and when a segment was met.
@@ -270,6 +270,7 @@ fn guard<H: Host>(host: &mut H, policy: &Policy, work: &mut Work, reason: u16) -
 #[inline(always)]
 fn live<H: Host, const FROM: usize>(host: &mut H, policy: &Policy, work: &mut Work, met: Met) -> Found {
     let Some(shared) = host.shared() else { return Found::held_back(Reason::Busy) };
+    work.begin(!policy.enforces());
     // First: what is read behind it belongs to this connection if it still stands there afterwards.
     let id = H::load(&shared.id);
     let flags = H::load(&shared.flags);
@@ -314,8 +315,13 @@ fn live<H: Host, const FROM: usize>(host: &mut H, policy: &Policy, work: &mut Wo
             H::set(&shared.flags, CUT);
             work.ends = Ended::Reset as u8;
         }
-        return Found::guarded(Reason::Urgent);
+        if enforces || segment.length == 0 || flags & TLS != 0 {
+            return Found::guarded(Reason::Urgent);
+        }
+        let sequence = segment.sequence;
+        work.note(Reason::Urgent.number(), policy.guard(Reason::Urgent.number()), sequence);
     }
+    let segment = &work.segment;
     // Nor of what is not known to come from the connection's own end: a RST is taken whatever it acknowledges.
     let own = place == acceptable::WITHIN && acceptable::acknowledges::<H, FROM>(shared, segment) && !segment.has(RST);
     let believed = !enforces || own;
@@ -431,7 +437,7 @@ impl<H: Host, const FROM: usize> Step for Passes<'_, H, FROM> {
 const STATE_CHANGED: u8 = 1;
 /// It is cut.
 const IS_CUT: u8 = 2;
-/// It would be cut, and passes unread in mode `monitor`.
+/// Something of it passed unread in mode `monitor`, or may be missing.
 const UNREAD: u8 = 4;
 /// Both sides have closed.
 const CLOSES: u8 = 8;
@@ -458,7 +464,7 @@ fn locked<H: Host, const FROM: usize>(host: &mut H, policy: &Policy, work: &mut 
     } else if taken & CHANGED != 0 {
         facts = STATE_CHANGED;
     }
-    let mut facts = work.unknown::<H>(facts);
+    let mut facts = work.unknown::<H>(facts | UNREAD * work.uncertain);
     if work.segment.has(FIN) && facts & IS_CUT == 0 {
         facts |= fin::<FROM>(work);
         facts = work.unknown::<H>(facts);
@@ -477,14 +483,17 @@ fn locked<H: Host, const FROM: usize>(host: &mut H, policy: &Policy, work: &mut 
     if FROM == FROM_CLIENT && facts & IS_CUT != 0 {
         backlog::note::<H>(shared, work);
     }
+    let read = work.run.cut == 0;
+    if read {
+        let Passed { place, reason, action, .. } = work.passed;
+        work.cut(reason, action, place);
+    }
     if work.run.cut != 0 && note_cut::<H>(shared, policy, work) {
         facts |= FRESH;
     }
     lock::release::<H>(&shared.lock);
     let facts = work.unknown::<H>(facts);
-    if work.run.cut != 0 {
-        tell_cut(host, work, facts);
-    } else {
+    if read {
         host.count(counter(taken as u16, Action::Pass as u8, true), 1, work.segment.length);
         if work.run.commands == 1 && work.run.telling == 0 {
             report::tell(host, work);
@@ -494,6 +503,9 @@ fn locked<H: Host, const FROM: usize>(host: &mut H, policy: &Policy, work: &mut 
         }
         // Another CPU may have been asked for the mark in between.
         work.marked |= work.run.mark | marked;
+    }
+    if work.run.cut != 0 {
+        tell_cut(host, work, facts);
     }
     Found::settled(if facts & IS_CUT == 0 {
         Verdict::Pass
@@ -639,6 +651,7 @@ fn unread<H: Host, const FROM: usize>(host: &mut H, work: &mut Work) -> u8 {
         }
         if matches!(work.state.session.mode, smtp::CHUNK | smtp::MASKED_CHUNK) {
             work.state.session.mode = smtp::COMMAND;
+            work.state.session.doubt = smtp::monitor::SEGMENT;
         }
         work.state.line[FROM].begin(false, end);
     } else {

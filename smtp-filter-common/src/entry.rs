@@ -136,8 +136,8 @@ pub struct Half {
     pub rst: u8,
     /// 1: bytes were rewritten.
     pub rewrote: u8,
-    /// Zero.
-    pub reserved: u8,
+    /// 1: mode `monitor` had no room for what passed and is not acknowledged: nothing is compared with it.
+    pub unkept: u8,
     /// Slot of the shared pool that the windowed bytes are in, its number plus 1; 0: they are in the entry.
     pub slot: u32,
 }
@@ -235,11 +235,13 @@ pub struct Session {
     pub astray: u8,
     /// Bytes of the client's first ones that are those of a PROXY protocol header.
     pub signature: u8,
-    /// Zero.
-    pub reserved: [u8; 2],
+    /// Mails whose data came before the reply to DATA, which has not come yet; in mode `monitor` alone.
+    pub hasty: u8,
+    /// What the client's next line is worth after a gap: see [`crate::smtp::monitor`].
+    pub doubt: u8,
 }
 
-/// Early ranges, remembered places and changes of kind in the client's stream. 220 bytes.
+/// Early ranges, remembered places and changes of kind in the client's stream. 228 bytes.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Memory {
@@ -293,9 +295,12 @@ pub struct Memory {
     pub alike: u16,
     /// Zero.
     pub reserved: u16,
+    /// A gap in the commands that mode `monitor` went on after, its start and its end; the same where there is none: see
+    /// [`crate::tcp::gap`].
+    pub gap: [u32; 2],
 }
 
-/// Everything under the lock but the windows. 504 bytes.
+/// Everything under the lock but the windows. 512 bytes.
 #[repr(C, align(8))]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct State {
@@ -323,7 +328,7 @@ impl State {
             fin: 0,
             rst: 0,
             rewrote: 0,
-            reserved: 0,
+            unkept: 0,
             slot: 0,
         }; 2],
         line: [Line {
@@ -362,7 +367,8 @@ impl State {
             lmtp: 0,
             astray: 0,
             signature: 0,
-            reserved: [0; 2],
+            hasty: 0,
+            doubt: 0,
         },
         memory: Memory {
             early_start: [0; EARLY],
@@ -390,6 +396,7 @@ impl State {
             of_size: 0,
             alike: 0,
             reserved: 0,
+            gap: [0; 2],
         },
         arg: [0; ARG_ROOM],
     };
@@ -405,7 +412,7 @@ pub struct Windows {
     pub server: [u8; SERVER_WINDOW],
 }
 
-/// A live connection. 1,008 bytes.
+/// A live connection. 1,016 bytes.
 #[repr(C)]
 #[derive(Debug)]
 pub struct Connection {
@@ -422,9 +429,9 @@ const _: () = {
     assert!(size_of::<Half>() == 32);
     assert!(size_of::<Line>() == 32);
     assert!(size_of::<Session>() == 88);
-    assert!(size_of::<Memory>() == 220);
-    assert!(size_of::<State>() == 504);
+    assert!(size_of::<Memory>() == 228);
+    assert!(size_of::<State>() == 512);
     assert!(size_of::<Windows>() == 384);
-    assert!(size_of::<Connection>() == 1008);
+    assert!(size_of::<Connection>() == 1016);
     assert!(CLIENT == 0);
 };

@@ -189,12 +189,12 @@ pub fn offending<H: Host>(host: &mut H, work: &mut Work, at: u32) {
 /// exchange everything.
 #[inline(always)]
 pub fn withhold<H: Host>(work: &mut Work) {
-    let Work { state, event, run, segment, .. } = work;
+    let Work { state, event, run, segment, passed, .. } = work;
     let (line, session) = (&state.line[CLIENT as usize], &state.session);
     let of_line = run.line_cut != 0 && event.arg_flags & ARG_WITHHELD != 0;
     let exchange = event.direction == CLIENT
         && run.line_cut == 0
-        && (session.hold == verb::AUTH || session.mode == AUTH_LINE || session.answered() == verb::AUTH);
+        && (passed.secret != 0 || session.hold == verb::AUTH || session.mode == AUTH_LINE || session.answered() == verb::AUTH);
     if !of_line && !exchange {
         return;
     }

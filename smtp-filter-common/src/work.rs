@@ -5,13 +5,13 @@ use core::sync::atomic::AtomicU64;
 
 use crate::{
     action::Action,
-    entry::State,
+    entry::{Line, State},
     event::Event,
     flow::{HalfOpen, Key, evict::Sample, gone::Gone},
     host::{Host, Patch, Piece},
     limits::{ARG_ROOM, PATCH, PIECE},
     reason::Reason,
-    smtp::rewrite::Change,
+    smtp::{rewrite::Change, verb},
     tcp::early,
     wire::Segment,
 };
@@ -106,6 +106,24 @@ pub const READ_CLIENT: u8 = 4;
 /// `Found::how`: the server's bytes are to be read.
 pub const READ_SERVER: u8 = 5;
 
+/// What mode `monitor` passes over in a segment: the first thing that enforcement would have decided against it.
+#[repr(C, align(8))]
+#[derive(Clone, Copy, Debug)]
+pub struct Passed {
+    /// See [`Run::place`].
+    pub place: u32,
+    /// See [`Run::reason`].
+    pub reason: u16,
+    /// [`Action`]; [`Action::Pass`] where there is nothing.
+    pub action: u8,
+    /// 1: what the event shows of it may be credentials.
+    pub secret: u8,
+}
+
+impl Passed {
+    const NOTHING: Self = Self { place: 0, reason: 0, action: 0, secret: 0 };
+}
+
 /// What a step of the judgement came to. Every field is always filled.
 #[repr(C, align(4))]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -154,6 +172,14 @@ pub struct Work {
     pub closing: u8,
     /// Number of the scope whose policy judges; 0: the whole's own.
     pub scope: u8,
+    /// 1: the policy's mode is `monitor`.
+    pub monitors: u8,
+    /// 1: the state may be wrong from this segment on: mode `monitor` has passed over something that reading needs.
+    pub uncertain: u8,
+    /// See [`Passed`].
+    pub passed: Passed,
+    /// The line in hand, while bytes of a gap are read that came late: see [`crate::tcp::gap`].
+    pub aside: Line,
     /// See [`Work::unknown`].
     pub hidden: AtomicU64,
     /// What is to be rewritten next.
@@ -195,6 +221,10 @@ impl Work {
             ends: 0,
             closing: 0,
             scope: 0,
+            monitors: 0,
+            uncertain: 0,
+            passed: Passed::NOTHING,
+            aside: State::EMPTY.line[0],
             hidden: AtomicU64::new(0),
             change: Change::NONE,
             old: [0; PATCH / 8],
@@ -221,6 +251,68 @@ impl Work {
     #[inline(always)]
     pub fn hold_back(&mut self, reason: Reason) {
         self.cut(reason.number(), Action::Drop as u8, self.segment.sequence);
+    }
+
+    /// Begins a judgement: nothing was passed over yet.
+    #[inline(always)]
+    pub const fn begin(&mut self, monitors: bool) {
+        self.monitors = monitors as u8;
+        self.uncertain = 0;
+        self.passed = Passed::NOTHING;
+    }
+
+    /// In mode `monitor` reading goes on whatever was decided against the segment (I13): takes that back, and notes what
+    /// enforcement would have done for a guard. `false` in mode `enforce`.
+    #[inline(always)]
+    pub fn passes_over(&mut self) -> bool {
+        if self.monitors == 0 {
+            return false;
+        }
+        if self.run.cut != 0 && self.run.reason < Reason::Early.number() {
+            self.note(self.run.reason, self.run.cut, self.run.place);
+        } else {
+            self.uncertain = 1;
+        }
+        self.run.cut = 0;
+        true
+    }
+
+    /// Notes what enforcement would have done, unless something was noted before.
+    #[inline(always)]
+    pub fn note(&mut self, reason: u16, action: u8, place: u32) {
+        if self.passed.action == 0 {
+            let secret = (self.state.session.hold == verb::AUTH) as u8;
+            self.passed = Passed { place, reason, action, secret };
+        }
+    }
+
+    /// From `at` on the client's bytes are of another kind; `false` where that cannot be remembered, and the segment is held
+    /// back. Mode `monitor` forgets what came before instead.
+    #[inline(always)]
+    pub fn begin_region(&mut self, kind: u8, at: u32) -> bool {
+        if self.state.memory.begin_region(kind, at) {
+            return true;
+        }
+        self.hold_back(Reason::Backlog);
+        if !self.passes_over() {
+            return false;
+        }
+        self.state.memory.regions = 0;
+        self.state.memory.begin_region(kind, at)
+    }
+
+    /// A command waits for its reply; `false` where no more are remembered, and the segment is held back. In mode `monitor` it
+    /// counts as one more like the last.
+    #[inline(always)]
+    pub fn wait(&mut self, kind: u8) -> bool {
+        if self.state.session.wait(kind) {
+            return true;
+        }
+        self.hold_back(Reason::Backlog);
+        if self.passes_over() {
+            self.state.session.wait_like_the_last();
+        }
+        self.run.cut == 0
     }
 }
 

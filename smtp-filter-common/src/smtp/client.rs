@@ -11,7 +11,7 @@ use crate::{
     smtp::{
         AUTH_LINE, CHUNK, COMMAND, MASKED_CHUNK, TEXT, bdat, begins,
         line::{self, CROSSED, DOWNGRADED, IN_WORD, MASKED, NOOPED},
-        proxy,
+        monitor, proxy,
         rewrite::{self, Change, Place},
         text, verb,
     },
@@ -94,9 +94,7 @@ pub fn begin_commands(work: &mut Work) {
     let at = place(work);
     work.state.session.mode = COMMAND;
     work.state.line[SIDE].begin(false, at);
-    if !work.state.memory.begin_region(COMMAND, at) {
-        work.hold_back(Reason::Backlog);
-    }
+    work.begin_region(COMMAND, at);
 }
 
 #[inline(always)]
@@ -118,13 +116,14 @@ fn mail_text<H: Host>(host: &mut H, work: &mut Work) {
     if work.state.memory.has_early_behind(at) {
         // What stands there has passed as mail text already.
         work.cut(Reason::LateEndOfData.number(), Action::Reset as u8, at);
-        return;
+        if !work.passes_over() {
+            return;
+        }
+        work.state.memory.forget_early();
     }
     work.state.memory.end_of_data_at(at);
     begin_commands(work);
-    if !work.state.session.wait(verb::END_OF_DATA) {
-        work.hold_back(Reason::Backlog);
-    }
+    work.wait(verb::END_OF_DATA);
 }
 
 #[inline(always)]
@@ -170,7 +169,13 @@ fn command_bytes<H: Host>(host: &mut H, policy: &Policy, work: &mut Work) {
         };
         let at = place(work);
         work.cut(reason.number(), policy.guard(reason.number()), at);
-        return;
+        if work.monitors != 0 && monitor::reply_was_lost(work) {
+            // Then it did not come before it.
+            work.run.cut = 0;
+        }
+        if !work.passes_over() || !monitor::reads_on(work, hold) {
+            return;
+        }
     }
     let (from, length) = line::at_hand(host, work);
     if length == 0 {
@@ -186,6 +191,9 @@ fn command_bytes<H: Host>(host: &mut H, policy: &Policy, work: &mut Work) {
         // What would pass is that of version 1.
         let action = if Action::number_cuts(action) { action } else { Action::Drop as u8 };
         work.cut(reason, action, work.segment.sequence);
+        if work.passes_over() {
+            monitor::skip(work);
+        }
         return;
     }
     if work.state.line[SIDE].done() {
@@ -203,17 +211,16 @@ fn command_bytes<H: Host>(host: &mut H, policy: &Policy, work: &mut Work) {
 fn command<H: Host>(host: &mut H, policy: &Policy, work: &mut Work) -> bool {
     if work.run.commands >= LINES {
         work.hold_back(Reason::ManyLines);
-        return false;
+        if !work.passes_over() {
+            return false;
+        }
     }
     let line = &{ work.state.line[SIDE] };
     if work.state.session.mode == AUTH_LINE {
         // RFC 4954 section 4: an answer, or `*`; never a command, and never shown.
         work.state.session.mode = COMMAND;
         work.state.session.hold = verb::AUTH;
-        if !work.state.session.wait(verb::AUTH) {
-            work.hold_back(Reason::Backlog);
-        }
-        return work.run.cut == 0;
+        return work.wait(verb::AUTH);
     }
     let kind = work.unknown::<H>(verb::kind(line.name()));
     let mut verdict = policy.verb_hiding(line.name(), H::opaque);
@@ -221,6 +228,9 @@ fn command<H: Host>(host: &mut H, policy: &Policy, work: &mut Work) -> bool {
     if header != 0 {
         let reason = Reason::ProxyProtocol.number();
         verdict = VerbVerdict { reason, action: policy.guard(reason) };
+    }
+    if work.monitors != 0 && !monitor::is_command(work, kind, verdict.reason) {
+        return true;
     }
     report::command(policy, work, line, kind, verdict);
     if policy.enforces() && Action::number_cuts(verdict.action) {
@@ -260,7 +270,7 @@ fn command<H: Host>(host: &mut H, policy: &Policy, work: &mut Work) -> bool {
                 session.chunk = size;
                 if size > 0 {
                     session.mode = CHUNK;
-                    if !chunks::begin(host, work, line.start, size as u32, last) {
+                    if !chunks::begin(host, work, line.start, size as u32, last) && !work.passes_over() {
                         return false;
                     }
                 }
@@ -269,10 +279,7 @@ fn command<H: Host>(host: &mut H, policy: &Policy, work: &mut Work) -> bool {
         },
         _ => {}
     }
-    if header == 0 && !work.state.session.wait(waits) {
-        work.hold_back(Reason::Backlog);
-    }
-    work.run.cut == 0
+    header != 0 || work.wait(waits)
 }
 
 /// A command that is rewritten: returns what the server takes it for. Where it cannot be, that is decided against it.

@@ -5,6 +5,7 @@ pub mod bdat;
 pub mod begins;
 pub mod client;
 pub mod line;
+pub mod monitor;
 pub mod pending;
 pub mod proxy;
 pub mod replies;

@@ -34,6 +34,13 @@ impl Session {
         true
     }
 
+    /// Counts a command as one more like the last one.
+    #[inline(always)]
+    pub fn wait_like_the_last(&mut self) {
+        let last = &mut self.pending[(self.runs as usize).wrapping_sub(1) & (PENDING - 1)];
+        *last += (*last & COUNT != COUNT) as u16;
+    }
+
     /// The kind of the command that the next reply answers, its lower four bits; 0: none waits.
     #[inline(always)]
     pub const fn answered(&self) -> u8 {

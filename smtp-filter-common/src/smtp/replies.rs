@@ -48,7 +48,7 @@ impl Session {
 
 /// Whether a reply with this code may answer a command of this kind; 0: none waits.
 #[inline(always)]
-const fn fits(kind: u8, code: u16) -> bool {
+pub(super) const fn fits(kind: u8, code: u16) -> bool {
     let refused = code >= 400;
     match kind {
         0 => false,

@@ -12,6 +12,7 @@ use crate::{
     smtp::{
         AUTH_LINE, CHUNK, TEXT, TLS, banner, begins, client,
         line::{self, CROSSED, HEAD, IN_WORD},
+        monitor,
         replies::Answer,
         rewrite::{self, Change, Place},
         text, verb,
@@ -69,6 +70,9 @@ impl<H: Host> Step for Steps<'_, H> {
             let at = work.segment.sequence.wrapping_add(work.run.at);
             let reason = Reason::StarttlsInjection;
             work.cut(reason.number(), self.policy.guard(reason.number()), at);
+            if work.passes_over() {
+                work.run.at = work.run.end;
+            }
             return true;
         } else {
             reply_bytes(host, self.policy, work);
@@ -94,7 +98,7 @@ fn reply_bytes<H: Host>(host: &mut H, policy: &Policy, work: &mut Work) {
         };
         let line = work.state.line[SIDE];
         if shown {
-            reply_line(policy, work, &line);
+            reply_line::<H>(policy, work, &line);
         }
         let at = work.segment.sequence.wrapping_add(work.run.at);
         work.state.line[SIDE].begin(true, at);
@@ -206,7 +210,7 @@ const fn code(line: &Line) -> Option<(u16, u8)> {
 
 /// A whole reply line has been read (RFC 5321 section 4.2).
 #[inline(always)]
-fn reply_line(policy: &Policy, work: &mut Work, line: &Line) {
+fn reply_line<H: Host>(policy: &Policy, work: &mut Work, line: &Line) {
     const CHUNKING: Word = Word::of("CHUNKING");
     let Some((code, separator)) = code(line) else { return };
     let first = work.state.session.reply == 0;
@@ -221,13 +225,13 @@ fn reply_line(policy: &Policy, work: &mut Work, line: &Line) {
     }
     if separator != b'-' {
         work.state.session.reply = 0;
-        reply(policy, work, code);
+        reply::<H>(policy, work, code);
     }
 }
 
 /// A whole reply has been read.
 #[inline(always)]
-fn reply(policy: &Policy, work: &mut Work, code: u16) {
+fn reply<H: Host>(policy: &Policy, work: &mut Work, code: u16) {
     let good = matches!(code, 200..300);
     let session = &mut work.state.session;
     if code == 421 {
@@ -238,17 +242,20 @@ fn reply(policy: &Policy, work: &mut Work, code: u16) {
         session.greeted = 1;
         return;
     }
+    if work.monitors != 0 {
+        monitor::pass_lost_replies::<H>(session, code);
+    }
+    let session = &mut work.state.session;
     let kind = session.answered();
     if kind == 0 && work.run.gap != 0 && session.mode == TEXT {
-        // Mode `monitor`: the end of data passed unread; this is its reply.
-        footing(work);
+        monitor::mail_data_answered(work, code);
         return;
     }
     match session.answers(code) {
         Answer::Last => session.answer(),
         Answer::OneOfSeveral | Answer::Remark => return,
         Answer::Unmatched => {
-            unmatched(policy, work, code);
+            unmatched(work, code);
             return;
         }
     }
@@ -273,35 +280,39 @@ fn reply(policy: &Policy, work: &mut Work, code: u16) {
             session.hello = 2;
             session.chunking = session.offers;
         }
+        verb::DATA if session.hasty != 0 => monitor::data_answered(work, code),
         verb::DATA => {
             session.hold = 0;
             if code == 354 {
                 session.mode = TEXT;
                 work.state.memory.text = text::LINE;
                 let at = work.state.half[CLIENT as usize].next;
-                if !work.state.memory.begin_region(TEXT, at) {
-                    work.hold_back(Reason::Backlog);
-                }
+                work.begin_region(TEXT, at);
             }
         }
         verb::STARTTLS => {
             session.hold = 0;
             if code == 220 {
                 session.mode = TLS;
-                let at = work.state.half[CLIENT as usize].next;
-                if !work.state.memory.begin_region(TLS, at) {
-                    work.hold_back(Reason::Backlog);
+                if work.monitors != 0 {
+                    monitor::tls_begins(session);
                 }
+                let at = work.state.half[CLIENT as usize].next;
+                work.begin_region(TLS, at);
             }
         }
+        // Its answer came before it was asked for, and waits.
+        verb::AUTH if work.monitors != 0 && session.answered() == verb::AUTH => {}
         verb::AUTH => {
             session.hold = 0;
             if code == 334 {
                 session.mode = AUTH_LINE;
             }
         }
+        verb::BDAT if session.hold == verb::BDAT && work.monitors != 0 => monitor::bdat_answered(work),
         verb::BDAT | verb::BDAT_LAST => {
-            if session.runs == 0 && session.mode == CHUNK {
+            // Mode `monitor` believes what was offered: such a server reads the chunk to its end.
+            if session.runs == 0 && session.mode == CHUNK && work.monitors == 0 {
                 // Answered before the chunk was whole: whether the rest of it is read as chunk or as commands is for
                 // the server alone to know.
                 session.mode = crate::smtp::COMMAND;
@@ -326,20 +337,17 @@ fn reply(policy: &Policy, work: &mut Work, code: u16) {
 
 /// A reply that answers no command that waits. Where it says what the server takes the client's bytes for, they are held back.
 #[inline(always)]
-fn unmatched(policy: &Policy, work: &mut Work, code: u16) {
+fn unmatched(work: &mut Work, code: u16) {
     // The server gives up, which it may do at any time: by 421 (RFC 5321 section 3.8), Exchange by 451.
     if code == 421 || work.state.session.runs == 0 && matches!(code, 400..500) {
         return;
     }
-    if code == 354 && !policy.enforces() {
-        // DATA passed unread; this is its reply.
-        footing(work);
-        work.state.memory.region_kind[0] = TEXT;
-        work.state.memory.text = text::LINE;
-        work.state.session.mode = TEXT;
+    if code == 354 && work.monitors != 0 {
+        monitor::mail_data_begins(work);
         return;
     }
-    work.run.unmatched = 1;
+    // After a gap it may answer what was in it.
+    work.run.unmatched = 1 ^ (work.run.gap | work.uncertain);
     let session = &mut work.state.session;
     session.astray = 1;
     match code {
@@ -360,22 +368,6 @@ fn login(work: &mut Work) {
     } else {
         session.hold = verb::AUTH;
     }
-}
-
-/// Commands begin anew where the client's stream stands.
-#[inline(always)]
-fn footing(work: &mut Work) {
-    let at = work.state.half[CLIENT as usize].next;
-    let session = &mut work.state.session;
-    session.mode = crate::smtp::COMMAND;
-    session.hold = 0;
-    session.runs = 0;
-    work.state.memory.forget_early();
-    work.state.memory.forget_marks();
-    work.state.memory.chunks = 0;
-    work.state.memory.regions = 0;
-    work.state.line[CLIENT as usize].begin(false, at);
-    let _ = work.state.memory.begin_region(crate::smtp::COMMAND, at);
 }
 
 /// Begins a session: nothing has been said yet.

@@ -131,10 +131,7 @@ pub fn begin<H: Host>(host: &mut H, work: &mut Work, start: u32, octets: u32, la
     let room = (memory.chunks as usize) < RUN;
     let slot = memory.chunk_slot.wrapping_sub(1);
     let Some(list) = (if room { host.list(slot) } else { None }) else {
-        if !work.state.memory.begin_region(smtp::CHUNK, at) {
-            work.hold_back(Reason::Backlog);
-        }
-        return work.run.cut == 0;
+        return work.begin_region(smtp::CHUNK, at);
     };
     if !memory.begin_run(start) {
         work.hold_back(Reason::Backlog);

@@ -1,6 +1,6 @@
 //! A client's segment with payload: which of its bytes are read, and whether it goes on.
 
-use super::{ahead, beyond, chunks, early, later, marks, pieces, pool, regions, regions_end, repeat, window};
+use super::{ahead, beyond, chunks, early, gap, later, marks, pieces, pool, regions, regions_end, repeat, window};
 use crate::{
     entry::{Memory, first},
     event::CLIENT,
@@ -8,7 +8,7 @@ use crate::{
     limits::REGIONS,
     policy::Policy,
     reason::Reason,
-    smtp::{self, CHUNK, TEXT, client as automaton, text},
+    smtp::{self, CHUNK, TEXT, client as automaton, monitor, text},
     work::{FORGOTTEN, NOWHERE, REFUSED, Work},
 };
 
@@ -30,7 +30,7 @@ pub fn payload<H: Host>(host: &mut H, policy: &Policy, work: &mut Work, acknowle
     // An acknowledgement of what has not passed says nothing.
     let acknowledged = super::earlier(acknowledged, next);
     work.run.acknowledged = acknowledged;
-    if beyond(work, edge) {
+    if work.monitors == 0 && beyond(work, edge) {
         work.hold_back(Reason::BeyondWindow);
         return Taken::Unchanged(Reason::BeyondWindow);
     }
@@ -43,7 +43,10 @@ pub fn payload<H: Host>(host: &mut H, policy: &Policy, work: &mut Work, acknowle
     }
     let kept = memory.slot == 0 || early::look_after(host, work);
     if !kept || work.state.memory.chunk_slot != 0 && !chunks::look_after(host, work) {
-        return Taken::Unchanged(Reason::Forgotten);
+        if !work.passes_over() {
+            return Taken::Unchanged(Reason::Forgotten);
+        }
+        gap::forget(work);
     }
     let gap = ahead(work.segment.sequence, next);
     let within = gap > 0 && within_chunk(work, gap as u32);
@@ -57,17 +60,29 @@ pub fn payload<H: Host>(host: &mut H, policy: &Policy, work: &mut Work, acknowle
         if work.run.cut == 0 {
             work.hold_back(Reason::Early);
         }
-        return Taken::Unchanged(Reason::Early);
+        if !work.passes_over() {
+            return Taken::Unchanged(Reason::Early);
+        }
+        gap::leap(work);
     }
     let next = work.state.half[SIDE].next;
-    if !repeated(host, policy, work, acknowledged, next) {
+    let late = work.monitors != 0 && gap::begin_late(work);
+    if work.state.session.doubt == monitor::SEGMENT {
+        work.state.line[SIDE].begin(false, next);
+    }
+    if !late && !repeated(host, policy, work, acknowledged, next) {
         return Taken::Unchanged(Reason::Repeat);
     }
     let reason = match work.state.session.mode {
         TEXT | CHUNK => Reason::MailData,
         _ => Reason::Commands,
     };
-    if !begin(host, work, next) || !automaton::read(host, policy, work) || !settle(host, work, acknowledged, next) {
+    if !late && !begin(host, work, next) || !automaton::read(host, policy, work) {
+        return Taken::Unchanged(reason);
+    }
+    if late {
+        gap::end_late(work);
+    } else if !settle(host, work, acknowledged, next) {
         return Taken::Unchanged(reason);
     }
     Taken::Changed(reason)
@@ -125,13 +140,15 @@ fn repeated<H: Host>(host: &mut H, policy: &Policy, work: &mut Work, acknowledge
         if ahead(to, from) > 0 && !repeat::check(host, work, from, to) {
             if work.run.differs == FORGOTTEN {
                 work.hold_back(Reason::Forgotten);
+            } else {
+                let refused = work.run.differs & REFUSED != 0;
+                let reason = if refused { Reason::BdatRefused } else { Reason::ChangedRepeat }.number();
+                let action = policy.guard(reason);
+                work.cut(reason, action, sequence);
+            }
+            if !work.passes_over() {
                 return false;
             }
-            let refused = work.run.differs & REFUSED != 0;
-            let reason = if refused { Reason::BdatRefused } else { Reason::ChangedRepeat }.number();
-            let action = policy.guard(reason);
-            work.cut(reason, action, sequence);
-            return false;
         }
         if repeated >= length {
             return false;
@@ -146,30 +163,36 @@ fn repeated<H: Host>(host: &mut H, policy: &Policy, work: &mut Work, acknowledge
 fn begin<H: Host>(host: &mut H, work: &mut Work, next: u32) -> bool {
     let at = next.wrapping_sub(work.segment.sequence);
     work.run.piece_length = 0;
-    if work.state.session.mode == TEXT {
-        let state = work.state.memory.text;
-        if !mark(host, work, at, state, 0) {
-            return false;
-        }
-        let length = work.segment.length;
-        let overlaps = work.state.memory.has_early() as u8;
-        let data = pieces::Data { from: at, to: length, before: state, overlaps, spare: 0 };
-        work.run.differs = 0;
-        if !pieces::look_through::<H, { pieces::NEW }>(host, work, data) {
-            return false;
-        }
-        if overlaps != 0 && work.run.differs == 0 {
-            repeat::agrees(host, work, at, length, state);
-        }
-        if work.run.differs != 0 {
-            work.hold_back(Reason::Early);
-            return false;
-        }
+    if work.state.session.mode == TEXT && !begin_text(host, work, at) && !work.passes_over() {
+        return false;
     }
     work.run.at = at;
     work.run.first = at;
     work.run.end = work.segment.length;
     true
+}
+
+/// New mail data begins at offset `at`; `false` if it has to wait.
+#[inline(always)]
+fn begin_text<H: Host>(host: &mut H, work: &mut Work, at: u32) -> bool {
+    let state = work.state.memory.text;
+    if !mark(host, work, at, state, 0) {
+        return false;
+    }
+    let length = work.segment.length;
+    let overlaps = work.state.memory.has_early() as u8;
+    let data = pieces::Data { from: at, to: length, before: state, overlaps, spare: 0 };
+    work.run.differs = 0;
+    if !pieces::look_through::<H, { pieces::NEW }>(host, work, data) {
+        return false;
+    }
+    if overlaps != 0 && work.run.differs == 0 {
+        repeat::agrees(host, work, at, length, state);
+    }
+    if work.run.differs != 0 {
+        work.hold_back(Reason::Early);
+    }
+    work.run.cut == 0
 }
 
 /// Remembers the place at offset `at` if it matters; `false` if there is no room.
@@ -195,7 +218,10 @@ fn settle<H: Host>(host: &mut H, work: &mut Work, acknowledged: u32, next: u32) 
     if work.state.memory.has_early() {
         join(host, work, next);
         if work.run.cut != 0 {
-            return false;
+            if !work.passes_over() {
+                return false;
+            }
+            work.state.memory.forget_early();
         }
     }
     keep(host, work, acknowledged, next);
@@ -323,6 +349,7 @@ impl<H: Host> Step for Keep<'_, H> {
             return false;
         }
         if !window::make_room::<H, SIDE>(host, work, self.oldest, start, stop) {
+            work.state.half[SIDE].unkept = work.passes_over() as u8;
             return true;
         }
         let sequence = work.segment.sequence;

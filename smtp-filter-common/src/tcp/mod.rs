@@ -5,6 +5,7 @@ pub mod backlog;
 pub mod chunks;
 pub mod client;
 pub mod early;
+pub mod gap;
 pub mod lock;
 pub mod marks;
 pub mod normalise;

@@ -1,6 +1,6 @@
 //! A server's segment with payload.
 
-use super::{ahead, beyond, earlier, later, window};
+use super::{ahead, beyond, earlier, gap, later, window};
 use crate::{
     event::SERVER,
     host::Host,
@@ -18,15 +18,19 @@ const SIDE: usize = SERVER as usize;
 pub fn payload<H: Host>(host: &mut H, policy: &Policy, work: &mut Work, acknowledged: u32, edge: u32) -> Taken {
     let next = work.state.half[SIDE].next;
     let acknowledged = earlier(acknowledged, next);
-    if beyond(work, edge) {
+    if work.monitors == 0 && beyond(work, edge) {
         work.hold_back(Reason::BeyondWindow);
         return Taken::Unchanged(Reason::BeyondWindow);
     }
     super::forget_rewritten(work, SIDE);
     if ahead(work.segment.sequence, next) > 0 {
         work.hold_back(Reason::Early);
-        return Taken::Unchanged(Reason::Early);
+        if !work.passes_over() {
+            return Taken::Unchanged(Reason::Early);
+        }
+        gap::leap_of_server(work);
     }
+    let next = work.state.half[SIDE].next;
     if !repeated(host, policy, work, acknowledged, next) {
         return Taken::Unchanged(Reason::Repeat);
     }
@@ -55,11 +59,11 @@ fn repeated<H: Host>(host: &mut H, policy: &Policy, work: &mut Work, acknowledge
         window::repeat::<H, SIDE>(host, work, from.wrapping_sub(sequence), to.wrapping_sub(sequence));
         if work.run.differs == FORGOTTEN {
             work.hold_back(Reason::Forgotten);
-            return false;
-        }
-        if work.run.differs != 0 {
+        } else if work.run.differs != 0 {
             let action = policy.guard(Reason::ChangedRepeat.number());
             work.cut(Reason::ChangedRepeat.number(), action, sequence);
+        }
+        if work.run.cut != 0 && !work.passes_over() {
             return false;
         }
     }
@@ -75,7 +79,9 @@ fn settle<H: Host>(host: &mut H, work: &mut Work, acknowledged: u32, next: u32) 
     half.next = end;
     half.bytes += end.wrapping_sub(next) as u64;
     if !window::make_room::<H, SIDE>(host, work, acknowledged, next, end) {
-        return false;
+        let passes = work.passes_over();
+        work.state.half[SIDE].unkept = passes as u8;
+        return passes;
     }
     let from = next.wrapping_sub(work.segment.sequence);
     let length = work.segment.length;

@@ -117,6 +117,9 @@ pub fn make_room<H: Host, const FROM: usize>(host: &mut H, work: &mut Work, olde
     let narrow = if FROM == CLIENT as usize { CLIENT_WINDOW } else { SERVER_WINDOW } as i32;
     let empty = ahead(from, oldest) <= 0;
     let slot = work.state.half[FROM].slot;
+    if empty {
+        work.state.half[FROM].unkept = 0;
+    }
     if slot == 0 && span <= narrow {
         return true;
     }
@@ -333,7 +336,8 @@ fn collect<H: Host, const FROM: usize>(host: &mut H, work: &mut Work, sequence: 
 fn compare<H: Host, const FROM: usize>(host: &mut H, work: &mut Work, from: u32, to: u32) {
     let length = to - from;
     let sequence = work.segment.sequence.wrapping_add(from);
-    if length > WIDE_WINDOW as u32 || !fetch(host, work, from, length) {
+    let unkept = work.state.half[FROM].unkept != 0;
+    if unkept || length > WIDE_WINDOW as u32 || !fetch(host, work, from, length) {
         work.run.differs |= FORGOTTEN;
         return;
     }

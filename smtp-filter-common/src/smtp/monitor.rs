@@ -1,0 +1,198 @@
+//! Mode `monitor` reads on where enforcement would drop or reset (I13): what a client sends before the reply that says what its
+//! bytes are, lines after a gap, and replies of which one was lost.
+//!
+//! Words of a mail are never taken for verbs: where it is open what a line is, it is a command only if its verb is known.
+
+use crate::{
+    entry::Session,
+    event::{CLIENT, SERVER},
+    host::{Host, Step},
+    limits::PENDING,
+    reason::FIRST_NAME,
+    smtp::{COMMAND, TEXT, line::ODD, replies::fits, text, verb},
+    tcp::ahead,
+    work::Work,
+};
+
+const SIDE: usize = CLIENT as usize;
+
+/// `Session::doubt`: the next line may be the end of one that began in a gap.
+pub const LINE: u8 = 1;
+/// `Session::doubt`: the next bytes may be those of a chunk, so that a segment is read only if it begins with a command.
+pub const SEGMENT: u8 = 2;
+
+/// The client's next bytes came before the reply to a command of kind `hold`. Whether they are read as commands.
+#[inline(always)]
+pub fn reads_on(work: &mut Work, hold: u8) -> bool {
+    match hold {
+        // Mail data, if the server says 354.
+        verb::DATA => {
+            let session = &mut work.state.session;
+            session.hold = 0;
+            session.hasty = session.hasty.saturating_add(1);
+            begin_mail_data(work, work.segment.sequence.wrapping_add(work.run.at));
+            false
+        }
+        // A chunk, or commands: the reply says which.
+        verb::BDAT => {
+            skip(work);
+            false
+        }
+        // After STARTTLS they may be commands, or TLS; after AUTH credentials, too.
+        _ => true,
+    }
+}
+
+/// Whether the client has seen bytes of the server that were not seen here: it may have its reply.
+#[inline(always)]
+pub fn reply_was_lost(work: &Work) -> bool {
+    ahead(work.segment.acknowledgement, work.state.half[SERVER as usize].next) > 0
+}
+
+/// Goes past the rest of the segment.
+#[inline(always)]
+pub fn skip(work: &mut Work) {
+    work.run.at = work.run.end;
+    work.state.line[SIDE].begin(false, work.segment.end());
+}
+
+/// Whether the line in hand is a command, of kind `kind`; `reason` is what the policy judges it by.
+#[inline(always)]
+pub fn is_command(work: &mut Work, kind: u8, reason: u16) -> bool {
+    let odd = work.state.line[SIDE].facts & ODD != 0;
+    let session = &mut work.state.session;
+    let doubt = session.doubt;
+    session.doubt = 0;
+    if kind != verb::PLAIN || reason != FIRST_NAME {
+        return true;
+    }
+    match (doubt, session.hold) {
+        (SEGMENT, _) => {
+            session.doubt = SEGMENT;
+            skip(work);
+            false
+        }
+        (LINE, _) => false,
+        // An answer that came before it was asked for: never shown.
+        (_, verb::AUTH) => {
+            work.wait(verb::AUTH);
+            false
+        }
+        // What TLS begins with are control bytes.
+        (_, verb::STARTTLS) if odd => {
+            skip(work);
+            false
+        }
+        _ => true,
+    }
+}
+
+/// Mail data begins at `at`.
+#[inline(always)]
+fn begin_mail_data(work: &mut Work, at: u32) {
+    work.state.session.mode = TEXT;
+    work.state.memory.text = text::LINE;
+    work.begin_region(TEXT, at);
+}
+
+/// Commands begin again where the client's bytes have been read up to.
+#[inline(always)]
+fn begin_commands(work: &mut Work) {
+    let at = work.state.half[SIDE].next;
+    work.state.session.mode = COMMAND;
+    work.state.session.doubt = LINE;
+    work.state.line[SIDE].begin(false, at);
+    work.begin_region(COMMAND, at);
+}
+
+/// The reply to a DATA whose mail data came before it. Where the server refuses it, they were commands to it, and passed unread.
+#[inline(always)]
+pub fn data_answered(work: &mut Work, code: u16) {
+    let session = &mut work.state.session;
+    session.hasty = session.hasty.saturating_sub(1);
+    if code != 354 && session.hasty == 0 && session.mode == TEXT {
+        begin_commands(work);
+    }
+}
+
+/// The reply to a BDAT that has no size, or that the server did not offer: what came after it went by unread.
+#[inline(always)]
+pub fn bdat_answered(work: &mut Work) {
+    work.state.session.hold = 0;
+    begin_commands(work);
+}
+
+/// The server speaks TLS from now on: nothing that waits is answered any more.
+#[inline(always)]
+pub fn tls_begins(session: &mut Session) {
+    session.runs = 0;
+    session.hasty = 0;
+    session.doubt = 0;
+    session.hold = 0;
+}
+
+struct LostReplies<'a> {
+    session: &'a mut Session,
+    code: u16,
+}
+
+impl Step for LostReplies<'_> {
+    #[inline(always)]
+    fn step(&mut self, _index: u32) -> bool {
+        let session = &mut *self.session;
+        let kind = session.answered();
+        if kind == 0 || fits(kind, self.code) {
+            return true;
+        }
+        session.hasty = session.hasty.saturating_sub((kind == verb::DATA) as u8);
+        session.hold &= 0_u8.wrapping_sub((session.hold != kind) as u8);
+        session.more = 0;
+        session.answer();
+        false
+    }
+}
+
+/// Takes off the commands that wait before the first one that a reply with this code may answer: their replies are lost.
+#[inline(always)]
+pub fn pass_lost_replies<H: Host>(session: &mut Session, code: u16) {
+    if matches!(code, 200..600) {
+        H::repeat(PENDING as u32, &mut LostReplies { session, code });
+    }
+}
+
+/// A reply that no command waits for, in the midst of mail data: their end passed unread, and this is its reply.
+#[inline(always)]
+pub fn mail_data_answered(work: &mut Work, code: u16) {
+    let session = &mut work.state.session;
+    session.messages = session.messages.wrapping_add(matches!(code, 200..300) as u32);
+    resynchronise(work);
+}
+
+/// 354 that no command waits for: DATA passed unread.
+#[inline(always)]
+pub fn mail_data_begins(work: &mut Work) {
+    if work.state.session.hasty != 0 {
+        work.state.session.hasty -= 1;
+        return;
+    }
+    resynchronise(work);
+    work.state.memory.regions = 0;
+    begin_mail_data(work, work.state.half[SIDE].next);
+}
+
+/// The dialogue goes on with the client's next byte; nothing waits.
+#[inline(always)]
+fn resynchronise(work: &mut Work) {
+    let session = &mut work.state.session;
+    session.hold = 0;
+    session.runs = 0;
+    session.hasty = 0;
+    session.transaction = 0;
+    let memory = &mut work.state.memory;
+    memory.forget_early();
+    memory.forget_marks();
+    memory.chunks = 0;
+    memory.regions = 0;
+    begin_commands(work);
+    work.state.session.doubt = 0;
+}

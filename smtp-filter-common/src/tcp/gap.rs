@@ -1,0 +1,109 @@
+//! Mode `monitor` drops nothing, so segments go by in whatever order they come. Reading goes on after a gap (I13), and the
+//! commands in it are read when they come late.
+
+use super::{ahead, earlier};
+use crate::{
+    event::{CLIENT, SERVER},
+    smtp::{COMMAND, TEXT, monitor, text},
+    work::Work,
+};
+
+const SIDE: usize = CLIENT as usize;
+
+/// Nothing of the client's bytes is known any more that a retransmission could be compared with.
+#[inline(always)]
+pub fn forget(work: &mut Work) {
+    let next = work.state.half[SIDE].next;
+    let mode = work.state.session.mode;
+    let memory = &mut work.state.memory;
+    memory.forget_early();
+    memory.forget_marks();
+    memory.slot = 0;
+    memory.chunks = 0;
+    memory.chunk_slot = 0;
+    memory.missing = 0;
+    memory.regions = 0;
+    memory.begin_region(mode, next);
+    work.state.half[SIDE].unkept = 1;
+}
+
+/// Goes on with a segment of the client that begins after a gap.
+#[inline(never)]
+pub fn leap(work: &mut Work) -> bool {
+    let sequence = work.segment.sequence;
+    let half = &mut work.state.half[SIDE];
+    let gap = [half.next, sequence];
+    half.bytes += sequence.wrapping_sub(half.next) as u64;
+    half.next = sequence;
+    let session = &mut work.state.session;
+    match session.mode {
+        // In the midst of a line, for all that is known.
+        TEXT => work.state.memory.text = text::MIDDLE,
+        COMMAND => {
+            session.doubt |= monitor::LINE;
+            let open = work.state.memory.gap;
+            if open[0] == open[1] || ahead(work.run.acknowledged, open[1]) >= 0 {
+                work.state.memory.gap = gap;
+            }
+        }
+        _ => {
+            session.mode = COMMAND;
+            session.doubt = monitor::SEGMENT;
+        }
+    }
+    work.state.line[SIDE].begin(false, sequence);
+    forget(work);
+    true
+}
+
+/// A segment of the server after a gap, in which replies may have been.
+#[inline(never)]
+pub fn leap_of_server(work: &mut Work) -> bool {
+    let sequence = work.segment.sequence;
+    let half = &mut work.state.half[SERVER as usize];
+    half.bytes += sequence.wrapping_sub(half.next) as u64;
+    half.next = sequence;
+    half.unkept = 1;
+    work.state.session.reply = 0;
+    work.state.session.greeted = 1;
+    work.state.line[SERVER as usize].begin(true, sequence);
+    true
+}
+
+/// Whether the segment fills the gap in the commands from its start on. It is read as a dialogue of its own then, up to
+/// [`end_late`].
+#[inline(never)]
+pub fn begin_late(work: &mut Work) -> bool {
+    let [from, to] = work.state.memory.gap;
+    let (sequence, end) = (work.segment.sequence, work.segment.end());
+    let next = work.state.half[SIDE].next;
+    let session = &mut work.state.session;
+    let fills = from != to && ahead(sequence, from) <= 0 && ahead(end, from) > 0 && ahead(end, next) <= 0;
+    if !fills || session.mode != COMMAND || session.doubt == monitor::SEGMENT {
+        return false;
+    }
+    let stop = earlier(end, to);
+    work.run.at = from.wrapping_sub(sequence);
+    work.run.first = work.run.at;
+    work.run.end = stop.wrapping_sub(sequence);
+    work.run.piece_length = 0;
+    session.doubt = monitor::LINE;
+    work.state.memory.gap[0] = stop;
+    work.aside = work.state.line[SIDE];
+    work.state.line[SIDE].begin(false, from);
+    true
+}
+
+/// Bytes of a gap have been read that came late.
+#[inline(never)]
+pub fn end_late(work: &mut Work) -> bool {
+    work.state.line[SIDE] = work.aside;
+    let session = &mut work.state.session;
+    session.doubt = 0;
+    if session.mode != COMMAND {
+        // What follows was taken for commands and is none.
+        session.mode = COMMAND;
+        session.doubt = monitor::SEGMENT;
+    }
+    true
+}
