@@ -494,7 +494,8 @@ fn locked<H: Host, const FROM: usize>(host: &mut H, policy: &Policy, work: &mut 
     lock::release::<H>(&shared.lock);
     let facts = work.unknown::<H>(facts);
     if read {
-        host.count(counter(taken as u16, Action::Pass as u8, true), 1, work.segment.length);
+        let taken = if work.uncertain != 0 { Reason::Gap.number() } else { taken as u16 };
+        host.count(counter(taken, Action::Pass as u8, true), 1, work.segment.length);
         if work.run.commands == 1 && work.run.telling == 0 {
             report::tell(host, work);
         }
@@ -651,7 +652,7 @@ fn unread<H: Host, const FROM: usize>(host: &mut H, work: &mut Work) -> u8 {
         }
         if matches!(work.state.session.mode, smtp::CHUNK | smtp::MASKED_CHUNK) {
             work.state.session.mode = smtp::COMMAND;
-            work.state.session.doubt = smtp::monitor::SEGMENT;
+            work.state.session.doubt |= smtp::monitor::SEGMENT;
         }
         work.state.line[FROM].begin(false, end);
     } else {

@@ -178,7 +178,9 @@ pub struct Work {
     pub uncertain: u8,
     /// See [`Passed`].
     pub passed: Passed,
-    /// The line in hand, while bytes of a gap are read that came late: see [`crate::tcp::gap`].
+    /// Of the session, while bytes of a gap are read that came late: see [`crate::tcp::gap`].
+    pub aside_hold: u8,
+    /// The line in hand, meanwhile.
     pub aside: Line,
     /// See [`Work::unknown`].
     pub hidden: AtomicU64,
@@ -224,6 +226,7 @@ impl Work {
             monitors: 0,
             uncertain: 0,
             passed: Passed::NOTHING,
+            aside_hold: 0,
             aside: State::EMPTY.line[0],
             hidden: AtomicU64::new(0),
             change: Change::NONE,
@@ -268,6 +271,12 @@ impl Work {
         if self.monitors == 0 {
             return false;
         }
+        self.pass_over()
+    }
+
+    // verifier: a function of its own.
+    #[inline(never)]
+    fn pass_over(&mut self) -> bool {
         if self.run.cut != 0 && self.run.reason < Reason::Early.number() {
             self.note(self.run.reason, self.run.cut, self.run.place);
         } else {

@@ -100,7 +100,14 @@ pub fn syn_ack<H: Host>(host: &mut H, policy: &Policy, work: &mut Work, met: Met
             live = false;
         }
     }
-    if host.half(&work.key, &mut work.half) {
+    let mut seen = host.half(&work.key, &mut work.half);
+    if !seen && !live && !policy.enforces() {
+        // In mode `monitor` it may be a capture that lacks the SYN (I13).
+        work.half = HalfOpen::EMPTY;
+        work.half.syn(acknowledgement.wrapping_sub(1), scale, met.side(), met.now);
+        seen = true;
+    }
+    if seen {
         if work.half.syn_ack(sequence, acknowledgement, window, scale, met.side()) {
             work.half.options = work.segment.options;
             work.half.echo = work.segment.echo;

@@ -9,8 +9,8 @@ use crate::{
     host::{Host, Step},
     limits::PENDING,
     reason::FIRST_NAME,
-    smtp::{COMMAND, TEXT, line::ODD, replies::fits, text, verb},
-    tcp::ahead,
+    smtp::{AUTH_LINE, COMMAND, TEXT, line::ODD, replies::fits, text, verb},
+    tcp::{ahead, later},
     work::Work,
 };
 
@@ -20,6 +20,8 @@ const SIDE: usize = CLIENT as usize;
 pub const LINE: u8 = 1;
 /// `Session::doubt`: the next bytes may be those of a chunk, so that a segment is read only if it begins with a command.
 pub const SEGMENT: u8 = 2;
+/// `Session::doubt`: lines of a mail that was refused after it had been sent have replies, and there may be any number of them.
+pub const REPLIES: u8 = 4;
 
 /// The client's next bytes came before the reply to a command of kind `hold`. Whether they are read as commands.
 #[inline(always)]
@@ -49,6 +51,12 @@ pub fn reply_was_lost(work: &Work) -> bool {
     ahead(work.segment.acknowledgement, work.state.half[SERVER as usize].next) > 0
 }
 
+/// 1 if the server acknowledges bytes of the client that were not seen here: there may have been commands among them.
+#[inline(always)]
+pub fn was_missed(work: &Work) -> u8 {
+    work.monitors & (ahead(work.segment.acknowledgement, work.state.half[SIDE].next) > 0) as u8
+}
+
 /// Goes past the rest of the segment.
 #[inline(always)]
 pub fn skip(work: &mut Work) {
@@ -61,14 +69,14 @@ pub fn skip(work: &mut Work) {
 pub fn is_command(work: &mut Work, kind: u8, reason: u16) -> bool {
     let odd = work.state.line[SIDE].facts & ODD != 0;
     let session = &mut work.state.session;
-    let doubt = session.doubt;
-    session.doubt = 0;
+    let doubt = session.doubt & !REPLIES;
+    session.doubt &= REPLIES;
     if kind != verb::PLAIN || reason != FIRST_NAME {
         return true;
     }
     match (doubt, session.hold) {
-        (SEGMENT, _) => {
-            session.doubt = SEGMENT;
+        (SEGMENT.., _) => {
+            session.doubt |= SEGMENT;
             skip(work);
             false
         }
@@ -100,7 +108,7 @@ fn begin_mail_data(work: &mut Work, at: u32) {
 fn begin_commands(work: &mut Work) {
     let at = work.state.half[SIDE].next;
     work.state.session.mode = COMMAND;
-    work.state.session.doubt = LINE;
+    work.state.session.doubt |= LINE;
     work.state.line[SIDE].begin(false, at);
     work.begin_region(COMMAND, at);
 }
@@ -110,7 +118,11 @@ fn begin_commands(work: &mut Work) {
 pub fn data_answered(work: &mut Work, code: u16) {
     let session = &mut work.state.session;
     session.hasty = session.hasty.saturating_sub(1);
-    if code != 354 && session.hasty == 0 && session.mode == TEXT {
+    if code == 354 {
+        return;
+    }
+    session.doubt |= REPLIES;
+    if session.hasty == 0 && session.mode == TEXT {
         begin_commands(work);
     }
 }
@@ -152,6 +164,31 @@ impl Step for LostReplies<'_> {
     }
 }
 
+/// More commands wait than are remembered one by one: a reply is one reply, whatever it answers. Whether that is all there is to
+/// say of it.
+#[inline(always)]
+pub fn counts_alone(work: &mut Work, code: u16) -> bool {
+    let session = &mut work.state.session;
+    if session.astray == 0 || session.runs == 0 {
+        return false;
+    }
+    session.answer();
+    session.astray = (session.runs != 0) as u8;
+    unmatched(work, code);
+    true
+}
+
+/// A reply that is not known to answer a command. Where it says what the client's next bytes are, it is believed.
+#[inline(always)]
+pub fn unmatched(work: &mut Work, code: u16) {
+    match code {
+        354 => mail_data_begins(work),
+        // What comes next is never shown.
+        334 if work.state.session.mode == COMMAND => work.state.session.mode = AUTH_LINE,
+        _ => {}
+    }
+}
+
 /// Takes off the commands that wait before the first one that a reply with this code may answer: their replies are lost.
 #[inline(always)]
 pub fn pass_lost_replies<H: Host>(session: &mut Session, code: u16) {
@@ -168,9 +205,9 @@ pub fn mail_data_answered(work: &mut Work, code: u16) {
     resynchronise(work);
 }
 
-/// 354 that no command waits for: DATA passed unread.
+/// 354 of a DATA that is not known to wait.
 #[inline(always)]
-pub fn mail_data_begins(work: &mut Work) {
+fn mail_data_begins(work: &mut Work) {
     if work.state.session.hasty != 0 {
         work.state.session.hasty -= 1;
         return;
@@ -183,6 +220,9 @@ pub fn mail_data_begins(work: &mut Work) {
 /// The dialogue goes on with the client's next byte; nothing waits.
 #[inline(always)]
 fn resynchronise(work: &mut Work) {
+    // The server has all that it acknowledges with this.
+    let half = &mut work.state.half[SIDE];
+    half.next = later(half.next, work.segment.acknowledgement);
     let session = &mut work.state.session;
     session.hold = 0;
     session.runs = 0;

@@ -34,9 +34,10 @@ impl Session {
         true
     }
 
-    /// Counts a command as one more like the last one.
+    /// Counts a command as one more like the last one: nobody knows any more which command the next reply answers.
     #[inline(always)]
     pub fn wait_like_the_last(&mut self) {
+        self.astray = 1;
         let last = &mut self.pending[(self.runs as usize).wrapping_sub(1) & (PENDING - 1)];
         *last += (*last & COUNT != COUNT) as u16;
     }

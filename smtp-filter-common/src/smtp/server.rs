@@ -118,7 +118,7 @@ pub const BEFORE: u32 = 4;
 #[inline(always)]
 fn has_keyword(work: &Work) -> bool {
     let (session, line) = (&work.state.session, &work.state.line[SIDE]);
-    let uncertain = (session.astray | session.lmtp) != 0 || session.answered() == 0;
+    let uncertain = work.monitors == 0 && ((session.astray | session.lmtp) != 0 || session.answered() == 0);
     let asked = uncertain || matches!(session.answered(), verb::EHLO | verb::DOWNGRADED);
     let good = matches!(session.reply, 200..300) || line.head >> 24 == b'2' as u32;
     // A line that ends within its head has no keyword.
@@ -243,11 +243,15 @@ fn reply<H: Host>(policy: &Policy, work: &mut Work, code: u16) {
         return;
     }
     if work.monitors != 0 {
-        monitor::pass_lost_replies::<H>(session, code);
+        if monitor::counts_alone(work, code) {
+            return;
+        }
+        monitor::pass_lost_replies::<H>(&mut work.state.session, code);
     }
     let session = &mut work.state.session;
     let kind = session.answered();
-    if kind == 0 && work.run.gap != 0 && session.mode == TEXT {
+    let gap = work.run.gap != 0 || work.monitors != 0 && work.state.memory.has_early();
+    if kind == 0 && gap && session.mode == TEXT {
         monitor::mail_data_answered(work, code);
         return;
     }
@@ -342,13 +346,14 @@ fn unmatched(work: &mut Work, code: u16) {
     if code == 421 || work.state.session.runs == 0 && matches!(code, 400..500) {
         return;
     }
-    if code == 354 && work.monitors != 0 {
-        monitor::mail_data_begins(work);
+    // After a gap it may answer what was in it.
+    let missed = monitor::was_missed(work);
+    let session = &mut work.state.session;
+    work.run.unmatched = 1 ^ (work.run.gap | work.uncertain | missed | (session.doubt & monitor::REPLIES != 0) as u8);
+    if work.monitors != 0 {
+        monitor::unmatched(work, code);
         return;
     }
-    // After a gap it may answer what was in it.
-    work.run.unmatched = 1 ^ (work.run.gap | work.uncertain);
-    let session = &mut work.state.session;
     session.astray = 1;
     match code {
         354 => session.hold = verb::DATA,

@@ -67,7 +67,7 @@ pub fn payload<H: Host>(host: &mut H, policy: &Policy, work: &mut Work, acknowle
     }
     let next = work.state.half[SIDE].next;
     let late = work.monitors != 0 && gap::begin_late(work);
-    if work.state.session.doubt == monitor::SEGMENT {
+    if work.state.session.doubt & monitor::SEGMENT != 0 {
         work.state.line[SIDE].begin(false, next);
     }
     if !late && !repeated(host, policy, work, acknowledged, next) {

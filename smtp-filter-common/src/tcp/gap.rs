@@ -48,7 +48,7 @@ pub fn leap(work: &mut Work) -> bool {
         }
         _ => {
             session.mode = COMMAND;
-            session.doubt = monitor::SEGMENT;
+            session.doubt |= monitor::SEGMENT;
         }
     }
     work.state.line[SIDE].begin(false, sequence);
@@ -79,7 +79,7 @@ pub fn begin_late(work: &mut Work) -> bool {
     let next = work.state.half[SIDE].next;
     let session = &mut work.state.session;
     let fills = from != to && ahead(sequence, from) <= 0 && ahead(end, from) > 0 && ahead(end, next) <= 0;
-    if !fills || session.mode != COMMAND || session.doubt == monitor::SEGMENT {
+    if !fills || session.mode != COMMAND || session.doubt & monitor::SEGMENT != 0 {
         return false;
     }
     let stop = earlier(end, to);
@@ -87,7 +87,9 @@ pub fn begin_late(work: &mut Work) -> bool {
     work.run.first = work.run.at;
     work.run.end = stop.wrapping_sub(sequence);
     work.run.piece_length = 0;
-    session.doubt = monitor::LINE;
+    session.doubt |= monitor::LINE;
+    work.aside_hold = session.hold;
+    session.hold = 0;
     work.state.memory.gap[0] = stop;
     work.aside = work.state.line[SIDE];
     work.state.line[SIDE].begin(false, from);
@@ -99,11 +101,12 @@ pub fn begin_late(work: &mut Work) -> bool {
 pub fn end_late(work: &mut Work) -> bool {
     work.state.line[SIDE] = work.aside;
     let session = &mut work.state.session;
-    session.doubt = 0;
+    session.doubt &= !monitor::LINE;
+    session.hold |= work.aside_hold * (session.hold == 0) as u8;
     if session.mode != COMMAND {
         // What follows was taken for commands and is none.
         session.mode = COMMAND;
-        session.doubt = monitor::SEGMENT;
+        session.doubt |= monitor::SEGMENT;
     }
     true
 }
