@@ -82,6 +82,8 @@ pub struct Run {
     pub begins: u8,
     /// 1: a reply answers nothing.
     pub unmatched: u8,
+    /// 1: bytes of a gap that come late are read: see [`crate::tcp::gap`].
+    pub late: u8,
 }
 
 /// `Run::differs`: what passed first is not known any more, or the segment does not give its bytes.
@@ -359,5 +361,6 @@ impl Run {
         untold: 0,
         begins: 0,
         unmatched: 0,
+        late: 0,
     };
 }

@@ -66,23 +66,14 @@ pub fn payload<H: Host>(host: &mut H, policy: &Policy, work: &mut Work, acknowle
         gap::leap(work);
     }
     let next = work.state.half[SIDE].next;
-    let late = work.monitors != 0 && gap::begin_late(work);
-    if work.state.session.doubt & monitor::SEGMENT != 0 {
-        work.state.line[SIDE].begin(false, next);
-    }
-    if !late && !repeated(host, policy, work, acknowledged, next) {
+    if !repeated(host, policy, work, acknowledged, next) {
         return Taken::Unchanged(Reason::Repeat);
     }
     let reason = match work.state.session.mode {
         TEXT | CHUNK => Reason::MailData,
         _ => Reason::Commands,
     };
-    if !late && !begin(host, work, next) || !automaton::read(host, policy, work) {
-        return Taken::Unchanged(reason);
-    }
-    if late {
-        gap::end_late(work);
-    } else if !settle(host, work, acknowledged, next) {
+    if !begin(host, work, next) || !automaton::read(host, policy, work) || !settle(host, work, acknowledged, next) {
         return Taken::Unchanged(reason);
     }
     Taken::Changed(reason)
@@ -130,6 +121,9 @@ pub fn leave<H: Host>(host: &mut H, work: &mut Work) -> bool {
 fn repeated<H: Host>(host: &mut H, policy: &Policy, work: &mut Work, acknowledged: u32, next: u32) -> bool {
     let (sequence, length, end) = (work.segment.sequence, work.segment.length, work.segment.end());
     let repeated = next.wrapping_sub(sequence);
+    if work.monitors != 0 && gap::begin_late(work) {
+        return true;
+    }
     if repeated > 0 {
         if !window::blank::<H, SIDE>(host, work, acknowledged) {
             work.hold_back(Reason::Unfetched);
@@ -161,6 +155,12 @@ fn repeated<H: Host>(host: &mut H, policy: &Policy, work: &mut Work, acknowledge
 /// lie below what reads them.
 #[inline(never)]
 fn begin<H: Host>(host: &mut H, work: &mut Work, next: u32) -> bool {
+    if work.run.late != 0 {
+        return true;
+    }
+    if work.state.session.doubt & monitor::SEGMENT != 0 {
+        work.state.line[SIDE].begin(false, next);
+    }
     let at = next.wrapping_sub(work.segment.sequence);
     work.run.piece_length = 0;
     if work.state.session.mode == TEXT && !begin_text(host, work, at) && !work.passes_over() {
@@ -212,6 +212,9 @@ fn mark<H: Host>(host: &mut H, work: &mut Work, at: u32, state: u8, spare: usize
 /// The segment's new bytes, from `next` on, have been read.
 #[inline(never)]
 fn settle<H: Host>(host: &mut H, work: &mut Work, acknowledged: u32, next: u32) -> bool {
+    if work.run.late != 0 {
+        return gap::end_late(work);
+    }
     let end = work.segment.end();
     work.state.half[SIDE].next = end;
     work.state.half[SIDE].bytes += end.wrapping_sub(next) as u64;

@@ -72,7 +72,7 @@ pub fn leap_of_server(work: &mut Work) -> bool {
 
 /// Whether the segment fills the gap in the commands from its start on. It is read as a dialogue of its own then, up to
 /// [`end_late`].
-#[inline(never)]
+#[inline(always)]
 pub fn begin_late(work: &mut Work) -> bool {
     let [from, to] = work.state.memory.gap;
     let (sequence, end) = (work.segment.sequence, work.segment.end());
@@ -83,6 +83,7 @@ pub fn begin_late(work: &mut Work) -> bool {
         return false;
     }
     let stop = earlier(end, to);
+    work.run.late = 1;
     work.run.at = from.wrapping_sub(sequence);
     work.run.first = work.run.at;
     work.run.end = stop.wrapping_sub(sequence);
@@ -97,7 +98,7 @@ pub fn begin_late(work: &mut Work) -> bool {
 }
 
 /// Bytes of a gap have been read that came late.
-#[inline(never)]
+#[inline(always)]
 pub fn end_late(work: &mut Work) -> bool {
     work.state.line[SIDE] = work.aside;
     let session = &mut work.state.session;
