@@ -20,7 +20,7 @@ use crate::{
     tcp::{self, acceptable, ahead, backlog, client::Taken, lock, normalise, peer},
     verdict::Verdict,
     wire::{ACK, FIN, Kind, RST, SYN, Segment, URG},
-    work::{Found, GUARDED, HELD_BACK, PASSES, Passed, READ_CLIENT, READ_SERVER, Run, SETTLED, Work},
+    work::{Found, GUARDED, HELD_BACK, MISSING, PASSES, Passed, READ_CLIENT, READ_SERVER, Run, SETTLED, Work},
 };
 
 /// Where and when a segment was met.
@@ -324,7 +324,7 @@ fn live<H: Host, const FROM: usize>(host: &mut H, policy: &Policy, work: &mut Wo
     let segment = &work.segment;
     // Nor of what is not known to come from the connection's own end: a RST is taken whatever it acknowledges.
     let own = place == acceptable::WITHIN && acceptable::acknowledges::<H, FROM>(shared, segment) && !segment.has(RST);
-    let believed = !enforces || own;
+    let believed = own || !enforces && !segment.has(RST);
     if segment.has(ACK) && believed {
         let moved = peer::note::<H, FROM>(shared, segment);
         if FROM == FROM_SERVER && (moved || segment.length > 0) {
@@ -464,7 +464,7 @@ fn locked<H: Host, const FROM: usize>(host: &mut H, policy: &Policy, work: &mut 
     } else if taken & CHANGED != 0 {
         facts = STATE_CHANGED;
     }
-    let mut facts = work.unknown::<H>(facts | UNREAD * work.uncertain);
+    let mut facts = work.unknown::<H>(facts | UNREAD * (work.uncertain != 0) as u8);
     if work.segment.has(FIN) && facts & IS_CUT == 0 {
         facts |= fin::<FROM>(work);
         facts = work.unknown::<H>(facts);
@@ -494,7 +494,7 @@ fn locked<H: Host, const FROM: usize>(host: &mut H, policy: &Policy, work: &mut 
     lock::release::<H>(&shared.lock);
     let facts = work.unknown::<H>(facts);
     if read {
-        let taken = if work.uncertain != 0 { Reason::Gap.number() } else { taken as u16 };
+        let taken = if work.uncertain & MISSING != 0 { Reason::Gap.number() } else { taken as u16 };
         host.count(counter(taken, Action::Pass as u8, true), 1, work.segment.length);
         if work.run.commands == 1 && work.run.telling == 0 {
             report::tell(host, work);
@@ -558,8 +558,7 @@ fn set_flags<H: Host, const FROM: usize>(shared: &Shared, work: &mut Work, facts
         if mode == smtp::TLS {
             H::set(&shared.flags, TLS);
         }
-        if FROM == FROM_SERVER && work.run.gap != 0 && mode != smtp::TEXT {
-            // A reply gives a footing again.
+        if FROM == FROM_SERVER && work.run.gap != 0 && smtp::monitor::is_certain(work) {
             H::retain(&shared.flags, !UNCERTAIN);
         }
         set_phase::<H>(shared, work);

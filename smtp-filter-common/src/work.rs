@@ -92,6 +92,9 @@ pub const FORGOTTEN: u32 = 1 << 16;
 /// `Run::differs`: bytes of a chunk that had not come when the server refused it.
 pub const REFUSED: u32 = 1 << 17;
 
+/// `Work::uncertain`: bytes that reading needs are missing.
+pub const MISSING: u8 = 2;
+
 /// No place.
 pub const NOWHERE: u32 = u32::MAX;
 
@@ -124,6 +127,20 @@ pub struct Passed {
 
 impl Passed {
     const NOTHING: Self = Self { place: 0, reason: 0, action: 0, secret: 0 };
+}
+
+/// The client's dialogue as far as it was read beyond a gap: see [`crate::tcp::gap`].
+#[repr(C, align(8))]
+#[derive(Clone, Copy, Debug)]
+pub struct Aside {
+    /// The line in hand.
+    pub line: Line,
+    /// Its argument.
+    pub arg: [u8; ARG_ROOM],
+    /// Of the session.
+    pub hold: u8,
+    /// Of the session.
+    pub doubt: u8,
 }
 
 /// What a step of the judgement came to. Every field is always filled.
@@ -176,14 +193,12 @@ pub struct Work {
     pub scope: u8,
     /// 1: the policy's mode is `monitor`.
     pub monitors: u8,
-    /// 1: the state may be wrong from this segment on: mode `monitor` has passed over something that reading needs.
+    /// Not 0: the state may be wrong from this segment on, for mode `monitor` has passed over something; [`MISSING`].
     pub uncertain: u8,
     /// See [`Passed`].
     pub passed: Passed,
-    /// Of the session, while bytes of a gap are read that came late: see [`crate::tcp::gap`].
-    pub aside_hold: u8,
-    /// The line in hand, meanwhile.
-    pub aside: Line,
+    /// What is put aside while bytes of a gap are read that come late.
+    pub aside: Aside,
     /// See [`Work::unknown`].
     pub hidden: AtomicU64,
     /// What is to be rewritten next.
@@ -228,8 +243,7 @@ impl Work {
             monitors: 0,
             uncertain: 0,
             passed: Passed::NOTHING,
-            aside_hold: 0,
-            aside: State::EMPTY.line[0],
+            aside: Aside { line: State::EMPTY.line[0], arg: [0; ARG_ROOM], hold: 0, doubt: 0 },
             hidden: AtomicU64::new(0),
             change: Change::NONE,
             old: [0; PATCH / 8],
@@ -279,10 +293,11 @@ impl Work {
     // verifier: a function of its own.
     #[inline(never)]
     fn pass_over(&mut self) -> bool {
-        if self.run.cut != 0 && self.run.reason < Reason::Early.number() {
+        self.uncertain |= 1;
+        if self.run.reason < Reason::Early.number() {
             self.note(self.run.reason, self.run.cut, self.run.place);
         } else {
-            self.uncertain = 1;
+            self.uncertain |= MISSING;
         }
         self.run.cut = 0;
         true

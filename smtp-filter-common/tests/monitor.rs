@@ -137,7 +137,7 @@ fn tls_that_comes_too_early_is_not_read_as_commands() {
 fn a_chunk_that_was_not_offered() {
     for reply in ["S 250 x", "S 500 x"] {
         let mut net = net();
-        play(&mut net, &["C BDAT 16\nVRFY a\nVRFY b", reply, "C RSET", "S 250 x"]);
+        play(&mut net, &["C BDAT 32\nVRFY a\nVRFY b", "C VRFY c\nVRFY d", reply, "C RSET", "S 250 x"]);
         assert_eq!(net.verbs(), ["BDAT", "guards.bdat_refused", "RSET"], "{reply}");
         assert_eq!(net.state().session.runs, 0);
     }
@@ -233,6 +233,65 @@ fn lost_replies() {
     play(&mut net, &["C RSET\n.\nQUIT", "S 250 x", "S 221 x"]);
     assert_eq!(net.verbs(), ["MAIL", "RCPT", "DATA", "DATA", "QUIT"]);
     assert_eq!(net.state().session.messages, 2);
+}
+
+/// The end of an argument is no verb, in whatever order its segments come.
+#[test]
+fn a_line_in_three_segments_out_of_order() {
+    let mut net = net();
+    let line = [&b"RCPT TO:<lo"[..], b"ng@exam", b"ple.com>\r\n"];
+    let at = [0, 11, 18].map(|offset| offset + net.client.next);
+    for i in [1, 0, 2] {
+        net.client_at(at[i], line[i]);
+    }
+    net.client.next += 28;
+    net.reply("250 x\r\n");
+    net.say("NOOP\r\n");
+    assert_eq!(net.verbs(), ["NOOP"]);
+}
+
+/// The server gives up in the midst of the mail, and what is under way is no command.
+#[test]
+fn a_server_that_gives_up_in_the_midst_of_mail_data() {
+    for code in ["421 x\r\n", "451 x\r\n"] {
+        let mut net = net();
+        play(&mut net, &["C DATA", "S 354 x"]);
+        net.client.next += 5;
+        net.say("aaaaaa\r\n");
+        net.reply(code);
+        net.say("hello\r\nQUIT\r\nVRFY a\r\n");
+        assert_eq!(net.verbs(), ["DATA"], "{code}");
+    }
+}
+
+/// Who sends a RST with a wild acknowledgement, which the server refuses, hides nothing.
+#[test]
+fn a_reset_that_is_not_taken_hides_nothing() {
+    let mut net = net();
+    let sequence = net.client.isn.wrapping_add(77_000_000);
+    let acknowledgement = net.server.isn.wrapping_add(0x7fff_0000);
+    let frame = net.build(true, sequence, acknowledgement, RST, b"");
+    net.frame(&frame, net.outside);
+    net.say("VRFY a\r\n");
+    assert_eq!(net.verbs(), ["VRFY"]);
+}
+
+/// What was passed over may have been something else to the server: in mode `enforce` the connection is unknown until all
+/// that was said is answered.
+#[test]
+fn what_was_passed_over_is_uncertain_in_mode_enforce() {
+    let mut net = net();
+    play(&mut net, &["C DATA\nVRFY a"]);
+    net.enforce();
+    assert_ne!(net.say("VRFY b\r\n"), Verdict::Pass);
+    net.monitor();
+    net.reply("5");
+    net.enforce();
+    assert_ne!(net.say("VRFY b\r\n"), Verdict::Pass);
+    net.monitor();
+    play(&mut net, &["S 03 x", "C NOOP", "S 250 x"]);
+    net.enforce();
+    assert_eq!(net.say("NOOP\r\n"), Verdict::Pass);
 }
 
 /// The header of a chunk is lost: what follows may be chunk.

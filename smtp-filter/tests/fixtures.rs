@@ -668,11 +668,11 @@ fixture!(
     },
     [
         "guards.sync drop (not enforced): 1, 12 bytes",
-        "stream.gap pass: 1, 12 bytes",
         "pass.handshake pass: 2, 0 bytes",
         "pass.acknowledgement pass: 1, 0 bytes",
-        "pass.commands pass: 3, 37 bytes",
+        "pass.commands pass: 4, 49 bytes",
         "pass.replies pass: 4, 67 bytes",
+        "commands.data pass: 1, 6 bytes",
         "commands.ehlo drop (not enforced): 1, 21 bytes",
         "commands.noop mark (not enforced): 1, 6 bytes",
         "commands.vrfy reset (not enforced): 1, 10 bytes",

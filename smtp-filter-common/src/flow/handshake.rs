@@ -17,6 +17,9 @@ use crate::{
 const FROM_CLIENT: usize = CLIENT as usize;
 const FROM_SERVER: usize = SERVER as usize;
 
+/// The largest shift of a window (RFC 7323 section 2.3).
+const WIDEST: u8 = 14;
+
 /// No live connection is known.
 pub const UNKNOWN: u8 = 0;
 /// The live connection is found.
@@ -104,6 +107,8 @@ pub fn syn_ack<H: Host>(host: &mut H, policy: &Policy, work: &mut Work, met: Met
     if !seen && !live && !policy.enforces() {
         // In mode `monitor` it may be a capture that lacks the SYN (I13).
         work.half = HalfOpen::EMPTY;
+        // What windows the client means is not known: none is too wide.
+        let scale = if scale == NO_SCALE { NO_SCALE } else { WIDEST };
         work.half.syn(acknowledgement.wrapping_sub(1), scale, met.side(), met.now);
         seen = true;
     }

@@ -167,7 +167,8 @@ fn command_bytes<H: Host>(host: &mut H, policy: &Policy, work: &mut Work) {
             verb::BDAT => Reason::BdatRefused,
             _ => Reason::Sync,
         };
-        let at = place(work);
+        // One that has no size is reported once.
+        let at = place(work) * (hold != verb::BDAT || work.monitors == 0) as u32;
         work.cut(reason.number(), policy.guard(reason.number()), at);
         if work.monitors != 0 && monitor::reply_was_lost(work) {
             // Then it did not come before it.
@@ -264,7 +265,12 @@ fn command<H: Host>(host: &mut H, policy: &Policy, work: &mut Work) -> bool {
         verb::BDAT => match bdat::size(work) {
             // RFC 3030 section 2: the octets follow at once, and the server takes them whatever it answers. That holds
             // for a server that speaks BDAT; for any other the next bytes are commands.
-            Some((size, last)) if work.state.session.chunking != 0 => {
+            Some((size, last)) if work.state.session.chunking | work.monitors != 0 => {
+                if work.state.session.chunking == 0 && size > 0 {
+                    let reason = Reason::BdatRefused.number();
+                    work.note(reason, policy.guard(reason), line.start);
+                    work.uncertain |= 1;
+                }
                 let session = &mut work.state.session;
                 waits = if last { verb::BDAT_LAST } else { verb::BDAT };
                 session.chunk = size;

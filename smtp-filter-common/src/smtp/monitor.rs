@@ -51,6 +51,18 @@ pub fn reply_was_lost(work: &Work) -> bool {
     ahead(work.segment.acknowledgement, work.state.half[SERVER as usize].next) > 0
 }
 
+/// Whether the server has said all that it can say of what the client sent: from here on the state is right again.
+#[inline(always)]
+pub fn is_certain(work: &Work) -> bool {
+    let session = &work.state.session;
+    session.mode != TEXT
+        && session.runs == 0
+        && session.hold == 0
+        && (session.doubt & !REPLIES) == 0
+        && work.state.line[SERVER as usize].length == 0
+        && work.segment.acknowledgement == work.state.half[SIDE].next
+}
+
 /// 1 if the server acknowledges bytes of the client that were not seen here: there may have been commands among them.
 #[inline(always)]
 pub fn was_missed(work: &Work) -> u8 {
@@ -88,6 +100,7 @@ pub fn is_command(work: &mut Work, kind: u8, reason: u16) -> bool {
         }
         // What TLS begins with are control bytes.
         (_, verb::STARTTLS) if odd => {
+            work.state.session.doubt |= SEGMENT;
             skip(work);
             false
         }
@@ -127,7 +140,7 @@ pub fn data_answered(work: &mut Work, code: u16) {
     }
 }
 
-/// The reply to a BDAT that has no size, or that the server did not offer: what came after it went by unread.
+/// The reply to a BDAT that has no size: what came after it went by unread.
 #[inline(always)]
 pub fn bdat_answered(work: &mut Work) {
     work.state.session.hold = 0;
@@ -200,9 +213,11 @@ pub fn pass_lost_replies<H: Host>(session: &mut Session, code: u16) {
 /// A reply that no command waits for, in the midst of mail data: their end passed unread, and this is its reply.
 #[inline(always)]
 pub fn mail_data_answered(work: &mut Work, code: u16) {
-    let session = &mut work.state.session;
-    session.messages = session.messages.wrapping_add(matches!(code, 200..300) as u32);
+    let good = matches!(code, 200..300);
+    work.state.session.messages = work.state.session.messages.wrapping_add(good as u32);
     resynchronise(work);
+    // The server may have given up in the midst of it.
+    work.state.session.doubt = SEGMENT * !good as u8;
 }
 
 /// 354 of a DATA that is not known to wait.

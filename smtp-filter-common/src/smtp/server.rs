@@ -316,11 +316,12 @@ fn reply<H: Host>(policy: &Policy, work: &mut Work, code: u16) {
         verb::BDAT if session.hold == verb::BDAT && work.monitors != 0 => monitor::bdat_answered(work),
         verb::BDAT | verb::BDAT_LAST => {
             // Mode `monitor` believes what was offered: such a server reads the chunk to its end.
-            if session.runs == 0 && session.mode == CHUNK && work.monitors == 0 {
+            if session.runs == 0 && session.mode == CHUNK && work.monitors & session.chunking == 0 {
                 // Answered before the chunk was whole: whether the rest of it is read as chunk or as commands is for
                 // the server alone to know.
                 session.mode = crate::smtp::COMMAND;
-                session.hold = verb::BDAT;
+                session.hold = verb::BDAT * (1 - work.monitors);
+                session.doubt |= monitor::SEGMENT * work.monitors;
             }
             let over = !good || session.runs == 0;
             session.messages = session.messages.wrapping_add((kind == verb::BDAT_LAST && good) as u32);

@@ -5,7 +5,7 @@ use super::{ahead, earlier};
 use crate::{
     event::{CLIENT, SERVER},
     smtp::{COMMAND, TEXT, monitor, text},
-    work::Work,
+    work::{Aside, Work},
 };
 
 const SIDE: usize = CLIENT as usize;
@@ -88,11 +88,10 @@ pub fn begin_late(work: &mut Work) -> bool {
     work.run.first = work.run.at;
     work.run.end = stop.wrapping_sub(sequence);
     work.run.piece_length = 0;
+    work.aside = Aside { line: work.state.line[SIDE], arg: work.state.arg, hold: session.hold, doubt: session.doubt };
     session.doubt |= monitor::LINE;
-    work.aside_hold = session.hold;
     session.hold = 0;
     work.state.memory.gap[0] = stop;
-    work.aside = work.state.line[SIDE];
     work.state.line[SIDE].begin(false, from);
     true
 }
@@ -100,10 +99,12 @@ pub fn begin_late(work: &mut Work) -> bool {
 /// Bytes of a gap have been read that came late.
 #[inline(always)]
 pub fn end_late(work: &mut Work) -> bool {
-    work.state.line[SIDE] = work.aside;
+    let Aside { line, arg, hold, doubt } = work.aside;
+    work.state.line[SIDE] = line;
+    work.state.arg = arg;
     let session = &mut work.state.session;
-    session.doubt &= !monitor::LINE;
-    session.hold |= work.aside_hold * (session.hold == 0) as u8;
+    session.doubt = doubt;
+    session.hold |= hold * (session.hold == 0) as u8;
     if session.mode != COMMAND {
         // What follows was taken for commands and is none.
         session.mode = COMMAND;
