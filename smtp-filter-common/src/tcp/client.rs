@@ -45,7 +45,8 @@ pub fn payload<H: Host>(host: &mut H, policy: &Policy, work: &mut Work, acknowle
     if !kept || work.state.memory.chunk_slot != 0 && !chunks::look_after(host, work) {
         return Taken::Unchanged(Reason::Forgotten);
     }
-    let gap = ahead(work.segment.sequence, next);
+    // Read again, and not kept: the frame lies below all that reads a client's bytes.
+    let gap = ahead(work.segment.sequence, work.state.half[SIDE].next);
     let within = gap > 0 && within_chunk(work, gap as u32);
     if work.run.cut != 0 {
         return Taken::Unchanged(Reason::Backlog);
@@ -59,15 +60,15 @@ pub fn payload<H: Host>(host: &mut H, policy: &Policy, work: &mut Work, acknowle
         }
         return Taken::Unchanged(Reason::Early);
     }
-    let next = work.state.half[SIDE].next;
-    if !repeated(host, policy, work, acknowledged, next) {
+    work.run.next = work.state.half[SIDE].next;
+    if !repeated(host, policy, work) {
         return Taken::Unchanged(Reason::Repeat);
     }
     let reason = match work.state.session.mode {
         TEXT | CHUNK => Reason::MailData,
         _ => Reason::Commands,
     };
-    if !begin(host, work, next) || !automaton::read(host, policy, work) || !settle(host, work, acknowledged, next) {
+    if !begin(host, work) || !automaton::read(host, policy, work) || !settle(host, work) {
         return Taken::Unchanged(reason);
     }
     Taken::Changed(reason)
@@ -112,7 +113,8 @@ pub fn leave<H: Host>(host: &mut H, work: &mut Work) -> bool {
 
 /// Deals with bytes that have passed before. Whether there are new ones to be read.
 #[inline(never)]
-fn repeated<H: Host>(host: &mut H, policy: &Policy, work: &mut Work, acknowledged: u32, next: u32) -> bool {
+fn repeated<H: Host>(host: &mut H, policy: &Policy, work: &mut Work) -> bool {
+    let (next, acknowledged) = (work.run.next, work.run.acknowledged);
     let (sequence, length, end) = (work.segment.sequence, work.segment.length, work.segment.end());
     let repeated = next.wrapping_sub(sequence);
     if repeated > 0 {
@@ -140,11 +142,11 @@ fn repeated<H: Host>(host: &mut H, policy: &Policy, work: &mut Work, acknowledge
     true
 }
 
-/// The new bytes begin at `next`; `false` if they have to wait. A function of its own, so that its stack frame does not
+/// The new bytes begin at `run.next`; `false` if they have to wait. A function of its own, so that its stack frame does not
 /// lie below what reads them.
 #[inline(never)]
-fn begin<H: Host>(host: &mut H, work: &mut Work, next: u32) -> bool {
-    let at = next.wrapping_sub(work.segment.sequence);
+fn begin<H: Host>(host: &mut H, work: &mut Work) -> bool {
+    let at = work.run.next.wrapping_sub(work.segment.sequence);
     work.run.piece_length = 0;
     if work.state.session.mode == TEXT {
         let state = work.state.memory.text;
@@ -153,9 +155,9 @@ fn begin<H: Host>(host: &mut H, work: &mut Work, next: u32) -> bool {
         }
         let length = work.segment.length;
         let overlaps = work.state.memory.has_early() as u8;
-        let data = pieces::Data { from: at, to: length, before: state, overlaps, spare: 0 };
+        work.data = pieces::Data { from: at, to: length, before: state, overlaps, spare: 0, reserved: 0 };
         work.run.differs = 0;
-        if !pieces::look_through::<H, { pieces::NEW }>(host, work, data) {
+        if !pieces::look_through::<H, { pieces::NEW }>(host, work) {
             return false;
         }
         if overlaps != 0 && work.run.differs == 0 {
@@ -186,9 +188,10 @@ fn mark<H: Host>(host: &mut H, work: &mut Work, at: u32, state: u8, spare: usize
     !marks::matters(state, work.piece[1] as u32, short) || marks::remember(host, work, place, state, spare)
 }
 
-/// The segment's new bytes, from `next` on, have been read.
+/// The segment's new bytes, from `run.next` on, have been read.
 #[inline(never)]
-fn settle<H: Host>(host: &mut H, work: &mut Work, acknowledged: u32, next: u32) -> bool {
+fn settle<H: Host>(host: &mut H, work: &mut Work) -> bool {
+    let next = work.run.next;
     let end = work.segment.end();
     work.state.half[SIDE].next = end;
     work.state.half[SIDE].bytes += end.wrapping_sub(next) as u64;
@@ -198,7 +201,7 @@ fn settle<H: Host>(host: &mut H, work: &mut Work, acknowledged: u32, next: u32) 
             return false;
         }
     }
-    keep(host, work, acknowledged, next);
+    keep(host, work, next);
     work.run.cut == 0
 }
 
@@ -223,8 +226,8 @@ fn before_gap<H: Host>(host: &mut H, work: &mut Work) -> bool {
     let behind = work.run.text;
     let spare = marks::SPARE as u8;
     work.run.differs = 0;
-    let data = pieces::Data { from: 0, to: length, before, overlaps: 0, spare };
-    if !pieces::look_through::<H, { pieces::NEW }>(host, work, data) || work.run.differs != 0 {
+    work.data = pieces::Data { from: 0, to: length, before, overlaps: 0, spare, reserved: 0 };
+    if !pieces::look_through::<H, { pieces::NEW }>(host, work) || work.run.differs != 0 {
         return false;
     }
     // A receiver may go over to a retransmission there. What is not remembered is taken for the middle of a line.
@@ -335,14 +338,14 @@ impl<H: Host> Step for Keep<'_, H> {
 
 /// Keeps what the segment brought of commands, for comparison with repeats.
 #[inline(always)]
-fn keep<H: Host>(host: &mut H, work: &mut Work, acknowledged: u32, next: u32) {
+fn keep<H: Host>(host: &mut H, work: &mut Work, next: u32) {
     let memory = &work.state.memory;
     let mut oldest = work.segment.end();
     let mut found = false;
     let mut i = 0;
     while i < REGIONS {
         if i < memory.regions as usize && !found && memory.region_kind[i] == smtp::COMMAND {
-            oldest = later(memory.region_at[i], acknowledged);
+            oldest = later(memory.region_at[i], work.run.acknowledged);
             found = true;
         }
         i += 1;
