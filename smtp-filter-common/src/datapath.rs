@@ -70,7 +70,7 @@ impl Found {
     }
 }
 
-/// Judges a frame whose headers are read: the three steps one after the other. `None` where there is no policy.
+/// Judges a frame whose headers are read: the steps one after the other. `None` where there is no policy.
 ///
 /// The shell in the kernel calls them one by one: what they have to tell one another lies in the working place, of
 /// which the verifier knows nothing, so that it walks each step once and not once for each way through the one before.
@@ -87,8 +87,14 @@ pub fn judge<H: Host, P: Policies>(
         return Some(without_policy(host, work));
     };
     match work.found.how {
-        READ_CLIENT => read_client(host, policy, work),
-        READ_SERVER => read_server(host, policy, work),
+        READ_CLIENT => {
+            read_client(host, policy, work);
+            decide_client(host, policy, work);
+        }
+        READ_SERVER => {
+            read_server(host, policy, work);
+            decide_server(host, policy, work);
+        }
         _ => {}
     }
     Some(finish(host, policy, work))
@@ -113,16 +119,28 @@ pub fn find<H: Host, P: Policies>(host: &mut H, policies: &P, whole: &Policy, wo
     work.found = look(host, policies, whole, work, kind, met);
 }
 
-/// Second step, where [`READ_CLIENT`] was found.
+/// Second step, where [`READ_CLIENT`] was found: the longest chains of calls begin here, and so it keeps nothing for later.
 #[inline(always)]
 pub fn read_client<H: Host>(host: &mut H, policy: &Policy, work: &mut Work) {
-    work.found = locked::<H, FROM_CLIENT>(host, policy, work);
+    read::<H, FROM_CLIENT>(host, policy, work);
 }
 
 /// Second step, where [`READ_SERVER`] was found.
 #[inline(always)]
 pub fn read_server<H: Host>(host: &mut H, policy: &Policy, work: &mut Work) {
-    work.found = locked::<H, FROM_SERVER>(host, policy, work);
+    read::<H, FROM_SERVER>(host, policy, work);
+}
+
+/// Third step, behind [`read_client`].
+#[inline(always)]
+pub fn decide_client<H: Host>(host: &mut H, policy: &Policy, work: &mut Work) {
+    work.found = decide::<H, FROM_CLIENT>(host, policy, work);
+}
+
+/// Third step, behind [`read_server`].
+#[inline(always)]
+pub fn decide_server<H: Host>(host: &mut H, policy: &Policy, work: &mut Work) {
+    work.found = decide::<H, FROM_SERVER>(host, policy, work);
 }
 
 /// Last step: counts and tells what has not been counted yet.
@@ -401,11 +419,12 @@ struct Passes<'a, H, const FROM: usize> {
     host: &'a mut H,
     policy: &'a Policy,
     work: &'a mut Work,
-    taken: &'a mut u32,
 }
 
-/// `taken`: the state changed.
+/// `Work::taken`: the state changed.
 const CHANGED: u32 = 1 << 16;
+/// `Work::taken`: the connection's state is not there.
+const NOTHING: u32 = 0;
 
 impl<H: Host, const FROM: usize> Step for Passes<'_, H, FROM> {
     #[inline(always)]
@@ -425,7 +444,7 @@ impl<H: Host, const FROM: usize> Step for Passes<'_, H, FROM> {
         } else {
             tcp::server::payload(host, self.policy, work, acknowledged, edge)
         };
-        *self.taken = match taken {
+        work.taken = match taken {
             Taken::Changed(reason) => CHANGED | reason.number() as u32,
             Taken::Unchanged(reason) => reason.number() as u32,
         };
@@ -444,15 +463,25 @@ const CLOSES: u8 = 8;
 /// This cut has not been reported yet.
 const FRESH: u8 = 16;
 
+/// With the lock held: reads what there is to be read.
+#[inline(always)]
+fn read<H: Host, const FROM: usize>(host: &mut H, policy: &Policy, work: &mut Work) {
+    work.run = Run::EMPTY;
+    work.taken = NOTHING;
+    let Some(shared) = host.shared() else { return };
+    if work.segment.length > 0 && !sealed::<H, FROM>(shared, H::load(&shared.flags), &work.segment) {
+        work.taken = Reason::Closing.number() as u32;
+        H::repeat(2, &mut Passes::<H, FROM> { host, policy, work });
+    } else if host.load_state(&mut work.state) {
+        work.taken = Reason::Closing.number() as u32;
+    }
+}
+
 /// With the lock held; gives it back.
 #[inline(always)]
-fn locked<H: Host, const FROM: usize>(host: &mut H, policy: &Policy, work: &mut Work) -> Found {
-    work.run = Run::EMPTY;
-    let mut taken = Reason::Closing.number() as u32;
-    let Some(shared) = host.shared() else { return Found::held_back(Reason::Busy) };
-    if work.segment.length > 0 && !sealed::<H, FROM>(shared, H::load(&shared.flags), &work.segment) {
-        H::repeat(2, &mut Passes::<H, FROM> { host, policy, work, taken: &mut taken });
-    } else if !host.load_state(&mut work.state) {
+fn decide<H: Host, const FROM: usize>(host: &mut H, policy: &Policy, work: &mut Work) -> Found {
+    let taken = work.taken;
+    if taken == NOTHING {
         return Found::held_back(Reason::Busy);
     }
     let mut facts = 0;

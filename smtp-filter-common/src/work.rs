@@ -12,7 +12,7 @@ use crate::{
     limits::{ARG_ROOM, PATCH, PIECE},
     reason::Reason,
     smtp::{rewrite::Change, verb},
-    tcp::early,
+    tcp::{early, pieces},
     wire::Segment,
 };
 
@@ -46,6 +46,8 @@ pub struct Run {
     pub dotted: u32,
     /// What the receiver has acknowledged.
     pub acknowledged: u32,
+    /// Sequence number that reading goes on with: what lies before it has passed.
+    pub next: u32,
     /// Place (sequence number) that a cut is reported at.
     pub place: u32,
     /// Commands judged in this segment.
@@ -181,6 +183,8 @@ pub struct Work {
     pub discard: [u8; ARG_ROOM],
     /// What the last step came to.
     pub found: Found,
+    /// What came of reading: a reason's number, and whether the state changed.
+    pub taken: u32,
     /// Bytes of the link layer's header.
     pub link: u32,
     /// 1: a segment that passes carries the policy's mark.
@@ -203,6 +207,8 @@ pub struct Work {
     pub hidden: AtomicU64,
     /// What is to be rewritten next.
     pub change: Change,
+    /// Bytes whose pieces are looked through.
+    pub data: pieces::Data,
     /// Bytes that are rewritten.
     pub old: Patch,
     /// What comes in their place.
@@ -235,6 +241,7 @@ impl Work {
             event: Event::EMPTY,
             discard: [0; ARG_ROOM],
             found: Found { reason: 0, how: SETTLED, verdict: 0 },
+            taken: 0,
             link: 0,
             marked: 0,
             ends: 0,
@@ -246,6 +253,7 @@ impl Work {
             aside: Aside { line: State::EMPTY.line[0], arg: [0; ARG_ROOM], hold: 0, doubt: 0 },
             hidden: AtomicU64::new(0),
             change: Change::NONE,
+            data: pieces::Data::NONE,
             old: [0; PATCH / 8],
             new: [0; PATCH / 8],
             piece: [0; 1 + PIECE / 8],
@@ -358,6 +366,7 @@ impl Run {
         exact: 0,
         dotted: 0,
         acknowledged: 0,
+        next: 0,
         place: 0,
         commands: 0,
         line: 0,

@@ -95,9 +95,11 @@ fn run(skb: *mut __sk_buff, egress: bool) -> i32 {
         }
         READ_CLIENT => {
             read_client(skb, policy, work, entry);
+            decide_client(skb, policy, work, entry);
         }
         READ_SERVER => {
             read_server(skb, policy, work, entry);
+            decide_server(skb, policy, work, entry);
         }
         _ => {}
     }
@@ -156,7 +158,25 @@ fn read_client(skb: *mut __sk_buff, policy: &Policy, work: &mut Work, entry: *mu
 fn read_server(skb: *mut __sk_buff, policy: &Policy, work: &mut Work, entry: *mut Connection) -> bool {
     let mut kernel = Kernel::new(skb, work, entry);
     datapath::read_server(&mut kernel, policy, work);
-    // A function that returns nothing may leave a pointer to its stack behind, which the verifier refuses.
+    // See `read_client`.
+    true
+}
+
+/// Decides about what the client sent.
+#[inline(never)]
+fn decide_client(skb: *mut __sk_buff, policy: &Policy, work: &mut Work, entry: *mut Connection) -> bool {
+    let mut kernel = Kernel::new(skb, work, entry);
+    datapath::decide_client(&mut kernel, policy, work);
+    // See `read_client`.
+    true
+}
+
+/// Decides about what the server sent.
+#[inline(never)]
+fn decide_server(skb: *mut __sk_buff, policy: &Policy, work: &mut Work, entry: *mut Connection) -> bool {
+    let mut kernel = Kernel::new(skb, work, entry);
+    datapath::decide_server(&mut kernel, policy, work);
+    // See `read_client`.
     true
 }
 

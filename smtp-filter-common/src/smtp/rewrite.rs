@@ -181,6 +181,8 @@ impl<H: Host> Step for Patches<'_, H> {
             return true;
         }
         H::repeat(PATCH as u32 / 8, &mut Words::<H> { work, start, length, host: PhantomData });
+        // Not kept over the loop: the stack is short here.
+        let change = &{ work.change };
         if change.digits != 0 {
             work.state.session.veiled |= changes(&work.old, &work.new);
         }

@@ -23,8 +23,6 @@ const MORE: u32 = (1 << 10) - 1;
 const LARGE: u32 = 1 << 30;
 /// It is the last one of its mail.
 const IS_LAST: u32 = 1 << 31;
-/// Longest line: `BDAT`, nine digits, `LAST`.
-const LINE: u32 = 21;
 
 static BEFORE: [u8; 8] = *b"BDAT \0\0\0";
 static AFTER: [u8; 8] = *b" LAST\r\n\0";
@@ -45,9 +43,15 @@ const LINES: u32 = 256;
 #[derive(Clone, Copy)]
 struct Chunks {
     start: u32,
-    octets: u32,
     /// How many there are after the first one.
     more: u32,
+    said: Said,
+}
+
+/// What the line of a chunk says.
+#[derive(Clone, Copy)]
+struct Said {
+    octets: u32,
     /// 5 for one that is not the last, of whose line ` LAST` is missing.
     missing: u32,
     digits: u32,
@@ -67,25 +71,27 @@ impl Chunks {
             digits += 1 ^ (octets.wrapping_sub(POWER[i]) >> 31);
             i += 1;
         }
-        Self { start, octets, more, missing: 5 * (1 ^ rest >> 31), digits }
-    }
-
-    /// Bytes of a line.
-    #[inline(always)]
-    const fn line(self) -> u32 {
-        // `BDAT `, the number, ` LAST`, CRLF.
-        5 + self.digits + 5 - self.missing + 2
+        Self { start, more, said: Said { octets, missing: 5 * (1 ^ rest >> 31), digits } }
     }
 
     /// Bytes of a line and its chunk.
     #[inline(always)]
     const fn whole(self) -> u32 {
-        self.line() + self.octets
+        self.said.line() + self.said.octets
     }
 
     #[inline(always)]
     const fn end(self) -> u32 {
         self.start.wrapping_add(self.whole().wrapping_mul(self.more + 1))
+    }
+}
+
+impl Said {
+    /// Bytes of the line.
+    #[inline(always)]
+    const fn line(self) -> u32 {
+        // `BDAT `, the number, ` LAST`, CRLF.
+        5 + self.digits + 5 - self.missing + 2
     }
 
     /// Byte `at` of the line, in upper case.
@@ -290,10 +296,13 @@ impl<H: Host> Step for Lines<'_, H> {
             work.run.differs |= FORGOTTEN;
             return true;
         }
-        let next = if which < chunks.more { (number, which + 1) } else { (number + 1, 0) };
-        work.run.ranges.set_line(next.0, next.1);
+        if which < chunks.more {
+            work.run.ranges.set_line(number, which + 1);
+        } else {
+            work.run.ranges.set_line(number + 1, 0);
+        }
         let from = later(start, self.from);
-        let to = earlier(start.wrapping_add(chunks.line()), self.to);
+        let to = earlier(start.wrapping_add(chunks.said.line()), self.to);
         if ahead(to, from) <= 0 {
             return false;
         }
@@ -302,10 +311,8 @@ impl<H: Host> Step for Lines<'_, H> {
             work.run.differs |= FORGOTTEN;
             return true;
         }
-        H::repeat(
-            LINE,
-            &mut Line::<H> { work, chunks, at: from.wrapping_sub(start), length, host: core::marker::PhantomData },
-        );
+        let at = from.wrapping_sub(start);
+        H::repeat(length, &mut Line::<H> { work, said: chunks.said, at, host: core::marker::PhantomData });
         self.work.run.differs != 0
     }
 }
@@ -313,22 +320,18 @@ impl<H: Host> Step for Lines<'_, H> {
 /// Compares a byte of a line.
 struct Line<'a, H> {
     work: &'a mut Work,
-    chunks: Chunks,
+    said: Said,
     /// Byte of the line that the patch begins with.
     at: u32,
-    length: u32,
     host: core::marker::PhantomData<H>,
 }
 
 impl<H: Host> Step for Line<'_, H> {
     #[inline(always)]
     fn step(&mut self, index: u32) -> bool {
-        if index >= self.length {
-            return true;
-        }
         let work = &mut *self.work;
         let byte = (work.old[(index >> 3) as usize & (work.old.len() - 1)] >> ((index & 7) * 8)) as u8;
-        let expected = self.chunks.byte::<H>(self.at.wrapping_add(index));
+        let expected = self.said.byte::<H>(self.at.wrapping_add(index));
         work.run.differs |= (byte.to_ascii_uppercase() != expected) as u32;
         false
     }

@@ -48,7 +48,8 @@ pub fn payload<H: Host>(host: &mut H, policy: &Policy, work: &mut Work, acknowle
         }
         gap::forget(work);
     }
-    let gap = ahead(work.segment.sequence, next);
+    // Read again, and not kept: the frame lies below all that reads a client's bytes.
+    let gap = ahead(work.segment.sequence, work.state.half[SIDE].next);
     let within = gap > 0 && within_chunk(work, gap as u32);
     if work.run.cut != 0 {
         return Taken::Unchanged(Reason::Backlog);
@@ -65,15 +66,15 @@ pub fn payload<H: Host>(host: &mut H, policy: &Policy, work: &mut Work, acknowle
         }
         gap::leap(work);
     }
-    let next = work.state.half[SIDE].next;
-    if !repeated(host, policy, work, acknowledged, next) {
+    work.run.next = work.state.half[SIDE].next;
+    if !repeated(host, policy, work) {
         return Taken::Unchanged(Reason::Repeat);
     }
     let reason = match work.state.session.mode {
         TEXT | CHUNK => Reason::MailData,
         _ => Reason::Commands,
     };
-    if !begin(host, work, next) || !automaton::read(host, policy, work) || !settle(host, work, acknowledged, next) {
+    if !begin(host, work) || !automaton::read(host, policy, work) || !settle(host, work) {
         return Taken::Unchanged(reason);
     }
     Taken::Changed(reason)
@@ -118,7 +119,8 @@ pub fn leave<H: Host>(host: &mut H, work: &mut Work) -> bool {
 
 /// Deals with bytes that have passed before. Whether there are new ones to be read.
 #[inline(never)]
-fn repeated<H: Host>(host: &mut H, policy: &Policy, work: &mut Work, acknowledged: u32, next: u32) -> bool {
+fn repeated<H: Host>(host: &mut H, policy: &Policy, work: &mut Work) -> bool {
+    let (next, acknowledged) = (work.run.next, work.run.acknowledged);
     let (sequence, length, end) = (work.segment.sequence, work.segment.length, work.segment.end());
     let repeated = next.wrapping_sub(sequence);
     if work.monitors != 0 && gap::begin_late(work) {
@@ -151,13 +153,14 @@ fn repeated<H: Host>(host: &mut H, policy: &Policy, work: &mut Work, acknowledge
     true
 }
 
-/// The new bytes begin at `next`; `false` if they have to wait. A function of its own, so that its stack frame does not
+/// The new bytes begin at `run.next`; `false` if they have to wait. A function of its own, so that its stack frame does not
 /// lie below what reads them.
 #[inline(never)]
-fn begin<H: Host>(host: &mut H, work: &mut Work, next: u32) -> bool {
+fn begin<H: Host>(host: &mut H, work: &mut Work) -> bool {
     if work.run.late != 0 {
         return true;
     }
+    let next = work.run.next;
     if work.state.session.doubt & monitor::SEGMENT != 0 {
         work.state.line[SIDE].begin(false, next);
     }
@@ -181,9 +184,9 @@ fn begin_text<H: Host>(host: &mut H, work: &mut Work, at: u32) -> bool {
     }
     let length = work.segment.length;
     let overlaps = work.state.memory.has_early() as u8;
-    let data = pieces::Data { from: at, to: length, before: state, overlaps, spare: 0 };
+    work.data = pieces::Data { from: at, to: length, before: state, overlaps, spare: 0, reserved: 0 };
     work.run.differs = 0;
-    if !pieces::look_through::<H, { pieces::NEW }>(host, work, data) {
+    if !pieces::look_through::<H, { pieces::NEW }>(host, work) {
         return false;
     }
     if overlaps != 0 && work.run.differs == 0 {
@@ -209,12 +212,13 @@ fn mark<H: Host>(host: &mut H, work: &mut Work, at: u32, state: u8, spare: usize
     !marks::matters(state, work.piece[1] as u32, short) || marks::remember(host, work, place, state, spare)
 }
 
-/// The segment's new bytes, from `next` on, have been read.
+/// The segment's new bytes, from `run.next` on, have been read.
 #[inline(never)]
-fn settle<H: Host>(host: &mut H, work: &mut Work, acknowledged: u32, next: u32) -> bool {
+fn settle<H: Host>(host: &mut H, work: &mut Work) -> bool {
     if work.run.late != 0 {
         return gap::end_late(work);
     }
+    let next = work.run.next;
     let end = work.segment.end();
     work.state.half[SIDE].next = end;
     work.state.half[SIDE].bytes += end.wrapping_sub(next) as u64;
@@ -227,7 +231,7 @@ fn settle<H: Host>(host: &mut H, work: &mut Work, acknowledged: u32, next: u32) 
             work.state.memory.forget_early();
         }
     }
-    keep(host, work, acknowledged, next);
+    keep(host, work, next);
     work.run.cut == 0
 }
 
@@ -252,8 +256,8 @@ fn before_gap<H: Host>(host: &mut H, work: &mut Work) -> bool {
     let behind = work.run.text;
     let spare = marks::SPARE as u8;
     work.run.differs = 0;
-    let data = pieces::Data { from: 0, to: length, before, overlaps: 0, spare };
-    if !pieces::look_through::<H, { pieces::NEW }>(host, work, data) || work.run.differs != 0 {
+    work.data = pieces::Data { from: 0, to: length, before, overlaps: 0, spare, reserved: 0 };
+    if !pieces::look_through::<H, { pieces::NEW }>(host, work) || work.run.differs != 0 {
         return false;
     }
     // A receiver may go over to a retransmission there. What is not remembered is taken for the middle of a line.
@@ -365,14 +369,14 @@ impl<H: Host> Step for Keep<'_, H> {
 
 /// Keeps what the segment brought of commands, for comparison with repeats.
 #[inline(always)]
-fn keep<H: Host>(host: &mut H, work: &mut Work, acknowledged: u32, next: u32) {
+fn keep<H: Host>(host: &mut H, work: &mut Work, next: u32) {
     let memory = &work.state.memory;
     let mut oldest = work.segment.end();
     let mut found = false;
     let mut i = 0;
     while i < REGIONS {
         if i < memory.regions as usize && !found && memory.region_kind[i] == smtp::COMMAND {
-            oldest = later(memory.region_at[i], acknowledged);
+            oldest = later(memory.region_at[i], work.run.acknowledged);
             found = true;
         }
         i += 1;

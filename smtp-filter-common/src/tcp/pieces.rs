@@ -18,7 +18,9 @@ pub const NEW: bool = false;
 /// Bytes that passed before, in order or out of order: nothing is remembered anew.
 pub const PASSED: bool = true;
 
-/// Bytes of mail data, whose pieces are looked through.
+/// Bytes of mail data, whose pieces are looked through. They stand in the working place, and not on the stack: the chains of
+/// calls are long here.
+#[repr(C, align(4))]
 #[derive(Clone, Copy, Debug)]
 pub struct Data {
     /// Offset in the payload of the first byte.
@@ -31,19 +33,25 @@ pub struct Data {
     pub overlaps: u8,
     /// Boundaries to be left for others: see [`marks::SPARE`].
     pub spare: u8,
+    /// Zero.
+    pub reserved: u8,
+}
+
+impl Data {
+    /// No bytes.
+    pub const NONE: Self = Self { from: 0, to: 0, before: 0, overlaps: 0, spare: 0, reserved: 0 };
 }
 
 struct Borders<'a, H, const BEFORE: bool> {
     host: &'a mut H,
     work: &'a mut Work,
-    data: Data,
 }
 
 impl<H: Host, const BEFORE: bool> Step for Borders<'_, H, BEFORE> {
     #[inline(always)]
     fn step(&mut self, index: u32) -> bool {
-        let Data { from, to, before, overlaps, spare } = self.data;
         let (host, work) = (&mut *self.host, &mut *self.work);
+        let Data { from, to, before, .. } = work.data;
         let piece = work.segment.piece as u32;
         let at = (index + 1).wrapping_mul(piece);
         if at >= to {
@@ -72,10 +80,11 @@ impl<H: Host, const BEFORE: bool> Step for Borders<'_, H, BEFORE> {
         if state == text::END {
             // What came before decides, and is not known.
             work.run.differs = 1;
-        } else if BEFORE || overlaps != 0 && inside(host, work, place) {
+        } else if BEFORE || work.data.overlaps != 0 && inside(host, work, place) {
             work.run.differs |= (repeat::state_at(host, work, place).0 != state) as u32;
         } else {
-            marks::remember(host, work, place, state, spare as usize);
+            let spare = work.data.spare as usize;
+            marks::remember(host, work, place, state, spare);
         }
         work.run.differs != 0 || work.run.cut != 0
     }
@@ -88,12 +97,12 @@ fn inside<H: Host>(host: &mut H, work: &mut Work, place: u32) -> bool {
     work.run.ranges.place == early::INSIDE
 }
 
-/// Looks through the pieces of the segment in hand. Where two of them meet and it matters what came before, that is
+/// Looks through the pieces of the segment in hand, as far as `Work::data` says. Where two of them meet and it matters what came before, that is
 /// remembered or, where the bytes passed before, has to be what is known; `run.differs` is not 0 afterwards if it is not.
 /// `false` where the segment is held back: that cannot be remembered, or the pieces are too many.
 // verifier: inlined, for what `remember` calls takes three frames more.
 #[inline(always)]
-pub fn look_through<H: Host, const BEFORE: bool>(host: &mut H, work: &mut Work, data: Data) -> bool {
+pub fn look_through<H: Host, const BEFORE: bool>(host: &mut H, work: &mut Work) -> bool {
     let piece = work.segment.piece as u32;
     if piece == 0 {
         return true;
@@ -103,6 +112,6 @@ pub fn look_through<H: Host, const BEFORE: bool>(host: &mut H, work: &mut Work, 
         work.hold_back(Reason::Backlog);
         return false;
     }
-    H::repeat(PIECES + 1, &mut Borders::<H, BEFORE> { host, work, data });
+    H::repeat(PIECES + 1, &mut Borders::<H, BEFORE> { host, work });
     work.run.cut == 0
 }

@@ -53,7 +53,7 @@ const fn idle(found: u64, word: u64) -> bool {
 struct Probe<'a, H> {
     host: &'a H,
     word: u64,
-    found: &'a mut Found,
+    found: Found,
 }
 
 /// A slot to be taken, and what else was seen.
@@ -61,9 +61,9 @@ struct Found {
     /// Its number plus 1; 0: none.
     slot: u32,
     /// Slots that are free.
-    free: u32,
+    free: u16,
     /// Slots of the same address.
-    own: u32,
+    own: u16,
 }
 
 /// The slot that is looked at in this round. Numbers of connections are random.
@@ -85,7 +85,7 @@ impl<H: Host> Step for Probe<'_, H> {
             self.found.slot = number + 1;
             self.found.free += 1;
         } else {
-            self.found.own += (there & ADDRESS == word & ADDRESS) as u32;
+            self.found.own += (there & ADDRESS == word & ADDRESS) as u16;
         }
         mine
     }
@@ -94,7 +94,7 @@ impl<H: Host> Step for Probe<'_, H> {
 /// Whether an address may have one more: one that has more than a quarter of the slots leaves a third to others.
 #[inline(always)]
 const fn may_take(found: &Found) -> bool {
-    found.own * 4 <= PROBES || found.free * 3 > PROBES
+    found.own as u32 * 4 <= PROBES || found.free as u32 * 3 > PROBES
 }
 
 /// Takes a slot for the found connection, that of `key`, whose lock is held: its number plus 1, or 0 where none is free. Bytes
@@ -105,8 +105,9 @@ pub fn take<H: Host>(host: &mut H, key: &Key, kind: u8) -> u32 {
     // The golden ratio's fractional part.
     let address = evict::owner(key).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 52;
     let word = word::<H>(shared, kind) | address << 32;
-    let mut found = Found { slot: 0, free: 0, own: 0 };
-    H::repeat(PROBES, &mut Probe { host, word, found: &mut found });
+    let mut probe = Probe { host: &*host, word, found: Found { slot: 0, free: 0, own: 0 } };
+    H::repeat(PROBES, &mut probe);
+    let found = probe.found;
     if found.slot == 0 || !may_take(&found) {
         return 0;
     }

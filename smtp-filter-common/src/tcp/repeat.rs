@@ -200,8 +200,8 @@ pub fn text<H: Host>(host: &mut H, work: &mut Work, from: u32, to: u32) {
         agrees(host, work, from, to, before);
     }
     if work.run.differs == 0 {
-        let data = pieces::Data { from, to, before, overlaps: 0, spare: 0 };
-        pieces::look_through::<H, { pieces::PASSED }>(host, work, data);
+        work.data = pieces::Data { from, to, before, overlaps: 0, spare: 0, reserved: 0 };
+        pieces::look_through::<H, { pieces::PASSED }>(host, work);
     }
 }
 
