@@ -119,6 +119,42 @@ fn prdr_has_a_reply_for_each_recipient_and_one_for_the_mail() {
     play(&mut net, &["C .", "S 250 Ok", "C QUIT", "S 221 Bye"]);
 }
 
+/// However the mail came: in chunks, too (RFC 3030), with PRDR and with LMTP.
+#[test]
+fn the_last_chunk_has_a_reply_for_each_recipient() {
+    for (hello, prdr, replies) in [
+        ("EHLO c.example", " PRDR", &["S 353 PRDR", "S 250 b", "S 550 d", "S 250 Ok"][..]),
+        ("LHLO c.example", "", &["S 250 b", "S 550 d"]),
+    ] {
+        let mut net = Net::greeted(logging());
+        play(&mut net, &["C EHLO c.example", "S 250-m", "S 250 CHUNKING"]);
+        play(&mut net, &[&format!("C {hello}"), "S 250-m", "S 250 CHUNKING"]);
+        play(&mut net, &[&format!("C MAIL FROM:<a@a.example>{prdr}"), "S 250 Ok"]);
+        play(&mut net, &["C RCPT TO:<b@b.example>", "S 250 Ok", "C RCPT TO:<d@b.example>", "S 250 Ok"]);
+        // What is pipelined behind it waits for replies of its own.
+        net.say("BDAT 3 LAST\r\na\r\nRSET\r\nNOOP\r\nNOOP\r\nDATA\r\n");
+        play(&mut net, replies);
+        assert_eq!((net.state().session.runs, net.state().session.messages), (2, u32::from(prdr == " PRDR")), "{hello}");
+        play(&mut net, &["S 250 Ok", "S 250 Ok", "S 250 Ok"]);
+        assert_ne!(net.say("VRFY root\r\n"), Verdict::Pass, "{hello}");
+        play(&mut net, &["S 354 Go"]);
+        assert_eq!((net.mode(), unmatched(&net)), (TEXT, 0), "{hello}");
+    }
+}
+
+/// A server that takes LHLO takes no EHLO (RFC 2033 section 4.1). Of one that takes both nobody knows which one counts.
+#[test]
+fn ehlo_after_lhlo_ends_no_wait_early() {
+    let mut net = Net::greeted(logging());
+    play(&mut net, &["C LHLO c.example", "S 250 m", "C EHLO c.example", "S 250 m", "C MAIL FROM:<a@a.example>", "S 250 Ok"]);
+    play(&mut net, &["C RCPT TO:<b@b.example>", "S 250 Ok", "C RCPT TO:<d@b.example>", "S 250 Ok", "C DATA", "S 354 Go"]);
+    net.say(".\r\nX\r\nDATA\r\n");
+    play(&mut net, &["S 250 b", "S 250 d", "S 500 X"]);
+    assert_ne!(net.say("VRFY root\r\n"), Verdict::Pass);
+    play(&mut net, &["S 354 Go"]);
+    assert_eq!(net.mode(), TEXT);
+}
+
 #[test]
 fn lmtp_has_a_reply_for_each_recipient() {
     let mut net = Net::greeted(logging());

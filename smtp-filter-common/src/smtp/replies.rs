@@ -22,8 +22,8 @@ pub enum Answer {
 impl Session {
     /// What a reply with this code is; counts it where the oldest command has several.
     ///
-    /// The end of data has several with LMTP, one for each recipient that was taken (RFC 2033 section 4.2), and with PRDR
-    /// (draft-hall-prdr), where 353 announces them and one for the whole mail comes last.
+    /// The end of a mail has several, that of data and the last chunk alike: with LMTP one for each recipient that was taken
+    /// (RFC 2033 section 4.2), and with PRDR (draft-hall-prdr), where 353 announces them and one for the whole mail comes last.
     #[inline(always)]
     pub fn answers(&mut self, code: u16) -> Answer {
         if !matches!(code, 200..600) {
@@ -34,7 +34,7 @@ impl Session {
             return Answer::Unmatched;
         }
         let ends_mail = kind == END_OF_DATA || kind == BDAT_LAST;
-        if self.more == 0 && kind == END_OF_DATA && code == 353 {
+        if self.more == 0 && ends_mail && code == 353 {
             self.more = self.accepted.saturating_add(1);
             return Answer::OneOfSeveral;
         }

@@ -269,17 +269,16 @@ fn reply<H: Host>(policy: &Policy, work: &mut Work, code: u16) {
         verb::DATA | verb::STARTTLS | verb::AUTH if lost => {}
         verb::MAIL if good => session.accepted = 0,
         verb::RCPT if good => session.accepted = session.accepted.saturating_add(1),
-        // LHLO.
+        // LHLO. No EHLO or HELO takes it back: a server that has taken it refuses them (RFC 2033 section 4.1), and of one that
+        // does not, nobody knows how many replies a mail has.
         verb::CLAIM if good => session.lmtp = 1,
         verb::LOGIN if code == 334 => login(work),
         verb::HELO | verb::DOWNGRADED if good => {
-            session.lmtp = 0;
             session.transaction = 0;
             session.hello = 1;
             session.chunking = 0;
         }
         verb::EHLO if good => {
-            session.lmtp = 0;
             session.transaction = 0;
             session.hello = 2;
             session.chunking = session.offers;

@@ -52,6 +52,8 @@ pub struct Server {
     matched: u8,
     /// Octets of the chunk that have not come.
     pub chunk: u64,
+    /// It is the last one of its mail.
+    last: bool,
     /// Commands so far.
     commands: u32,
     verbose: bool,
@@ -93,6 +95,7 @@ impl Server {
             fresh: true,
             matched: 0,
             chunk: 0,
+            last: false,
             commands: 0,
             verbose: false,
             lmtp: false,
@@ -142,8 +145,8 @@ impl Server {
                 if self.chunk > 0 {
                     return Came::Nothing;
                 }
-                self.say(b"250 chunk\r\n");
                 self.mode = Mode::Command;
+                self.end_of_chunk();
                 Came::EndOfChunk
             }
             Mode::Data => {
@@ -177,6 +180,16 @@ impl Server {
                 self.command();
                 Came::Command
             }
+        }
+    }
+
+    /// RFC 3030 section 2: the last one ends the mail.
+    fn end_of_chunk(&mut self) {
+        match self.last {
+            false => self.say(b"250 chunk\r\n"),
+            // RFC 2033 section 4.2.
+            true if self.lmtp && self.recipients == 0 => self.say(b"503 whom\r\n"),
+            true => self.end_of_data(),
         }
     }
 
@@ -218,12 +231,14 @@ impl Server {
         match verb {
             b"" if self.is(SILENT) => {}
             b"BDAT" if offers => {
-                let size = size(&line, self.is(LENIENT));
-                match size {
-                    Some(0) => self.say(b"250 chunk\r\n"),
-                    Some(size) => {
-                        self.chunk = size;
-                        self.mode = Mode::Chunk;
+                match size(&line, self.is(LENIENT)) {
+                    Some((size, last)) => {
+                        (self.chunk, self.last) = (size, last);
+                        if size == 0 {
+                            self.end_of_chunk();
+                        } else {
+                            self.mode = Mode::Chunk;
+                        }
                     }
                     None => self.say(b"501 size\r\n"),
                 }
@@ -257,6 +272,8 @@ impl Server {
                 self.say(b"250 verbose\r\n");
             }
             b"MAIL" => {
+                // RFC 5321 section 4.1.1.2: it clears what there is of recipients.
+                self.recipients = 0;
                 self.prdr = self.is(PRDR) && line.to_ascii_uppercase().windows(5).any(|five| five == b" PRDR");
                 self.say(b"250 from\r\n");
             }
@@ -292,8 +309,8 @@ impl Server {
     }
 }
 
-/// The size in a line of BDAT.
-fn size(line: &[u8], lenient: bool) -> Option<u64> {
+/// The size in a line of BDAT, and whether it says LAST.
+fn size(line: &[u8], lenient: bool) -> Option<(u64, bool)> {
     let line = line.strip_suffix(b"\n")?;
     let plain = line.strip_suffix(b"\r").unwrap_or(line);
     let digits = |text: &[u8]| {
@@ -303,7 +320,8 @@ fn size(line: &[u8], lenient: bool) -> Option<u64> {
     };
     if lenient {
         let at = line.iter().position(u8::is_ascii_digit)?;
-        return digits(&line[at..]).map(|(size, _)| size);
+        let last = line.to_ascii_uppercase().windows(4).any(|four| four == b"LAST");
+        return digits(&line[at..]).map(|(size, _)| (size, last));
     }
     let argument = plain.get(5..)?;
     if plain.len() == line.len() || !plain[..5].eq_ignore_ascii_case(b"BDAT ") {
@@ -311,6 +329,7 @@ fn size(line: &[u8], lenient: bool) -> Option<u64> {
     }
     let (size, count) = digits(argument)?;
     let rest = &argument[count..];
-    let known = rest.is_empty() || rest.eq_ignore_ascii_case(b" LAST");
-    (known && (count == 1 || argument[0] != b'0')).then_some(size)
+    let last = rest.eq_ignore_ascii_case(b" LAST");
+    let known = rest.is_empty() || last;
+    (known && (count == 1 || argument[0] != b'0')).then_some((size, last))
 }
