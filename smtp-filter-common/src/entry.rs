@@ -295,7 +295,21 @@ pub struct Memory {
     pub reserved: u16,
 }
 
-/// Everything under the lock but the windows. 504 bytes.
+/// Lines alike, one after another, in the server's stream: see [`crate::tcp::alike`]. 16 bytes.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Alike {
+    /// Where one of them begins; what is before is acknowledged.
+    pub start: u32,
+    /// Where the stream differs from them.
+    pub end: u32,
+    /// Bytes of one; 0: there are none.
+    pub length: u32,
+    /// Where its bytes are kept in the window of the entry, which is not in use then.
+    pub place: u32,
+}
+
+/// Everything under the lock but the windows. 520 bytes.
 #[repr(C, align(8))]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct State {
@@ -309,6 +323,8 @@ pub struct State {
     pub memory: Memory,
     /// The argument of the client's line.
     pub arg: [u8; ARG_ROOM],
+    /// The server's replies.
+    pub alike: Alike,
 }
 
 impl State {
@@ -392,6 +408,7 @@ impl State {
             reserved: 0,
         },
         arg: [0; ARG_ROOM],
+        alike: Alike { start: 0, end: 0, length: 0, place: 0 },
     };
 }
 
@@ -405,7 +422,7 @@ pub struct Windows {
     pub server: [u8; SERVER_WINDOW],
 }
 
-/// A live connection. 1,008 bytes.
+/// A live connection. 1,024 bytes.
 #[repr(C)]
 #[derive(Debug)]
 pub struct Connection {
@@ -423,8 +440,9 @@ const _: () = {
     assert!(size_of::<Line>() == 32);
     assert!(size_of::<Session>() == 88);
     assert!(size_of::<Memory>() == 220);
-    assert!(size_of::<State>() == 504);
+    assert!(size_of::<Alike>() == 16);
+    assert!(size_of::<State>() == 520);
     assert!(size_of::<Windows>() == 384);
-    assert!(size_of::<Connection>() == 1008);
+    assert!(size_of::<Connection>() == 1024);
     assert!(CLIENT == 0);
 };

@@ -58,6 +58,14 @@ pub struct Run {
     pub first: u32,
     /// Offset in the payload up to which a word of the banner stays.
     pub kept: u32,
+    /// Offset in the payload of the first whole reply line.
+    pub reply_at: u32,
+    /// Its length; 0: there is none.
+    pub reply_length: u32,
+    /// Offset in the payload up to which it goes on as lines alike.
+    pub alike_to: u32,
+    /// Offset in the payload of the first byte that a window keeps.
+    pub windowed: u32,
     /// What a look at the out-of-order ranges came to.
     pub ranges: early::Found,
     /// Reason of the cut.
@@ -82,6 +90,8 @@ pub struct Run {
     pub begins: u8,
     /// 1: a reply answers nothing.
     pub unmatched: u8,
+    /// 1: what is no more in a window is known by lines alike, or acknowledged.
+    pub covered: u8,
 }
 
 /// `Run::differs`: what passed first is not known any more, or the segment does not give its bytes.
@@ -246,6 +256,10 @@ impl Run {
         differs: 0,
         first: 0,
         kept: 0,
+        reply_at: 0,
+        reply_length: 0,
+        alike_to: 0,
+        windowed: 0,
         ranges: early::Found::NONE,
         reason: 0,
         cut: 0,
@@ -258,5 +272,6 @@ impl Run {
         untold: 0,
         begins: 0,
         unmatched: 0,
+        covered: 0,
     };
 }

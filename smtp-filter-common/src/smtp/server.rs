@@ -16,6 +16,7 @@ use crate::{
         rewrite::{self, Change, Place},
         text, verb,
     },
+    tcp::alike,
     word::Word,
     work::Work,
 };
@@ -96,6 +97,7 @@ fn reply_bytes<H: Host>(host: &mut H, policy: &Policy, work: &mut Work) {
         if shown {
             reply_line(policy, work, &line);
         }
+        alike::note(work, line.start);
         let at = work.segment.sequence.wrapping_add(work.run.at);
         work.state.line[SIDE].begin(true, at);
     }

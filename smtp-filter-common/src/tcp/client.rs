@@ -322,7 +322,7 @@ impl<H: Host> Step for Keep<'_, H> {
         if ahead(stop, start) <= 0 {
             return false;
         }
-        if !window::make_room::<H, SIDE>(host, work, self.oldest, start, stop) {
+        if !window::make_room::<H, SIDE>(host, work, (self.oldest, start, stop), 0) {
             return true;
         }
         let sequence = work.segment.sequence;

@@ -1,6 +1,6 @@
 //! A server's segment with payload.
 
-use super::{ahead, beyond, earlier, later, window};
+use super::{ahead, alike, beyond, earlier, later, window};
 use crate::{
     event::SERVER,
     host::Host,
@@ -52,7 +52,11 @@ fn repeated<H: Host>(host: &mut H, policy: &Policy, work: &mut Work, acknowledge
     let to = earlier(end, next);
     if ahead(to, from) > 0 {
         work.run.differs = 0;
-        window::repeat::<H, SIDE>(host, work, from.wrapping_sub(sequence), to.wrapping_sub(sequence));
+        alike::repeat(host, work, from, to);
+        let from = work.run.windowed;
+        if work.run.differs == 0 && from != to.wrapping_sub(sequence) {
+            window::repeat::<H, SIDE>(host, work, from, to.wrapping_sub(sequence));
+        }
         if work.run.differs == FORGOTTEN {
             work.hold_back(Reason::Forgotten);
             return false;
@@ -74,10 +78,13 @@ fn settle<H: Host>(host: &mut H, work: &mut Work, acknowledged: u32, next: u32) 
     let half = &mut work.state.half[SIDE];
     half.next = end;
     half.bytes += end.wrapping_sub(next) as u64;
-    if !window::make_room::<H, SIDE>(host, work, acknowledged, next, end) {
+    alike::follow(host, work, acknowledged, next);
+    let covered = work.run.covered;
+    if !window::make_room::<H, SIDE>(host, work, (acknowledged, next, end), covered) {
         return false;
     }
-    let from = next.wrapping_sub(work.segment.sequence);
+    alike::keep(host, work);
+    let from = work.run.windowed;
     let length = work.segment.length;
     if !window::keep::<H, SIDE>(host, work, from, length) {
         work.hold_back(Reason::Unfetched);
