@@ -52,6 +52,10 @@ pub struct Run {
     pub commands: u32,
     /// Bytes of the last command's line.
     pub line: u32,
+    /// Bytes of the lines of all of them.
+    pub lines: u32,
+    /// How the first one is counted.
+    pub like: u32,
     /// Bytes that differ from what passed first, or [`FORGOTTEN`].
     pub differs: u32,
     /// Offset in the payload of the first new byte.
@@ -90,6 +94,8 @@ pub struct Run {
     pub begins: u8,
     /// 1: a reply answers nothing.
     pub unmatched: u8,
+    /// 1: they are not all counted alike, or there is an event.
+    pub several: u8,
     /// 1: what is no more in a window is known by lines alike, or acknowledged.
     pub covered: u8,
 }
@@ -253,6 +259,8 @@ impl Run {
         place: 0,
         commands: 0,
         line: 0,
+        lines: 0,
+        like: 0,
         differs: 0,
         first: 0,
         kept: 0,
@@ -272,6 +280,7 @@ impl Run {
         untold: 0,
         begins: 0,
         unmatched: 0,
+        several: 0,
         covered: 0,
     };
 }
