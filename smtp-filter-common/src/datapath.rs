@@ -414,7 +414,8 @@ fn after_reset<H: Host>(shared: &Shared, work: &Work, met: Met) -> Found {
     Found { verdict: Verdict::ResetSender as u8, ..Found::held_back(Reason::AfterReset) }
 }
 
-/// Reads a segment, and once more to tell of its commands where there are several: they are reported when they pass.
+/// Reads a segment, and once more to tell of its commands where they are several of different kinds or with events: they are
+/// reported when they pass.
 struct Passes<'a, H, const FROM: usize> {
     host: &'a mut H,
     policy: &'a Policy,
@@ -448,7 +449,7 @@ impl<H: Host, const FROM: usize> Step for Passes<'_, H, FROM> {
             Taken::Changed(reason) => CHANGED | reason.number() as u32,
             Taken::Unchanged(reason) => reason.number() as u32,
         };
-        work.run.cut != 0 || work.run.commands < 2 && work.run.rewrites == 0
+        work.run.cut != 0 || (work.run.commands < 2 || work.run.several == 0) && work.run.rewrites == 0
     }
 }
 
@@ -525,8 +526,8 @@ fn decide<H: Host, const FROM: usize>(host: &mut H, policy: &Policy, work: &mut 
     if read {
         let taken = if work.uncertain & MISSING != 0 { Reason::Gap.number() } else { taken as u16 };
         host.count(counter(taken, Action::Pass as u8, true), 1, work.segment.length);
-        if work.run.commands == 1 && work.run.telling == 0 {
-            report::tell(host, work);
+        if work.run.commands != 0 && work.run.telling == 0 {
+            report::tell_all(host, work);
         }
         if work.run.unmatched != 0 {
             unmatched(host, policy, work);

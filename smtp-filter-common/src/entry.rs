@@ -241,7 +241,7 @@ pub struct Session {
     pub doubt: u8,
 }
 
-/// Early ranges, remembered places and changes of kind in the client's stream. 228 bytes.
+/// Early ranges, remembered places and changes of kind in the client's stream. 212 bytes.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Memory {
@@ -267,8 +267,6 @@ pub struct Memory {
     pub region_kind: [u8; REGIONS],
     /// Sequence numbers behind the last two ends of data.
     pub end_of_data: [u32; 2],
-    /// Dots that were masked in mail text and are not acknowledged yet.
-    pub masked: [u32; 4],
     /// Slot of the shared pool with what did not fit here, its number plus 1; 0: none.
     pub slot: u32,
     /// Out-of-order ranges in it.
@@ -300,6 +298,20 @@ pub struct Memory {
     pub gap: [u32; 2],
 }
 
+/// Lines alike, one after another, in the server's stream: see [`crate::tcp::alike`]. 16 bytes.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Alike {
+    /// Where one of them begins; what is before is acknowledged.
+    pub start: u32,
+    /// Where the stream differs from them.
+    pub end: u32,
+    /// Bytes of one; 0: there are none.
+    pub length: u32,
+    /// Where its bytes are kept in the window of the entry, which is not in use then.
+    pub place: u32,
+}
+
 /// Everything under the lock but the windows. 512 bytes.
 #[repr(C, align(8))]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -314,6 +326,8 @@ pub struct State {
     pub memory: Memory,
     /// The argument of the client's line.
     pub arg: [u8; ARG_ROOM],
+    /// The server's replies.
+    pub alike: Alike,
 }
 
 impl State {
@@ -382,7 +396,6 @@ impl State {
             region_at: [0; REGIONS],
             region_kind: [0; REGIONS],
             end_of_data: [0; 2],
-            masked: [0; 4],
             slot: 0,
             ranges: 0,
             boundaries: 0,
@@ -399,6 +412,7 @@ impl State {
             gap: [0; 2],
         },
         arg: [0; ARG_ROOM],
+        alike: Alike { start: 0, end: 0, length: 0, place: 0 },
     };
 }
 
@@ -429,7 +443,8 @@ const _: () = {
     assert!(size_of::<Half>() == 32);
     assert!(size_of::<Line>() == 32);
     assert!(size_of::<Session>() == 88);
-    assert!(size_of::<Memory>() == 228);
+    assert!(size_of::<Memory>() == 212);
+    assert!(size_of::<Alike>() == 16);
     assert!(size_of::<State>() == 512);
     assert!(size_of::<Windows>() == 384);
     assert!(size_of::<Connection>() == 1016);

@@ -62,6 +62,8 @@ pub const REGIONS: usize = 8;
 pub const PENDING: usize = 16;
 /// Lines of commands that are read of one segment. One of 1,448 bytes with nothing but RSET has 241.
 pub const LINES: u32 = 256;
+/// Of a larger segment one more for so many bytes: merged ones hold many small chunks, and each byte costs no more in them.
+pub const BYTES_OF_LINE: u32 = 32;
 /// Connections that may be live, unless `--connections` says otherwise.
 pub const CONNECTIONS: u32 = 65_536;
 /// Half-open connections: a table of their own, so that they push out no live one.

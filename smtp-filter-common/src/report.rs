@@ -53,8 +53,20 @@ pub fn command(policy: &Policy, work: &mut Work, line: &Line, kind: u8, verdict:
         event.arg_flags = if line.has_more() { ARG_MORE } else { 0 };
         event.arg = work.state.arg;
     }
+    one_more(work, line.length);
+    // Of commands that are counted alike, without an event, the number is enough.
+    let like = (verdict.reason as u32) << 16 | (verdict.action as u32) << 8 | enforced as u32;
+    let first = same(work.run.commands, 1).wrapping_neg();
+    work.run.like = like & first | work.run.like & !first;
+    work.run.several |= 1 ^ same(work.run.like, like) as u8 | Action::number_tells(verdict.action) as u8;
+}
+
+/// Counts what is in hand.
+#[inline(always)]
+fn one_more(work: &mut Work, length: u32) {
     work.run.commands += 1;
-    work.run.line = line.length;
+    work.run.line = length;
+    work.run.lines += length;
 }
 
 /// What the policy says of the keyword in hand, into the event in hand.
@@ -66,8 +78,9 @@ pub fn extension(policy: &Policy, work: &mut Work, verdict: VerbVerdict) {
     work.event.verb = line.name();
     work.event.verb_length = line.word_length;
     work.event.cut_length = 0;
-    work.run.commands += 1;
-    work.run.line = line.length;
+    let length = line.length;
+    one_more(work, length);
+    work.run.several = 1;
 }
 
 /// That the banner is shown otherwise than the server wrote it, into the event in hand.
@@ -75,8 +88,8 @@ pub fn extension(policy: &Policy, work: &mut Work, verdict: VerbVerdict) {
 pub fn banner(policy: &Policy, work: &mut Work) {
     no_command(work, BANNER, Reason::Banner.number(), Action::Mask as u8, policy.enforces());
     work.event.cut_length = 0;
-    work.run.commands += 1;
-    work.run.line = work.state.line[SERVER as usize].length;
+    one_more(work, work.state.line[SERVER as usize].length);
+    work.run.several = 1;
 }
 
 /// 1 if the argument ends with the CR of the line's end. Without a branch, as all that stands in front of much.
@@ -91,11 +104,22 @@ const fn ends_with_cr(arg: &[u8; ARG_ROOM], length: u8) -> u8 {
 /// stays as it is, which is nothing to report.
 #[inline(always)]
 pub fn tell<H: Host>(host: &mut H, work: &mut Work) {
+    tell_of(host, work, 1, work.run.line);
+}
+
+/// The same for all commands of the segment, which are counted alike.
+#[inline(always)]
+pub fn tell_all<H: Host>(host: &mut H, work: &mut Work) {
+    tell_of(host, work, work.run.commands, work.run.lines);
+}
+
+#[inline(always)]
+fn tell_of<H: Host>(host: &mut H, work: &mut Work, commands: u32, bytes: u32) {
     if work.event.kind == BANNER && work.state.session.veiled == 0 {
         return;
     }
     let action = work.event.action;
-    host.count(counter(work.event.reason, action, work.event.enforced != 0), 1, work.run.line);
+    host.count(counter(work.event.reason, action, work.event.enforced != 0), commands, bytes);
     if Action::number_tells(action) {
         host.emit(&work.event);
     }

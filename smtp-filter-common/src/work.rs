@@ -54,12 +54,24 @@ pub struct Run {
     pub commands: u32,
     /// Bytes of the last command's line.
     pub line: u32,
+    /// Bytes of the lines of all of them.
+    pub lines: u32,
+    /// How the first one is counted.
+    pub like: u32,
     /// Bytes that differ from what passed first, or [`FORGOTTEN`].
     pub differs: u32,
     /// Offset in the payload of the first new byte.
     pub first: u32,
     /// Offset in the payload up to which a word of the banner stays.
     pub kept: u32,
+    /// Offset in the payload of the first whole reply line.
+    pub reply_at: u32,
+    /// Its length; 0: there is none.
+    pub reply_length: u32,
+    /// Offset in the payload up to which it goes on as lines alike.
+    pub alike_to: u32,
+    /// Offset in the payload of the first byte that a window keeps.
+    pub windowed: u32,
     /// What a look at the out-of-order ranges came to.
     pub ranges: early::Found,
     /// Reason of the cut.
@@ -86,6 +98,10 @@ pub struct Run {
     pub unmatched: u8,
     /// 1: bytes of a gap that come late are read: see [`crate::tcp::gap`].
     pub late: u8,
+    /// 1: they are not all counted alike, or there is an event.
+    pub several: u8,
+    /// 1: what is no more in a window is known by lines alike, or acknowledged.
+    pub covered: u8,
 }
 
 /// `Run::differs`: what passed first is not known any more, or the segment does not give its bytes.
@@ -370,9 +386,15 @@ impl Run {
         place: 0,
         commands: 0,
         line: 0,
+        lines: 0,
+        like: 0,
         differs: 0,
         first: 0,
         kept: 0,
+        reply_at: 0,
+        reply_length: 0,
+        alike_to: 0,
+        windowed: 0,
         ranges: early::Found::NONE,
         reason: 0,
         cut: 0,
@@ -386,5 +408,7 @@ impl Run {
         begins: 0,
         unmatched: 0,
         late: 0,
+        several: 0,
+        covered: 0,
     };
 }

@@ -68,6 +68,19 @@ fn lines_of_one_segment_are_bounded() {
     }
 }
 
+/// A merged segment holds many small chunks: their sender never cuts it smaller where all others pass.
+#[test]
+fn large_segments_have_more_lines() {
+    for (octets, verdict) in [(23, Verdict::Pass), (22, Verdict::Drop)] {
+        let mut net = Net::greeted(policy());
+        net.say("EHLO x\r\n");
+        net.reply("250-x\r\n250 CHUNKING\r\n");
+        let chunk = format!("BDAT {octets}\r\n{}", "x".repeat(octets));
+        assert_eq!(net.say(chunk.repeat(2000)), verdict, "{octets}");
+        assert_eq!(net.segments(Reason::ManyLines), u64::from(verdict == Verdict::Drop));
+    }
+}
+
 /// Segments that bring nothing new, or begin elsewhere, are judged as ever.
 #[test]
 fn other_segments_go_on() {

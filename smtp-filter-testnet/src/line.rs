@@ -1,5 +1,5 @@
-//! A bad line: what one namespace sends to another passes through this process, which loses packets and puts them out of
-//! order, each one of its own choice.
+//! A bad line: what one namespace sends to another passes through this process, which loses packets, puts them out of
+//! order, each one of its own choice, and may take its time.
 //!
 //! Both ends are tun devices: a sender's large segments are cut to the line's size before, so that what is lost is a
 //! segment as on a wire, and nothing merges them again behind.
@@ -18,7 +18,7 @@ use std::{
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
     thread::{self, JoinHandle},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use anyhow::{Context as _, Result};
@@ -61,7 +61,7 @@ pub struct Line {
 pub type Judge = Box<dyn FnMut(&[u8]) -> Fate + Send>;
 
 /// How often is looked whether the line is cut.
-const TURN: Timespec = Timespec { tv_sec: 0, tv_nsec: 50_000_000 };
+const TURN: Duration = Duration::from_millis(50);
 /// Largest packet.
 const ROOM: usize = 65_536;
 
@@ -70,21 +70,44 @@ impl Line {
     /// judge is asked about what the first one sends. A packet that is kept back waits so long for followers: longer than
     /// a sender's burst, shorter than what it takes to be missed.
     pub fn new(name: &str, ends: [&Namespace; 2], judges: [Judge; 2], patience: Duration) -> Result<Self> {
-        let patience = Timespec::try_from(patience).context("a time to wait")?;
+        Self::slow(name, ends, judges, patience, Duration::ZERO)
+    }
+
+    /// The same, where every packet is under way for so long.
+    pub fn slow(
+        name: &str,
+        ends: [&Namespace; 2],
+        judges: [Judge; 2],
+        patience: Duration,
+        delay: Duration,
+    ) -> Result<Self> {
         let [one, other] = ends;
         let (one, other) = (tun(one, name)?, tun(other, name)?);
         let stop = Arc::new(AtomicBool::new(false));
         let damage = [Arc::<Damage>::default(), Arc::default()];
         let [first, second] = judges;
-        let mut ways = [Way::new(first, Arc::clone(&damage[0])), Way::new(second, Arc::clone(&damage[1]))];
+        let mut ways = [(first, 0), (second, 1)].map(|(judge, end)| Way {
+            judge,
+            damage: Arc::clone(&damage[end]),
+            delay,
+            kept: VecDeque::new(),
+            due: VecDeque::new(),
+        });
         let stopped = Arc::clone(&stop);
         let thread = thread::spawn(move || {
             while !stopped.load(Ordering::Relaxed) {
                 let waits = ways.iter().any(|way| !way.kept.is_empty());
+                let due = ways.iter().filter_map(Way::next).min();
+                let rest = due.map(|due| due.saturating_duration_since(Instant::now()));
+                let idle = if waits { patience } else { TURN };
+                let wait = rest.unwrap_or(idle).min(idle);
+                let wait = Timespec::try_from(wait).unwrap_or(Timespec { tv_sec: 0, tv_nsec: 0 });
                 let mut ends = [PollFd::new(&one, PollFlags::IN), PollFd::new(&other, PollFlags::IN)];
-                let ready = poll(&mut ends, Some(if waits { &patience } else { &TURN }));
+                let ready = poll(&mut ends, Some(&wait));
                 let [from, to] = &mut ways;
-                if ready == Ok(0) {
+                from.arrive(&other);
+                to.arrive(&one);
+                if ready == Ok(0) && rest.is_none_or(|rest| rest > idle) {
                     from.let_go(&other);
                     to.let_go(&one);
                 }
@@ -115,18 +138,33 @@ impl Drop for Line {
 struct Way {
     judge: Judge,
     damage: Arc<Damage>,
+    delay: Duration,
     /// What is kept back, and behind how many it goes.
     kept: VecDeque<(u32, Vec<u8>)>,
+    /// What is under way, and when it arrives.
+    due: VecDeque<(Instant, Vec<u8>)>,
 }
 
 impl Way {
-    fn new(judge: Judge, damage: Arc<Damage>) -> Self {
-        Self { judge, damage, kept: VecDeque::new() }
+    /// When the next packet arrives.
+    fn next(&self) -> Option<Instant> {
+        self.due.front().map(|(due, _)| *due)
+    }
+
+    /// Hands over what has arrived.
+    fn arrive(&mut self, to: &File) {
+        let now = Instant::now();
+        while self.next().is_some_and(|due| due <= now) {
+            if let Some((_, packet)) = self.due.pop_front() {
+                self.hand_over(&packet, to);
+            }
+        }
     }
 
     fn carry(&mut self, mut from: &File, to: &File) {
         let mut packet = vec![0; ROOM];
         loop {
+            self.arrive(to);
             match from.read(&mut packet) {
                 Ok(length) => self.decide(&packet[..length], to),
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
@@ -163,7 +201,15 @@ impl Way {
         }
     }
 
-    fn send(&self, packet: &[u8], mut to: &File) {
+    fn send(&mut self, packet: &[u8], to: &File) {
+        if self.delay.is_zero() {
+            self.hand_over(packet, to);
+        } else {
+            self.due.push_back((Instant::now() + self.delay, packet.to_vec()));
+        }
+    }
+
+    fn hand_over(&self, packet: &[u8], mut to: &File) {
         if to.write(packet).is_err() {
             self.damage.lost.fetch_add(1, Ordering::Relaxed);
         }
@@ -278,6 +324,30 @@ mod tests {
         }
         assert_eq!(seen, [1, 4, 5, 3, 6]);
         assert_eq!(line.damage(0).1, 1);
+        Ok(())
+    }
+
+    #[test]
+    fn packets_of_a_slow_line_take_their_time() -> Result<()> {
+        const DELAY: Duration = Duration::from_millis(40);
+        let (one, other) = (Namespace::new("one")?, Namespace::new("other")?);
+        let straight = || -> Judge { Box::new(|_: &[u8]| Fate::Pass) };
+        let _line = Line::slow("line", [&one, &other], [straight(), straight()], Duration::ZERO, DELAY)?;
+        one.ip(&["address add 203.0.113.1/24 dev line"])?;
+        other.ip(&["address add 203.0.113.2/24 dev line"])?;
+        let receiver = other.enter(|| UdpSocket::bind("203.0.113.2:7"))??;
+        receiver.set_read_timeout(Some(Duration::from_secs(5)))?;
+        let sender = one.enter(|| UdpSocket::bind("203.0.113.1:7"))??;
+        let start = Instant::now();
+        for number in 1..=3_u8 {
+            sender.send_to(&[number], "203.0.113.2:7")?;
+        }
+        for number in 1..=3_u8 {
+            let mut byte = [0];
+            receiver.recv(&mut byte)?;
+            assert_eq!(byte[0], number);
+        }
+        assert!(start.elapsed() >= DELAY);
         Ok(())
     }
 }

@@ -38,10 +38,12 @@ enum Part {
     Replay,
     /// Throughput over veth pairs, with and without the filter
     Network,
+    /// Goodput of chunks in flight and of large mails over bad lines, with and without the filter; ten minutes
+    Flow,
 }
 
 impl Part {
-    const ALL: [Self; 3] = [Self::Program, Self::Replay, Self::Network];
+    const ALL: [Self; 4] = [Self::Program, Self::Replay, Self::Network, Self::Flow];
 
     /// The bench of the loader's crate.
     const fn bench(self) -> &'static str {
@@ -49,6 +51,7 @@ impl Part {
             Self::Program => "program",
             Self::Replay => "replay",
             Self::Network => "network",
+            Self::Flow => "flow",
         }
     }
 }

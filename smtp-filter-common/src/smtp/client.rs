@@ -4,7 +4,7 @@ use crate::{
     action::Action,
     event::{ARG_WITHHELD, CLIENT},
     host::{Host, Step},
-    limits::{LINES, MASKED_LINE},
+    limits::{BYTES_OF_LINE, LINES, MASKED_LINE},
     policy::{FILL_NOOP, Policy, VerbVerdict},
     reason::{FIRST_NAME, Reason},
     report,
@@ -210,7 +210,7 @@ fn command_bytes<H: Host>(host: &mut H, policy: &Policy, work: &mut Work) {
 /// its stack frame does not lie below the loop over the line.
 #[inline(never)]
 fn command<H: Host>(host: &mut H, policy: &Policy, work: &mut Work) -> bool {
-    if work.run.commands >= LINES {
+    if work.run.commands >= LINES && work.run.commands >= work.segment.length / BYTES_OF_LINE {
         work.hold_back(Reason::ManyLines);
         if !work.passes_over() {
             return false;

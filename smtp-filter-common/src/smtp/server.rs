@@ -17,6 +17,7 @@ use crate::{
         rewrite::{self, Change, Place},
         text, verb,
     },
+    tcp::alike,
     word::Word,
     work::Work,
 };
@@ -100,6 +101,7 @@ fn reply_bytes<H: Host>(host: &mut H, policy: &Policy, work: &mut Work) {
         if shown {
             reply_line::<H>(policy, work, &line);
         }
+        alike::note(work, line.start);
         let at = work.segment.sequence.wrapping_add(work.run.at);
         work.state.line[SIDE].begin(true, at);
     }

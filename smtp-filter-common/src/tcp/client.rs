@@ -355,7 +355,7 @@ impl<H: Host> Step for Keep<'_, H> {
         if ahead(stop, start) <= 0 {
             return false;
         }
-        if !window::make_room::<H, SIDE>(host, work, self.oldest, start, stop) {
+        if !window::make_room::<H, SIDE>(host, work, (self.oldest, start, stop), 0) {
             work.state.half[SIDE].unkept = work.passes_over() as u8;
             return true;
         }

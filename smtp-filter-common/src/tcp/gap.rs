@@ -64,6 +64,7 @@ pub fn leap_of_server(work: &mut Work) -> bool {
     half.bytes += sequence.wrapping_sub(half.next) as u64;
     half.next = sequence;
     half.unkept = 1;
+    work.state.alike.length = 0;
     work.state.session.reply = 0;
     work.state.session.greeted = 1;
     work.state.line[SERVER as usize].begin(true, sequence);

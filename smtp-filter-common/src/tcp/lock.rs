@@ -5,8 +5,8 @@ use core::sync::atomic::AtomicU64;
 
 use crate::host::{Host, Step};
 
-/// Tries before the segment is dropped: some hundred microseconds, several times what the longest segment takes.
-const TRIES: u32 = 1 << 15;
+/// Tries before the segment is dropped: a millisecond or two, what a segment with nothing but lines of small chunks takes.
+const TRIES: u32 = 1 << 17;
 
 struct Try<'a, H> {
     lock: &'a AtomicU64,

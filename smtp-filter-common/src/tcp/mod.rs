@@ -1,6 +1,7 @@
 //! The sequence discipline: which bytes of a segment are new, repeated, early or impossible.
 
 pub mod acceptable;
+pub mod alike;
 pub mod backlog;
 pub mod chunks;
 pub mod client;

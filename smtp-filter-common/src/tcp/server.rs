@@ -1,6 +1,6 @@
 //! A server's segment with payload.
 
-use super::{ahead, beyond, earlier, gap, later, window};
+use super::{ahead, alike, beyond, earlier, gap, later, window};
 use crate::{
     event::SERVER,
     host::Host,
@@ -56,7 +56,11 @@ fn repeated<H: Host>(host: &mut H, policy: &Policy, work: &mut Work, acknowledge
     let to = earlier(end, next);
     if ahead(to, from) > 0 {
         work.run.differs = 0;
-        window::repeat::<H, SIDE>(host, work, from.wrapping_sub(sequence), to.wrapping_sub(sequence));
+        alike::repeat(host, work, from, to);
+        let from = work.run.windowed;
+        if work.run.differs == 0 && from != to.wrapping_sub(sequence) {
+            window::repeat::<H, SIDE>(host, work, from, to.wrapping_sub(sequence));
+        }
         if work.run.differs == FORGOTTEN {
             work.hold_back(Reason::Forgotten);
         } else if work.run.differs != 0 {
@@ -78,12 +82,15 @@ fn settle<H: Host>(host: &mut H, work: &mut Work, acknowledged: u32, next: u32) 
     let half = &mut work.state.half[SIDE];
     half.next = end;
     half.bytes += end.wrapping_sub(next) as u64;
-    if !window::make_room::<H, SIDE>(host, work, acknowledged, next, end) {
+    alike::follow(host, work, acknowledged, next);
+    let covered = work.run.covered;
+    if !window::make_room::<H, SIDE>(host, work, (acknowledged, next, end), covered) {
         let passes = work.passes_over();
         work.state.half[SIDE].unkept = passes as u8;
         return passes;
     }
-    let from = next.wrapping_sub(work.segment.sequence);
+    alike::keep(host, work);
+    let from = work.run.windowed;
     let length = work.segment.length;
     if !window::keep::<H, SIDE>(host, work, from, length) {
         work.hold_back(Reason::Unfetched);

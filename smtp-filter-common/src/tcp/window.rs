@@ -110,9 +110,15 @@ fn wide<'a, H: Host, const FROM: usize>(host: &'a mut H, state: &State) -> Optio
 }
 
 /// Makes room for bytes `from..to`, where `oldest..from` are kept and not acknowledged. `false` where the segment has to
-/// wait for acknowledgements, or for others that use the pool: it is held back then.
+/// wait for acknowledgements, or for others that use the pool: it is held back then. With `covered` 1, what does not fit is known
+/// otherwise.
 #[inline(always)]
-pub fn make_room<H: Host, const FROM: usize>(host: &mut H, work: &mut Work, oldest: u32, from: u32, to: u32) -> bool {
+pub fn make_room<H: Host, const FROM: usize>(
+    host: &mut H,
+    work: &mut Work,
+    (oldest, from, to): (u32, u32, u32),
+    covered: u8,
+) -> bool {
     let span = ahead(to, oldest);
     let narrow = if FROM == CLIENT as usize { CLIENT_WINDOW } else { SERVER_WINDOW } as i32;
     let empty = ahead(from, oldest) <= 0;
@@ -127,7 +133,7 @@ pub fn make_room<H: Host, const FROM: usize>(host: &mut H, work: &mut Work, olde
         release::<H, FROM>(host, work);
         return true;
     }
-    if span > WIDE_WINDOW as i32 {
+    if span > WIDE_WINDOW as i32 && covered == 0 {
         work.hold_back(Reason::Backlog);
         return false;
     }
