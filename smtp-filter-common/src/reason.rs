@@ -107,6 +107,8 @@ reasons! {
     Forgotten = 38, "stream.forgotten";
     /// Held back: it needs room in the shared pool, and none is free.
     Pool = 39, "stream.pool";
+    /// Dropped: IPv4 options or IPv6 extension headers on which receivers and routers differ; no honest mail has any.
+    IpOption = 50, "stream.ip_option";
     /// The server's banner.
     Banner = 30, "banner.show";
     /// Passed: a segment of the handshake.

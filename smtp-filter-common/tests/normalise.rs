@@ -2,7 +2,7 @@
 
 mod support;
 
-use etherparse::{IpNumber, Ipv4Header, TcpHeader, TcpOptionElement};
+use etherparse::{IpNumber, Ipv4Header, Ipv4Options, TcpHeader, TcpOptionElement};
 use proptest::prelude::*;
 use smtp_filter_common::{
     action::Action, datapath::Met, reason::Reason, tcp::normalise::NARROW_WINDOW, userspace::SliceFrame,
@@ -37,6 +37,8 @@ struct Odd {
     acknowledgement: u32,
     /// Instead of the side's options.
     options: Option<Vec<u8>>,
+    /// Options of the IPv4 header.
+    of_ip: &'static [u8],
     fin: bool,
     rst: bool,
     /// Added to a byte at this offset of the IP packet.
@@ -70,7 +72,7 @@ impl Wire {
             let mut tcp = self.header(from, 0, &[scaled.options.as_slice(), &self.options[from]].concat());
             tcp.sequence_number = ISNS[from];
             (tcp.syn, tcp.ack) = (true, from == 1);
-            let frame = self.frame(from, &tcp, b"");
+            let frame = self.frame(from, &tcp, b"", &Odd::default());
             assert_eq!(self.met(from, &frame, &Odd::default()), PASS);
         }
         self.segment(0, b"", &Odd::default())
@@ -87,13 +89,15 @@ impl Wire {
         tcp
     }
 
-    fn frame(&self, from: usize, tcp: &TcpHeader, payload: &[u8]) -> Vec<u8> {
+    fn frame(&self, from: usize, tcp: &TcpHeader, payload: &[u8], odd: &Odd) -> Vec<u8> {
         let ends = [CLIENT, SERVER];
         let mut tcp = tcp.clone();
         tcp.checksum = tcp.calc_checksum_ipv4_raw(ends[from], ends[1 - from], payload).unwrap();
         let length = (tcp.header_len() + payload.len()) as u16;
         let hops = if from == 0 { self.hops } else { 64 };
         let mut ip = Ipv4Header::new(length, hops, IpNumber::TCP, ends[from], ends[1 - from]).unwrap();
+        ip.options = Ipv4Options::try_from(odd.of_ip).unwrap();
+        ip.set_payload_len(usize::from(length)).unwrap();
         ip.header_checksum = ip.calc_header_checksum();
         [[2; 12].as_slice(), &[8, 0], &ip.to_bytes(), &tcp.to_bytes(), payload].concat()
     }
@@ -113,7 +117,7 @@ impl Wire {
         let options = odd.options.clone().unwrap_or_else(|| self.options[from].clone());
         let mut tcp = self.header(from, odd.acknowledgement, &options);
         (tcp.fin, tcp.rst) = (odd.fin, odd.rst);
-        let mut frame = self.frame(from, &tcp, payload);
+        let mut frame = self.frame(from, &tcp, payload, odd);
         if let Some(at) = odd.spoiled {
             frame[14 + at] = frame[14 + at].wrapping_add(1);
         }
@@ -135,6 +139,7 @@ impl Wire {
             Reason::OldTimestamp,
             Reason::AuthenticationOption,
             Reason::HopLimit,
+            Reason::IpOption,
             Reason::Checksum,
         ];
         all.into_iter().map(|reason| (reason, self.net.segments(reason))).filter(|(_, count)| *count > 0).collect()
@@ -335,7 +340,7 @@ fn of_several_syns_the_one_that_goes_furthest_counts() {
         (tcp.syn, tcp.ack) = (true, false);
         for hops in order {
             wire.hops = hops;
-            let frame = wire.frame(0, &tcp, b"");
+            let frame = wire.frame(0, &tcp, b"", &Odd::default());
             assert_eq!(wire.met(0, &frame, &Odd::default()), PASS);
         }
         // Once more with the last one's.
@@ -374,6 +379,26 @@ fn a_wrong_checksum() {
     assert_eq!(wire.segment(0, b"NOOP\r\n", &Odd { spoiled: Some(17 + 20), ..right }), PASS);
 }
 
+/// A loose source route, which Linux refuses unless it is told otherwise.
+const SOURCE_ROUTE: [u8; 8] = [131, 7, 4, 10, 0, 0, 1, 0];
+
+#[test]
+fn ip_options_that_a_receiver_may_refuse() {
+    let mut wire = Wire::greeted(plain(), 64);
+    wire.refuses(&Odd { of_ip: &SOURCE_ROUTE, ..Odd::default() }, Reason::IpOption);
+    wire.refuses(&Odd { of_ip: &[148, 4, 0, 0], fin: true, ..Odd::default() }, Reason::IpOption);
+    // Padding is everybody's.
+    assert_eq!(wire.segment(0, b"NOOP\r\n", &Odd { of_ip: &[1, 1, 1, 0], ..Odd::default() }), PASS);
+    // Nothing that such a segment says is believed, whoever sends it; a RST moves nothing anyway.
+    let mut wire = Wire::greeted(plain(), 64);
+    let odd = Odd { of_ip: &SOURCE_ROUTE, ..Odd::default() };
+    assert_eq!(wire.segment(0, b"", &odd), DROP);
+    assert_eq!(wire.segment(1, b"250 Ok\r\n", &odd), DROP);
+    assert_eq!(wire.segment(0, b"", &Odd { rst: true, ..odd }), PASS);
+    assert_eq!(wire.refused(), [(Reason::IpOption, 2)]);
+    assert_eq!(wire.say(0, b"NOOP\r\n"), PASS);
+}
+
 #[test]
 fn in_mode_monitor_what_the_server_discards_is_not_read() {
     let mut wire = Wire::greeted(stamped(100, 50), 64);
@@ -386,6 +411,7 @@ fn in_mode_monitor_what_the_server_discards_is_not_read() {
             Odd { options: Some([MD5.as_slice(), &stamp(100, 50)].concat()), ..Odd::default() },
             Reason::AuthenticationOption,
         ),
+        (Odd { of_ip: &SOURCE_ROUTE, ..Odd::default() }, Reason::IpOption),
         (Odd { checked: true, spoiled: Some(36), ..Odd::default() }, Reason::Checksum),
     ];
     wire.net.events();
@@ -445,7 +471,7 @@ proptest! {
             wire.options = [stamp(time, 50), stamp(50, recent)];
             match what {
                 0..=2 => {
-                    let frame = wire.frame(0, &wire.header(0, 0, &wire.options[0]), b"NOOP\r\n");
+                    let frame = wire.frame(0, &wire.header(0, 0, &wire.options[0]), b"NOOP\r\n", &Odd::default());
                     sent.push(frame);
                     prop_assert_eq!(wire.say(0, b"NOOP\r\n"), PASS, "{:?}", wire.refused());
                     recent = time;

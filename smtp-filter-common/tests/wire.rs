@@ -9,7 +9,7 @@ use smtp_filter_common::{
     reason::Reason,
     userspace::SliceFrame,
     verdict::Verdict,
-    wire::{self, AUTHENTICATION, Kind, Segment, TIMESTAMP},
+    wire::{self, AUTHENTICATION, IP_OPTION, Kind, Segment, TIMESTAMP},
 };
 use support::{ACK, Flags, Net, policy};
 
@@ -119,6 +119,88 @@ fn ipv6_extension_headers() {
     let mut frame = ipv6(&[60], &tcp(b"EHLO"), (0, false));
     frame[14 + 41] = 0xff;
     assert_eq!(read(&frame).0, Kind::Unreadable, "a header that reaches behind the frame");
+}
+
+#[test]
+fn padding_alone_is_an_option_that_everybody_takes() {
+    let of = |options: &[u8]| {
+        let frame = ipv4(&tcp(b"EHLO"), |header| {
+            header.options = Ipv4Options::try_from(options).unwrap();
+            header.total_len += options.len() as u16;
+        });
+        let (kind, segment) = read(&frame);
+        assert_eq!(kind, Kind::Segment, "{options:?}");
+        segment.options & IP_OPTION != 0
+    };
+    for padding in [&[][..], &[1; 4], &[1; 40], &[1, 1, 1, 0], &[0; 8]] {
+        assert!(!of(padding), "{padding:?}");
+    }
+    // Source routes, loose and strict, recorded ones, a router alert, a label, an unknown one, lengths that lie.
+    for options in [
+        &[131, 7, 4, 10, 0, 0, 1, 0][..],
+        &[137, 7, 4, 10, 0, 0, 1, 0],
+        &[7, 7, 4, 0, 0, 0, 0, 0],
+        &[148, 4, 0, 0],
+        &[134, 6, 0, 0, 0, 1, 0, 0],
+        &[30, 4, 0, 0],
+        &[1, 1, 1, 7],
+        &[68, 40, 5, 0],
+    ] {
+        assert!(of(options), "{options:?}");
+    }
+}
+
+#[test]
+fn extension_headers_that_a_receiver_may_refuse() {
+    const LARGE: usize = 70_000;
+    let of = |chain: &[(u8, [u8; 7])], payload: usize| {
+        let mut numbers = chain.iter().map(|(number, _)| *number).chain([6]);
+        let first = numbers.next().unwrap();
+        let mut body = Vec::new();
+        for ((_, bytes), next) in chain.iter().zip(numbers) {
+            body.push(next);
+            body.extend(bytes);
+        }
+        body.extend(tcp(&vec![b'a'; payload]));
+        let mut frame = ipv6(&[], &body, (0, false));
+        frame[14 + 6] = first;
+        if payload == LARGE {
+            // BIG TCP: the length does not fit its field.
+            frame[14 + 4..14 + 6].fill(0);
+        }
+        let (kind, segment) = read(&frame);
+        assert_eq!(kind, Kind::Segment, "{chain:?}");
+        segment.options & IP_OPTION != 0
+    };
+    let pad = [0, 1, 4, 0, 0, 0, 0];
+    let whole = [0; 7];
+    let jumbo = [0, 0xc2, 4, 0, 0, 0, 0];
+    for chain in [&[][..], &[(0, pad)], &[(60, pad)], &[(0, pad), (60, pad)], &[(44, whole)], &[(44, whole), (60, pad)]]
+    {
+        assert!(!of(chain, 4), "{chain:?}");
+    }
+    assert!(!of(&[(0, jumbo)], LARGE));
+    for chain in [
+        // Options that say of themselves what becomes of the datagram where they are unknown; the home address.
+        &[(60, [0, 0x9e, 4, 0, 0, 0, 0])][..],
+        &[(60, [0, 0x1e, 4, 0, 0, 0, 0])],
+        &[(0, [0, 0x5e, 4, 0, 0, 0, 0])],
+        &[(60, [0, 0xc9, 4, 0, 0, 0, 0])],
+        &[(0, jumbo)],
+        // Padding that pads with something, as a covert channel does, or lies.
+        &[(60, [0, 1, 4, 0, 0, 0, 1])],
+        &[(60, [0, 1, 5, 0, 0, 0, 0])],
+        // Not the first one.
+        &[(60, pad), (0, pad)],
+        &[(43, pad)],
+        &[(43, [0, 0, 1, 0, 0, 0, 0])],
+        &[(135, pad)],
+        &[(139, pad)],
+        &[(140, pad)],
+        &[(60, pad), (43, pad), (60, pad)],
+    ] {
+        assert!(of(chain, 4), "{chain:?}");
+    }
 }
 
 #[test]

@@ -219,3 +219,37 @@ fn after_a_network_nothing_of_it_is_listed() -> Result<()> {
     }
     Ok(())
 }
+
+/// A clsact qdisc that is deleted takes the filter along: `status` says so, the next `up` makes another one, which goes with
+/// the filter; whoever had made the first one.
+#[test]
+fn a_deleted_qdisc_is_made_again_by_the_next_up() -> Result<()> {
+    if !is_root("a_deleted_qdisc_is_made_again_by_the_next_up") {
+        return Ok(());
+    }
+    let network = Network::new()?;
+    let _server = MailServer::start(&network.server)?;
+    let before = hooks(&network)?;
+    let qdisc = |what: &str| -> Result<()> {
+        let done = network.gateway.command("tc").args(["qdisc", what, "dev", "inside", "clsact"]).status()?;
+        ensure!(done.success(), "{what}");
+        Ok(())
+    };
+    for somebody_elses in [false, true] {
+        if somebody_elses {
+            qdisc("add")?;
+        }
+        let filter = filter(&network.gateway)?;
+        let up = ["--iface", "inside", "--profile", "drop-esmtp", "--hook", "clsact"];
+        filter.up(&up)?;
+        qdisc("del")?;
+        hello(&network.client, SERVER_V4, "EHLO")?;
+        let status = filter.command(&["status", "--json"]).output()?;
+        ensure!(status.status.code() == Some(1), "{status:?}");
+        filter.up(&up)?;
+        ensure!(filter.json(&["status"])?["attached"] == true);
+        filter.down()?;
+        ensure!(hooks(&network)? == before, "somebody else's: {somebody_elses}");
+    }
+    Ok(())
+}

@@ -13,7 +13,7 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, ensure};
-use etherparse::{IpNumber, Ipv4Header, PacketHeaders, TcpHeader, TcpOptionElement, TransportHeader};
+use etherparse::{IpNumber, Ipv4Header, Ipv4Options, PacketHeaders, TcpHeader, TcpOptionElement, TransportHeader};
 use lab::{LATER, counted, filter, is_root};
 use rustix::{
     event::{PollFd, PollFlags, Timespec, poll},
@@ -41,6 +41,8 @@ struct Odd {
     spoiled: Option<usize>,
     /// The checksum field holds what one that a device is to complete would hold.
     partial: bool,
+    /// Options of the IP header.
+    of_ip: &'static [u8],
     tags: usize,
     hops: u8,
 }
@@ -161,6 +163,8 @@ fn frame(tcp: &TcpHeader, payload: &[u8], odd: &Odd) -> Vec<u8> {
     let hops = if odd.hops == 0 { 64 } else { odd.hops };
     let length = (tcp.header_len() + payload.len()) as u16;
     let mut ip = Ipv4Header::new(length, hops, IpNumber::TCP, ENDS[0], ENDS[1]).expect("it fits");
+    ip.options = Ipv4Options::try_from(odd.of_ip).expect("whole words");
+    ip.set_payload_len(usize::from(length)).expect("it fits");
     ip.header_checksum = ip.calc_header_checksum();
     let mut packet = [ip.to_bytes().as_slice(), &tcp.to_bytes(), payload].concat();
     if let Some(at) = odd.spoiled {
@@ -235,6 +239,10 @@ fn cases() -> Vec<(&'static str, Odd, &'static str, bool)> {
         of("a wrong checksum of the IP header", Odd { spoiled: Some(10), ..plain() }, "guards.checksum"),
         // Whether Linux goes this far depends on its version and configuration.
         ("an option that leaves the header", Odd { options: &[9, 9, 1, 1], ..plain() }, "guards.unreadable", false),
+        of("a loose source route", Odd { of_ip: &[131, 7, 4, 10, 0, 0, 1, 0], ..plain() }, "stream.ip_option"),
+        of("an IP option that leaves the header", Odd { of_ip: &[7, 40, 4, 0], ..plain() }, "stream.ip_option"),
+        // A router may drop what asks for its attention.
+        ("a router alert", Odd { of_ip: &[148, 4, 0, 0], ..plain() }, "stream.ip_option", false),
         // A server behind a router would not get it.
         ("no hop left", Odd { hops: 1, ..plain() }, "stream.hop_limit", false),
     ]
@@ -254,6 +262,7 @@ fn linux_discards_what_the_filter_discards() -> Result<()> {
     for (what, odd) in [
         ("nothing odd", Odd::default()),
         ("an acknowledgement that was overtaken", Odd { acknowledgement: 0_u32.wrapping_sub(20), ..Odd::default() }),
+        ("padding as IP options", Odd { of_ip: &[1, 1, 1, 0], ..Odd::default() }),
         ("nine priority tags", Odd { tags: 9, ..Odd::default() }),
     ] {
         let got = net.connect()?.both(&odd).context(what)?;

@@ -14,7 +14,7 @@ use crate::{
     policy::Policy,
     reason::Reason,
     reset::Reset,
-    wire::{ACK, AUTHENTICATION, FIN, HEADER_SUM, RST, Segment, TIMESTAMP},
+    wire::{ACK, AUTHENTICATION, FIN, HEADER_SUM, IP_OPTION, RST, Segment, TIMESTAMP},
     work::Work,
 };
 
@@ -60,6 +60,9 @@ pub fn refused<H: Host, const FROM: usize>(
 ) -> Option<Reason> {
     if flags & TLS != 0 || segment.has(RST) {
         return None;
+    }
+    if segment.options & IP_OPTION != 0 {
+        return Some(Reason::IpOption);
     }
     if idle > STALE {
         H::store(&shared.stamps, 0);

@@ -1,6 +1,6 @@
 //! IPv4 with options and fragments (RFC 791 section 3.1).
 
-use super::{Frame, HEADER_SUM, Kind, Raw, Segment, TCP, is_ours, tcp};
+use super::{Frame, HEADER_SUM, IP_OPTION, Kind, Raw, Segment, TCP, is_ours, tcp};
 use crate::{host::Step, policy::Policy};
 
 /// The header and, where there are no options, the ports behind it: what most frames are judged by.
@@ -55,9 +55,13 @@ pub(super) fn read<F: Frame>(frame: &F, policy: &Policy, offset: u32, segment: &
     if total > room || total < header + 20 {
         return Kind::Unreadable;
     }
-    // What was merged was found right before.
-    if !frame.merged() && !sums_up(frame, &ip, offset, header) {
+    let Read { sum, others } = add_up(frame, &ip, offset, header);
+    // Who routes or receives it discards it otherwise (RFC 1122 section 3.2.1.2). What was merged was found right before.
+    if !frame.merged() && (sum >> 16) + (sum & 0xffff) != 0xffff {
         segment.options = HEADER_SUM;
+    }
+    if others != 0 {
+        segment.options |= IP_OPTION;
     }
     tcp::read(frame, offset + header, offset + total, segment)
 }
@@ -80,14 +84,25 @@ const fn mapped(a: u8, b: u8, c: u8, d: u8) -> [u8; 16] {
 /// 32-bit words of the longest options.
 const OPTION_WORDS: u32 = 10;
 
-struct Sum<'a, F> {
+/// In a word of options, the bits that neither NOP (1) nor the end of the list (0) has in any byte.
+const OTHERS: u32 = 0xfefe_fefe;
+
+/// What the whole header came to.
+struct Read {
+    /// The sum of its words, not folded.
+    sum: u32,
+    /// 0 where the options are padding alone, or there are none.
+    others: u32,
+}
+
+struct Options<'a, F> {
     frame: &'a F,
     start: u32,
     end: u32,
-    sum: &'a mut u32,
+    read: &'a mut Read,
 }
 
-impl<F: Frame> Step for Sum<'_, F> {
+impl<F: Frame> Step for Options<'_, F> {
     #[inline(always)]
     fn step(&mut self, index: u32) -> bool {
         let at = self.start + index * 4;
@@ -95,23 +110,23 @@ impl<F: Frame> Step for Sum<'_, F> {
             return true;
         }
         let Some(word) = self.frame.read::<4>(at) else { return true };
-        *self.sum += word.u16::<0>() as u32 + word.u16::<2>() as u32;
+        self.read.sum += word.u16::<0>() as u32 + word.u16::<2>() as u32;
+        self.read.others |= word.u32::<0>() & OTHERS;
         false
     }
 }
 
-/// Whether the checksum of the header is right: who routes or receives it discards it otherwise (RFC 1122 section 3.2.1.2).
+/// Adds the header up, and looks at its options.
 #[inline(always)]
-fn sums_up<F: Frame, const N: usize>(frame: &F, ip: &Raw<N>, offset: u32, header: u32) -> bool {
-    let mut sum = 0;
+fn add_up<F: Frame, const N: usize>(frame: &F, ip: &Raw<N>, offset: u32, header: u32) -> Read {
+    let mut read = Read { sum: 0, others: 0 };
     let mut i = 0;
     while i < 20 {
-        sum += u16::from_be_bytes([ip.0[i], ip.0[i + 1]]) as u32;
+        read.sum += u16::from_be_bytes([ip.0[i], ip.0[i + 1]]) as u32;
         i += 2;
     }
     if header > 20 {
-        F::repeat(OPTION_WORDS, &mut Sum { frame, start: offset + 20, end: offset + header, sum: &mut sum });
+        F::repeat(OPTION_WORDS, &mut Options { frame, start: offset + 20, end: offset + header, read: &mut read });
     }
-    let folded = (sum >> 16) + (sum & 0xffff);
-    folded == 0xffff
+    read
 }

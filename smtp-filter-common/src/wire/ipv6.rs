@@ -1,6 +1,6 @@
 //! IPv6 with extension headers and fragments (RFC 8200 section 4).
 
-use super::{Frame, Kind, Raw, Segment, TCP, is_ours, tcp};
+use super::{Frame, IP_OPTION, Kind, Raw, Segment, TCP, is_ours, tcp};
 use crate::{host::Step, limits::EXTENSION_HEADERS, policy::Policy};
 
 const HOP_BY_HOP: u8 = 0;
@@ -21,11 +21,18 @@ const CUT_OFF: u32 = 2;
 /// At a fragment that is not the first one.
 const LATER_FRAGMENT: u32 = 3;
 
+/// PadN of four bytes: with it a header of options is full.
+const PAD: u32 = 0x0104_0000;
+/// The jumbo option, and its length (RFC 2675).
+const JUMBO: u16 = 0xc204;
+
 struct Chain {
     next: u32,
     offset: u32,
     end: u32,
     first_fragment: u32,
+    /// 0 where a receiver takes every header of it.
+    odd: u32,
 }
 
 struct Walk<'a, F> {
@@ -35,7 +42,7 @@ struct Walk<'a, F> {
 
 impl<F: Frame> Step for Walk<'_, F> {
     #[inline(always)]
-    fn step(&mut self, _index: u32) -> bool {
+    fn step(&mut self, index: u32) -> bool {
         let chain = &mut *self.chain;
         let next = chain.next as u8;
         if !matches!(next, HOP_BY_HOP | ROUTING | FRAGMENT | AUTHENTICATION | DESTINATION | MOBILITY | HIP | SHIM6) {
@@ -45,6 +52,17 @@ impl<F: Frame> Step for Walk<'_, F> {
         let Some(extension) = self.frame.read::<8>(chain.offset) else {
             chain.end = CUT_OFF;
             return true;
+        };
+        let padding = extension.u32::<2>() ^ PAD | extension.u16::<6>() as u32 | extension.0[1] as u32;
+        chain.odd |= match next {
+            FRAGMENT => 0,
+            DESTINATION => padding,
+            // Anywhere else it is refused. What was merged beyond 64 KiB has one that tells so, where no wire sees it.
+            HOP_BY_HOP if index == 0 && self.frame.merged() => {
+                (extension.u16::<2>() ^ JUMBO) as u32 | extension.0[1] as u32
+            }
+            HOP_BY_HOP if index == 0 => padding,
+            _ => 1,
         };
         chain.next = extension.0[0] as u32;
         chain.offset += match next {
@@ -72,7 +90,7 @@ pub(super) fn read<F: Frame>(frame: &F, policy: &Policy, start: u32, segment: &m
     if ip.0[0] >> 4 != 6 {
         return Kind::Other;
     }
-    let mut chain = Chain { next: ip.0[6] as u32, offset: start + 40, end: OPEN, first_fragment: 0 };
+    let mut chain = Chain { next: ip.0[6] as u32, offset: start + 40, end: OPEN, first_fragment: 0, odd: 0 };
     F::repeat(EXTENSION_HEADERS as u32 + 1, &mut Walk { frame, chain: &mut chain });
     let ports = match chain.end {
         UPPER if chain.next != TCP as u32 => return Kind::Other,
@@ -93,6 +111,9 @@ pub(super) fn read<F: Frame>(frame: &F, policy: &Policy, start: u32, segment: &m
     begin(segment, start, &ip);
     segment.source_port = source;
     segment.destination_port = destination;
+    if chain.odd != 0 {
+        segment.options = IP_OPTION;
+    }
     if first_fragment {
         return Kind::FirstFragment;
     }

@@ -127,7 +127,7 @@ pub struct Segment {
     pub echo: u32,
     /// Checksum in the TCP header.
     pub checksum: u16,
-    /// [`TIMESTAMP`], [`AUTHENTICATION`] and [`HEADER_SUM`].
+    /// [`TIMESTAMP`], [`AUTHENTICATION`], [`HEADER_SUM`] and [`IP_OPTION`].
     pub options: u8,
     /// Hops that the datagram may still go.
     pub hops: u8,
@@ -206,6 +206,10 @@ impl Segment {
 
 /// `Segment::options`: the checksum of the IPv4 header is wrong.
 pub const HEADER_SUM: u8 = 4;
+/// `Segment::options`: IPv4 options or IPv6 extension headers that a receiver may refuse, or a router on the way: all but
+/// padding (NOP and the end of the list; one PadN that fills its header) and a fragment header around a whole datagram, which
+/// translators add (RFC 6145 section 4).
+pub const IP_OPTION: u8 = 8;
 
 const IPV4: u16 = 0x0800;
 const IPV6: u16 = 0x86dd;

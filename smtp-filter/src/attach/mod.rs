@@ -94,6 +94,11 @@ pub fn plan(name: &str, hook: Hook) -> Result<Attached> {
     Ok(Attached { name: name.to_owned(), ifindex, hook, handle, made_qdisc })
 }
 
+/// Whether the qdisc that was there when this was planned is gone.
+pub fn lost_qdisc(at: &Attached) -> Result<bool> {
+    Ok(at.hook == Hook::Clsact && !at.made_qdisc && clsact::lacks_qdisc(at.ifindex)?)
+}
+
 /// Attaches both programs as planned, so that they stay when this process ends. Where programs of this filter sit
 /// already, these come in their place, without a moment in which nothing is there.
 pub fn attach(programs: &mut impl Programs, pins: &PinDir, at: &Attached) -> Result<()> {

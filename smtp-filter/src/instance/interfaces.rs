@@ -41,9 +41,17 @@ pub(super) fn sit_on_all(
 ) -> Result<Vec<String>> {
     let mut back = Vec::new();
     for place in 0..instance.interfaces.len() {
-        let at = instance.interfaces[place].clone();
+        let mut at = instance.interfaces[place].clone();
         match find_again(&at) {
-            Found::There => attach::attach(programs, pins, &at)?,
+            Found::There => {
+                if attach::lost_qdisc(&at)? {
+                    // Somebody else's, deleted with all filters of it. The one that is made now goes with this filter.
+                    at.made_qdisc = true;
+                    instance.interfaces[place] = at.clone();
+                    records.set_instance(instance)?;
+                }
+                attach::attach(programs, pins, &at)?;
+            }
             Found::Gone => {}
             Found::Back => {
                 attach::detach(pins, &at)?;

@@ -282,7 +282,7 @@ impl Lab {
         for row in stats["reasons"].as_array().context("reasons")? {
             let reason = row["reason"].as_str().unwrap_or_default();
             // No honest stack sends what a receiver discards, but for a copy that was overtaken by the next one.
-            let discarded = ["acknowledgement", "authentication_option", "hop_limit"];
+            let discarded = ["acknowledgement", "authentication_option", "hop_limit", "ip_option"];
             let bad = reason.starts_with("guards.")
                 || ["stream.gap", "stream.unfetched", "stream.after_reset"].contains(&reason)
                 || reason.strip_prefix("stream.").is_some_and(|name| discarded.contains(&name));
