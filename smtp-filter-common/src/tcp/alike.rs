@@ -176,41 +176,29 @@ fn fetch<H: Host>(host: &mut H, work: &mut Work) -> bool {
 #[inline(always)]
 pub fn follow<H: Host>(host: &mut H, work: &mut Work, acknowledged: u32, next: u32) {
     let to = work.segment.length;
-    go_on(host, work, acknowledged, next);
-    compare(host, work, to);
-    begin(host, work, acknowledged, next);
+    choose(host, work, acknowledged, next);
     compare(host, work, to);
     settle(work, acknowledged, next);
 }
 
-/// Whether those that are known go on: `run.alike_at` says where they are to be compared, else the segment's end.
+/// Which line the segment is compared with, and from where on: `run.alike_at` says it, the segment's end where there is none. Lines
+/// that are known go on or end with this segment; else others may begin with its first one.
 #[inline(never)]
-fn go_on<H: Host>(host: &mut H, work: &mut Work, acknowledged: u32, next: u32) -> bool {
+fn choose<H: Host>(host: &mut H, work: &mut Work, acknowledged: u32, next: u32) -> bool {
+    let (sequence, span) = (work.segment.sequence, ahead(work.segment.end(), acknowledged));
+    let slot = work.state.half[SIDE].slot;
     work.run.alike_at = work.segment.length;
-    if work.state.half[SIDE].slot == 0 {
+    if slot == 0 {
         // The window of the entry is in use for itself.
         work.state.alike.length = 0;
     }
     work.state.alike.forget(acknowledged, next);
-    let Alike { length, end, .. } = work.state.alike;
-    if length != 0 && end == next && fetch(host, work) {
-        work.run.alike_at = next.wrapping_sub(work.segment.sequence);
-    }
-    true
-}
-
-/// Where they do not go on to the segment's end, others may begin with its first line: likewise.
-#[inline(never)]
-fn begin<H: Host>(host: &mut H, work: &mut Work, acknowledged: u32, next: u32) -> bool {
-    let (sequence, to) = (work.segment.sequence, work.segment.length);
-    let span = ahead(work.segment.end(), acknowledged);
-    let slot = work.state.half[SIDE].slot;
-    if work.run.alike_at != to {
-        work.state.alike.end = sequence.wrapping_add(work.run.alike_to);
-        work.run.alike_at = to;
-        if work.run.alike_to == to {
-            return true;
+    let Alike { length, end, place, .. } = work.state.alike;
+    if length != 0 && end == next {
+        if fetch(host, work) {
+            work.run.alike_at = next.wrapping_sub(sequence);
         }
+        return true;
     }
     let (at, length) = (work.run.reply_at, work.run.reply_length);
     let start = sequence.wrapping_add(at);
@@ -223,8 +211,7 @@ fn begin<H: Host>(host: &mut H, work: &mut Work, acknowledged: u32, next: u32) -
     if !host.fetch_patch(at, length, &mut work.new) {
         return true;
     }
-    let place = (work.state.alike.place & 1) ^ 1;
-    work.state.alike = Alike { start, end: start, length, place };
+    work.state.alike = Alike { start, end: start, length, place: (place & 1) ^ 1 };
     if slot == 0 && at == work.run.first {
         reach_back(host, work, acknowledged, next);
     }
