@@ -58,7 +58,8 @@ pub fn command(policy: &Policy, work: &mut Work, line: &Line, kind: u8, verdict:
     let like = (verdict.reason as u32) << 16 | (verdict.action as u32) << 8 | enforced as u32;
     let first = same(work.run.commands, 1).wrapping_neg();
     work.run.like = like & first | work.run.like & !first;
-    work.run.several |= 1 ^ same(work.run.like, like) as u8 | Action::number_tells(verdict.action) as u8;
+    let tells = 1 ^ (verdict.action as u32).wrapping_sub(Action::Log as u32) >> 31;
+    work.run.several |= (1 ^ same(work.run.like, like) | tells) as u8;
 }
 
 /// Counts what is in hand.

@@ -68,7 +68,9 @@ pub struct Run {
     pub reply_at: u32,
     /// Its length; 0: there is none.
     pub reply_length: u32,
-    /// Offset in the payload up to which it goes on as lines alike.
+    /// Offset in the payload from which it is compared with lines alike; its end: nowhere.
+    pub alike_at: u32,
+    /// Offset in the payload up to which it is them.
     pub alike_to: u32,
     /// Offset in the payload of the first byte that a window keeps.
     pub windowed: u32,
@@ -393,6 +395,7 @@ impl Run {
         kept: 0,
         reply_at: 0,
         reply_length: 0,
+        alike_at: 0,
         alike_to: 0,
         windowed: 0,
         ranges: early::Found::NONE,

@@ -4,12 +4,13 @@ mod lab;
 
 use std::{
     io::{BufRead as _, BufReader, Write as _},
-    net::{SocketAddr, TcpListener, TcpStream},
+    net::{Ipv4Addr, SocketAddr, SocketAddrV4, TcpListener, TcpStream},
     thread,
 };
 
 use anyhow::{Context as _, Result, ensure};
 use lab::{SOON, all_counters, counted, filter, is_root, wait_until};
+use rustix::net::{AddressFamily, SocketType, bind, connect, socket};
 use smtp_filter_testnet::{Client, Filter, Namespace, Network, SERVER_V4, SERVER_V6};
 
 /// Serves everybody at the same time, until the test ends.
@@ -138,6 +139,72 @@ fn mails_in_progress_outlive_a_flood_of_handshakes() -> Result<()> {
     }
     let (live, closed) = (live(&filter)?, filter.json(&["status"])?);
     ensure!(live <= 100, "{live} in a table of 100: {closed}");
+    filter.down()?;
+    Ok(())
+}
+
+/// A connection from one of several addresses of the client.
+fn connect_from(from: &Namespace, source: Ipv4Addr) -> Result<BufReader<TcpStream>> {
+    let stream = from.enter(|| -> Result<TcpStream> {
+        let socket = socket(AddressFamily::INET, SocketType::STREAM, None)?;
+        bind(&socket, &SocketAddrV4::new(source, 0))?;
+        connect(&socket, &SERVER_V4)?;
+        Ok(socket.into())
+    })??;
+    stream.set_read_timeout(Some(SOON))?;
+    Ok(BufReader::new(stream))
+}
+
+/// Says something, and reads a reply of one line that has this code.
+fn exchange(client: &mut BufReader<TcpStream>, bytes: &[u8], code: &str) -> Result<()> {
+    client.get_mut().write_all(bytes)?;
+    let mut reply = String::new();
+    client.read_line(&mut reply)?;
+    ensure!(reply.starts_with(code), "{}: {reply:?}", String::from_utf8_lossy(bytes));
+    Ok(())
+}
+
+#[test]
+fn two_hundred_mails_outlive_a_flood_of_one_and_a_half_tables() -> Result<()> {
+    const ADDRESSES: u8 = 10;
+    const MAIL: [&[u8]; 3] = [b"EHLO a.example\r\n", b"MAIL FROM:<a@a.example>\r\n", b"RCPT TO:<b@b.example>\r\n"];
+    if !is_root("two_hundred_mails_outlive_a_flood_of_one_and_a_half_tables") {
+        return Ok(());
+    }
+    let network = Network::new()?;
+    serve_all(&network.server, SERVER_V4)?;
+    let filter = up(&network.gateway, "1000")?;
+    let client = &network.client;
+    let address = |number: u8| Ipv4Addr::new(192, 0, 2, 20 + number);
+    for number in 0..ADDRESSES {
+        client.ip(&[&format!("address add {}/24 dev eth0", address(number))])?;
+    }
+    let mut mails = Vec::new();
+    for number in 0..200 {
+        let mut mail = connect_from(client, address(number % ADDRESSES))?;
+        exchange(&mut mail, b"", "220")?;
+        MAIL.iter().try_for_each(|line| exchange(&mut mail, line, "250"))?;
+        if number % 2 == 0 {
+            exchange(&mut mail, b"DATA\r\n", "354")?;
+        }
+        mails.push(mail);
+    }
+    let mut flood = Vec::new();
+    for number in 0..1500 {
+        let mut other = connect_from(client, Ipv4Addr::new(192, 0, 2, 10))?;
+        exchange(&mut other, b"", "220").with_context(|| format!("connection {number}"))?;
+        // One in three is silent, one says EHLO, one begins a mail.
+        MAIL.iter().take(number % 3).try_for_each(|line| exchange(&mut other, line, "250"))?;
+        flood.push(other);
+    }
+    for (number, mail) in mails.iter_mut().enumerate() {
+        if number % 2 == 1 {
+            exchange(mail, b"DATA\r\n", "354").with_context(|| format!("mail {number}"))?;
+        }
+        exchange(mail, b"Subject: x\r\n\r\ntext\r\n.\r\n", "250").with_context(|| format!("mail {number}"))?;
+    }
+    let live = live(&filter)?;
+    ensure!(live <= 1000, "{live} in a table of 1,000");
     filter.down()?;
     Ok(())
 }

@@ -11,14 +11,15 @@ use crate::{
 /// Measure what the filter costs: program time in the kernel, throughput through a gateway, and the rate of replay.
 ///
 /// Prints each figure beside that of an empty program, or of the same without the filter, measured in turns in the same
-/// run, and beside the bar it is held against. No figure makes it fail. It takes about two minutes; other work on the
+/// run, and beside the bar it is held against. No figure makes it fail. It takes about two minutes, and `flow` ten; other work on the
 /// machine shows in the figures. Needs root, takes sudo where it must; touches no interface and no filter of yours.
 #[derive(clap::Args)]
 #[command(after_help = "Examples:
   cargo xtask bench                    everything
   cargo xtask bench program            program time alone: seconds
   cargo xtask bench replay             the rate of replay alone: seconds, without root
-  cargo xtask bench network --json     throughput alone, one JSON object")]
+  cargo xtask bench network --json     throughput alone, one JSON object
+  SMTP_FILTER_FLOW=chunks cargo xtask bench flow     chunks in flight alone; `loss`: bad lines alone")]
 pub struct Args {
     /// Measure this alone
     part: Option<Part>,

@@ -9,8 +9,9 @@ use super::{ahead, earlier, later};
 use crate::{
     entry::Alike,
     event::SERVER,
-    host::{Host, Piece, Step, byte},
-    limits::{PATCH, PIECE, SERVER_WINDOW, WIDE_WINDOW},
+    host::{Host, Patch, Step},
+    limits::{PATCH, SERVER_WINDOW, WIDE_WINDOW},
+    smtp::rewrite::same,
     work::{FORGOTTEN, Work},
 };
 
@@ -56,47 +57,19 @@ pub fn note(work: &mut Work, start: u32) {
     }
 }
 
-/// Compares the piece with the line, which is in `line`.
-struct Same<'a, H> {
-    piece: &'a Piece,
-    line: &'a [u64; PATCH / 8],
-    to: &'a mut u32,
-    /// Offset in the payload of the piece's first byte.
-    at: u32,
-    /// Bytes of the piece.
-    length: u32,
-    /// Place of its first byte in the line, whose length that is.
-    phase: u32,
-    period: u32,
-    host: core::marker::PhantomData<H>,
-}
-
-impl<H: Host> Step for Same<'_, H> {
-    #[inline(always)]
-    fn step(&mut self, index: u32) -> bool {
-        let first = index * GROUP;
-        if first >= self.length {
-            return true;
-        }
-        let place = (self.phase + first).checked_rem(self.period).unwrap_or(0);
-        let (mut differs, mut i) = (0, 0);
-        while i < GROUP {
-            let at = place + i;
-            // A line has no fewer bytes than a step compares.
-            let at = at - (self.period & 0_u32.wrapping_sub(1 ^ at.wrapping_sub(self.period) >> 31));
-            let word = self.line[H::opaque(at >> 3) as usize & (PATCH / 8 - 1)];
-            let expected = (word >> ((at & 7) * 8)) as u8;
-            let present = 0_u8.wrapping_sub(((first + i).wrapping_sub(self.length) >> 31) as u8);
-            differs |= (expected ^ byte(self.piece, first + i)) & present;
-            i += 1;
-        }
-        if differs != 0 {
-            return true;
-        }
-        let end = first + GROUP;
-        *self.to = self.at + if end < self.length { end } else { self.length };
-        false
+/// Eight bytes from byte `place` of a line of `period` bytes on, and from its first one again.
+#[inline(always)]
+fn expected<H: Host>(line: &Patch, place: u32, period: u32) -> u64 {
+    let (mut word, mut i) = (0, 0);
+    while i < GROUP {
+        let at = place + i;
+        // A line has no fewer bytes than this has.
+        let at = at - (period & 0_u32.wrapping_sub(1 ^ at.wrapping_sub(period) >> 31));
+        let of = line[H::opaque(at >> 3) as usize & (PATCH / 8 - 1)];
+        word |= (of >> ((at & 7) * 8) & 0xff) << (i * 8);
+        i += 1;
     }
+    word
 }
 
 /// Compares payload from `from` on with lines of `period` bytes, the line in `work.new`.
@@ -113,33 +86,72 @@ impl<H: Host> Step for Follow<'_, H> {
     #[inline(always)]
     fn step(&mut self, index: u32) -> bool {
         let (host, work) = (&mut *self.host, &mut *self.work);
-        let before = index * PIECE as u32;
-        let at = self.from + before;
-        if at >= self.to || work.run.alike_to != at {
+        let before = index * GROUP;
+        let at = self.from.wrapping_add(before);
+        if at >= self.to {
             return true;
         }
         let left = self.to - at;
-        let length = if left > PIECE as u32 { PIECE as u32 } else { left };
-        if !host.fetch(at, length, &mut work.piece) {
+        let length = if left > GROUP { GROUP } else { left };
+        work.old[0] = 0;
+        if !host.fetch_patch(at, length, &mut work.old) {
             return true;
         }
-        let Work { piece, new, run, .. } = work;
-        let phase = (self.phase + before).checked_rem(self.period).unwrap_or(0);
-        let (to, period) = (&mut run.alike_to, self.period);
-        let host = core::marker::PhantomData;
-        H::repeat(PIECE as u32 / GROUP, &mut Same::<H> { piece, line: new, to, at, length, phase, period, host });
+        let place = (self.phase + before).checked_rem(self.period).unwrap_or(0);
+        let differs = work.old[0] ^ expected::<H>(&work.new, place, self.period);
+        if differs << ((GROUP - length) * 8) != 0 {
+            return true;
+        }
+        work.run.alike_to = at + length;
         false
     }
 }
 
-/// How far payload `from..to` is lines like the one in `work.new`: `run.alike_to` says it afterwards.
-#[inline(always)]
-fn compare<H: Host>(host: &mut H, work: &mut Work, (from, to): (u32, u32)) {
+/// Compares the window of the entry from the sequence number `from` on, likewise.
+struct Back<'a, H> {
+    host: &'a mut H,
+    work: &'a mut Work,
+    from: u32,
+    length: u32,
+    phase: u32,
+    period: u32,
+}
+
+impl<H: Host> Step for Back<'_, H> {
+    #[inline(always)]
+    fn step(&mut self, index: u32) -> bool {
+        let before = index * GROUP;
+        if before >= self.length {
+            return true;
+        }
+        let Some(windows) = self.host.windows() else { return true };
+        let left = self.length - before;
+        let length = if left > GROUP { GROUP } else { left };
+        let (mut word, mut i) = (0, 0);
+        while i < GROUP {
+            let at = H::opaque(self.from.wrapping_add(before + i)) as usize & (SERVER_WINDOW - 1);
+            word |= (windows.server[at] as u64) << (i * 8);
+            i += 1;
+        }
+        let place = (self.phase + before).checked_rem(self.period).unwrap_or(0);
+        let differs = word ^ expected::<H>(&self.work.new, place, self.period);
+        if differs << ((GROUP - length) * 8) != 0 {
+            return true;
+        }
+        self.work.run.alike_to = before + length;
+        false
+    }
+}
+
+/// How far payload from `run.alike_at` to `to` is lines like the one in `work.new`: `run.alike_to` says it afterwards.
+#[inline(never)]
+fn compare<H: Host>(host: &mut H, work: &mut Work, to: u32) -> bool {
     let Alike { start, length: period, .. } = work.state.alike;
+    let from = work.run.alike_at;
     let phase = work.segment.sequence.wrapping_add(from).wrapping_sub(start).checked_rem(period).unwrap_or(0);
-    work.run.piece_length = 0;
     work.run.alike_to = from;
-    H::repeat((to - from) / PIECE as u32 + 1, &mut Follow { host, work, from, to, phase, period });
+    H::repeat(to.wrapping_sub(from) / GROUP + 1, &mut Follow { host, work, from, to, phase, period });
+    true
 }
 
 /// Fetches the line that is kept.
@@ -160,55 +172,84 @@ fn fetch<H: Host>(host: &mut H, work: &mut Work) -> bool {
 
 /// The segment's new bytes begin at `next`: looks whether they go on as lines alike, or begin to. `run.windowed` says where those
 /// begin that a window keeps, `run.covered` whether the others are known.
-#[inline(never)]
-pub fn follow<H: Host>(host: &mut H, work: &mut Work, acknowledged: u32, next: u32) -> bool {
-    look(host, work, acknowledged, next);
-    let end = work.segment.end();
-    let from = later(next, end.wrapping_sub(WIDE_WINDOW as u32));
-    work.run.windowed = from.wrapping_sub(work.segment.sequence);
-    work.run.covered = work.state.alike.covers(acknowledged, end) as u8;
-    true
+// verifier: what the functions find lies in the working place, and none of them returns it: so each is walked once.
+#[inline(always)]
+pub fn follow<H: Host>(host: &mut H, work: &mut Work, acknowledged: u32, next: u32) {
+    let to = work.segment.length;
+    choose(host, work, acknowledged, next);
+    compare(host, work, to);
+    settle(work, acknowledged, next);
 }
 
-#[inline(always)]
-fn look<H: Host>(host: &mut H, work: &mut Work, acknowledged: u32, next: u32) -> bool {
-    let (sequence, to) = (work.segment.sequence, work.segment.length);
-    let span = ahead(work.segment.end(), acknowledged);
+/// Which line the segment is compared with, and from where on: `run.alike_at` says it, the segment's end where there is none. Lines
+/// that are known go on or end with this segment; else others may begin with its first one.
+#[inline(never)]
+fn choose<H: Host>(host: &mut H, work: &mut Work, acknowledged: u32, next: u32) -> bool {
+    let (sequence, span) = (work.segment.sequence, ahead(work.segment.end(), acknowledged));
     let slot = work.state.half[SIDE].slot;
-    let alike = &mut work.state.alike;
+    work.run.alike_at = work.segment.length;
     if slot == 0 {
         // The window of the entry is in use for itself.
-        alike.length = 0;
-        if span <= SERVER_WINDOW as i32 {
-            return true;
-        }
+        work.state.alike.length = 0;
     }
-    alike.forget(acknowledged, next);
-    if alike.length != 0 && alike.end == next {
-        if !fetch(host, work) {
-            return false;
+    work.state.alike.forget(acknowledged, next);
+    let Alike { length, end, place, .. } = work.state.alike;
+    if length != 0 && end == next {
+        if fetch(host, work) {
+            work.run.alike_at = next.wrapping_sub(sequence);
         }
-        compare(host, work, (next.wrapping_sub(sequence), to));
-        work.state.alike.end = sequence.wrapping_add(work.run.alike_to);
-        if work.run.alike_to == to {
-            return true;
-        }
+        return true;
     }
     let (at, length) = (work.run.reply_at, work.run.reply_length);
     let start = sequence.wrapping_add(at);
     // What comes before has to be in the window, or acknowledged.
     let known = span <= WIDE_WINDOW as i32 || ahead(acknowledged, start) >= 0;
-    if !known || length < GROUP || length > LONGEST || work.run.rewrites != 0 {
+    let small = slot == 0 && span <= SERVER_WINDOW as i32;
+    if !known || small || length < GROUP || length > LONGEST || work.run.rewrites != 0 {
         return true;
     }
     if !host.fetch_patch(at, length, &mut work.new) {
         return true;
     }
-    let place = (work.state.alike.place & 1) ^ 1;
-    work.state.alike = Alike { start, end: start, length, place };
-    compare(host, work, (at, to));
-    work.state.alike.end = sequence.wrapping_add(work.run.alike_to);
+    work.state.alike = Alike { start, end: start, length, place: (place & 1) ^ 1 };
+    if slot == 0 && at == work.run.first {
+        reach_back(host, work, acknowledged, next);
+    }
+    work.run.alike_at = at;
     true
+}
+
+/// What came of it.
+#[inline(never)]
+fn settle(work: &mut Work, acknowledged: u32, next: u32) -> bool {
+    let (sequence, end) = (work.segment.sequence, work.segment.end());
+    if work.run.alike_at != work.segment.length {
+        work.state.alike.end = sequence.wrapping_add(work.run.alike_to);
+    }
+    let from = later(next, end.wrapping_sub(WIDE_WINDOW as u32));
+    work.run.windowed = from.wrapping_sub(sequence);
+    work.run.covered = work.state.alike.covers(acknowledged, end) as u8;
+    true
+}
+
+/// The segment's first line begins at `next`: where those in the window of the entry are like it, they belong to it. It is the
+/// last time that they are looked at: the window of the pool soon holds other bytes.
+#[inline(always)]
+fn reach_back<H: Host>(host: &mut H, work: &mut Work, acknowledged: u32, next: u32) {
+    let Alike { start, length: period, .. } = work.state.alike;
+    let length = next.wrapping_sub(acknowledged);
+    if length == 0 || length > SERVER_WINDOW as u32 {
+        return;
+    }
+    let lines = (length + period - 1).checked_div(period).unwrap_or(0);
+    let start = start.wrapping_sub(lines * period);
+    let phase = acknowledged.wrapping_sub(start);
+    work.run.alike_to = 0;
+    let back = &mut Back { host, work: &mut *work, from: acknowledged, length, phase, period };
+    H::repeat(SERVER_WINDOW as u32 / GROUP, back);
+    if work.run.alike_to == length {
+        work.state.alike.start = start;
+    }
 }
 
 /// There is a window of the pool for the segment, or none is needed: the line is kept in that of the entry, where that is free.
@@ -218,9 +259,9 @@ pub fn keep<H: Host>(host: &mut H, work: &mut Work) -> bool {
         work.state.alike.length = 0;
     }
     if work.state.alike.length == 0 {
-        return false;
+        return true;
     }
-    let Some(windows) = host.windows() else { return false };
+    let Some(windows) = host.windows() else { return true };
     let half = work.state.alike.place as usize & 1;
     let mut i = 0;
     while i < PATCH {
@@ -233,11 +274,20 @@ pub fn keep<H: Host>(host: &mut H, work: &mut Work) -> bool {
 
 /// Compares those of the retransmitted sequence numbers `from..to` that are in no window: `run.differs` is not 0 afterwards if
 /// they are other, [`FORGOTTEN`] if they are not known. `run.windowed` says where the others begin.
+#[inline(always)]
+pub fn repeat<H: Host>(host: &mut H, work: &mut Work, from: u32, to: u32) {
+    before_window(host, work, from, to);
+    let to = work.run.windowed;
+    compare(host, work, to);
+    work.run.differs |= 1 ^ same(work.run.alike_to, to);
+}
+
 #[inline(never)]
-pub fn repeat<H: Host>(host: &mut H, work: &mut Work, from: u32, to: u32) -> bool {
+fn before_window<H: Host>(host: &mut H, work: &mut Work, from: u32, to: u32) -> bool {
     let sequence = work.segment.sequence;
     let kept = earlier(later(work.state.half[SIDE].next.wrapping_sub(WIDE_WINDOW as u32), from), to);
     work.run.windowed = kept.wrapping_sub(sequence);
+    work.run.alike_at = work.run.windowed;
     if kept == from {
         return true;
     }
@@ -245,10 +295,8 @@ pub fn repeat<H: Host>(host: &mut H, work: &mut Work, from: u32, to: u32) -> boo
     let known = length != 0 && ahead(from, start) >= 0 && ahead(end, kept) >= 0;
     if !known || !fetch(host, work) {
         work.run.differs |= FORGOTTEN;
-        return false;
+        return true;
     }
-    let to = kept.wrapping_sub(sequence);
-    compare(host, work, (from.wrapping_sub(sequence), to));
-    work.run.differs |= (work.run.alike_to != to) as u32;
+    work.run.alike_at = from.wrapping_sub(sequence);
     true
 }

@@ -42,6 +42,7 @@ pub struct Path {
     /// Where the client is.
     pub server: SocketAddrV4,
     fault: Arc<AtomicU32>,
+    random: Arc<AtomicU64>,
     _line: Option<Line>,
     network: Network,
     far: Option<Namespace>,
@@ -64,11 +65,12 @@ impl Path {
         let network = Network::new()?;
         let filter = Filter::new(env!("CARGO_BIN_EXE_smtp-filter"), &network.gateway)?;
         let fault = Arc::<AtomicU32>::default();
+        let random = Arc::<AtomicU64>::default();
         let (mut far, mut line) = (None, None);
         if side != Side::None {
             let end = Namespace::new("far")?;
             let near = if side == Side::Before { &network.client } else { &network.server };
-            let (random, faults) = (AtomicU64::new(0x9e37_79b9_7f4a_7c15), Arc::clone(&fault));
+            let (random, faults) = (Arc::clone(&random), Arc::clone(&fault));
             let judge: Judge = Box::new(move |packet| {
                 let fault = faults.load(Ordering::Relaxed);
                 if packet.len() < 200 || fault == 0 {
@@ -98,11 +100,12 @@ impl Path {
             far = Some(end);
         }
         let server = SocketAddrV4::new(if side == Side::After { FAR } else { NEAR }, 25);
-        Ok(Self { filter, server, fault, _line: line, network, far, side })
+        Ok(Self { filter, server, fault, random, _line: line, network, far, side })
     }
 
-    /// What the line does from now on.
-    pub fn fault(&self, fault: Fault) {
+    /// What the line does from now on. With the same `seed` it is the same segments of a connection, counted from here.
+    pub fn fault(&self, fault: Fault, seed: u64) {
+        self.random.store((seed + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15), Ordering::Relaxed);
         self.fault.store(fault.lost | fault.late << 16, Ordering::Relaxed);
     }
 
