@@ -134,7 +134,11 @@ fn the_last_chunk_has_a_reply_for_each_recipient() {
         // What is pipelined behind it waits for replies of its own.
         net.say("BDAT 3 LAST\r\na\r\nRSET\r\nNOOP\r\nNOOP\r\nDATA\r\n");
         play(&mut net, replies);
-        assert_eq!((net.state().session.runs, net.state().session.messages), (2, u32::from(prdr == " PRDR")), "{hello}");
+        assert_eq!(
+            (net.state().session.runs, net.state().session.messages),
+            (2, u32::from(prdr == " PRDR")),
+            "{hello}"
+        );
         play(&mut net, &["S 250 Ok", "S 250 Ok", "S 250 Ok"]);
         assert_ne!(net.say("VRFY root\r\n"), Verdict::Pass, "{hello}");
         play(&mut net, &["S 354 Go"]);
@@ -146,8 +150,14 @@ fn the_last_chunk_has_a_reply_for_each_recipient() {
 #[test]
 fn ehlo_after_lhlo_ends_no_wait_early() {
     let mut net = Net::greeted(logging());
-    play(&mut net, &["C LHLO c.example", "S 250 m", "C EHLO c.example", "S 250 m", "C MAIL FROM:<a@a.example>", "S 250 Ok"]);
-    play(&mut net, &["C RCPT TO:<b@b.example>", "S 250 Ok", "C RCPT TO:<d@b.example>", "S 250 Ok", "C DATA", "S 354 Go"]);
+    play(
+        &mut net,
+        &["C LHLO c.example", "S 250 m", "C EHLO c.example", "S 250 m", "C MAIL FROM:<a@a.example>", "S 250 Ok"],
+    );
+    play(
+        &mut net,
+        &["C RCPT TO:<b@b.example>", "S 250 Ok", "C RCPT TO:<d@b.example>", "S 250 Ok", "C DATA", "S 354 Go"],
+    );
     net.say(".\r\nX\r\nDATA\r\n");
     play(&mut net, &["S 250 b", "S 250 d", "S 500 X"]);
     assert_ne!(net.say("VRFY root\r\n"), Verdict::Pass);

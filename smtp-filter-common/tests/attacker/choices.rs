@@ -125,6 +125,11 @@ pub fn setup(dice: &mut Dice, policies: u32, style: Style) -> Setup {
     }
 }
 
+/// Steps of a mail.
+const STEPS: u32 = 11;
+/// What tells its dice from the others, whose runs stay as they were.
+const MAIL: u64 = 0x6d61_696c;
+
 /// What the attacker has in mind.
 pub struct Attacker {
     pub dice: Dice,
@@ -144,6 +149,8 @@ pub struct Attacker {
     joint: u32,
     /// Where segments before a gap began and ended.
     joints: Vec<usize>,
+    /// What is left of a mail that has several replies, with commands pipelined behind it, a DATA the last of them.
+    mail: u32,
     /// The server has what it was to have: what comes next is aimed at where it is.
     strike: u32,
     merges: bool,
@@ -165,8 +172,11 @@ impl Attacker {
             _ => (None, 0),
         };
         let joints = Vec::new();
+        let mut aside = Dice(mix(dice.0 ^ MAIL));
+        let mail = if style.replies && aside.one_in(16) { STEPS } else { 0 };
         Self {
             dice,
+            mail,
             takes,
             short,
             losses,
@@ -195,6 +205,10 @@ impl Attacker {
         if std::mem::take(&mut self.walk) > 0 {
             self.strike = 1 + self.dice.below(2);
             return Op::Server(Answer { back: 0, length: 0, lost: false, takes: true, salt: 0 });
+        }
+        if self.mail > 0 {
+            self.mail -= 1;
+            return self.mail(run);
         }
         if self.flood > 0 {
             self.flood -= 1;
@@ -281,6 +295,42 @@ impl Attacker {
             }
         };
         self.plain(run, run.next[0] as i32, bytes, 0)
+    }
+
+    /// The next step of a mail. Of the replies the last one, that to DATA, may come late.
+    fn mail<F: Filter>(&mut self, run: &Run<'_, F>) -> Op {
+        const AFTER: [&[u8]; 4] = [b"X\r\n", b"NOOP\r\n", b"RSET\r\n", b"VRFY a\r\n"];
+        let in_data = run.server.mode == Mode::Data;
+        let mut bytes = Bytes::NONE;
+        match self.mail {
+            // In a run that begins in mail data its end comes first.
+            10 if in_data => bytes.extend(b"\r\n.\r\n"),
+            8 => {
+                let hello: [&[u8]; 4] = [b"EHLO c\r\n", b"LHLO c\r\n", b"HELO c\r\n", b"LHLO c\r\nEHLO c\r\n"];
+                bytes.extend(self.dice.of(&hello));
+            }
+            7 => bytes.extend(b"MAIL FROM:<a> PRDR\r\n"),
+            6 => (0..1 + self.dice.below(3)).for_each(|_| bytes.extend(b"RCPT TO:<b>\r\n")),
+            5 => bytes.extend(self.dice.of(&[b"DATA\r\n" as &[u8], b"BDAT 1 LAST\r\na"])),
+            3 if in_data => bytes.extend(b".\r\n"),
+            // Behind a chunk nothing is waited for.
+            3 | 4 if !in_data => bytes.extend(self.dice.of(&AFTER)),
+            2 => {
+                while self.dice.one_in(2) {
+                    bytes.extend(self.dice.of(&AFTER));
+                }
+                bytes.extend(b"DATA\r\n");
+            }
+            1 => {
+                let missing = run.server.out.len().saturating_sub(run.sent);
+                let length = missing.saturating_sub(self.dice.below(20) as usize) as u16;
+                return Op::Server(Answer { back: 0, length, lost: false, takes: true, salt: 0 });
+            }
+            0 => bytes.extend(self.dice.of(&TEXT)),
+            _ => return Op::Server(Answer { back: 0, length: 400, lost: false, takes: true, salt: 0 }),
+        }
+        let takes = u64::from(self.mail > 2 || self.dice.one_in(2));
+        Op::Client(self.plain(run, run.next[0] as i32, bytes, takes))
     }
 
     /// The next step of the tactic.

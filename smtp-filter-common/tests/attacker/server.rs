@@ -230,19 +230,17 @@ impl Server {
         let offers = self.is(CHUNKING);
         match verb {
             b"" if self.is(SILENT) => {}
-            b"BDAT" if offers => {
-                match size(&line, self.is(LENIENT)) {
-                    Some((size, last)) => {
-                        (self.chunk, self.last) = (size, last);
-                        if size == 0 {
-                            self.end_of_chunk();
-                        } else {
-                            self.mode = Mode::Chunk;
-                        }
+            b"BDAT" if offers => match size(&line, self.is(LENIENT)) {
+                Some((size, last)) => {
+                    (self.chunk, self.last) = (size, last);
+                    if size == 0 {
+                        self.end_of_chunk();
+                    } else {
+                        self.mode = Mode::Chunk;
                     }
-                    None => self.say(b"501 size\r\n"),
                 }
-            }
+                None => self.say(b"501 size\r\n"),
+            },
             _ if refuses => self.say(if self.roll(14) { b"450 later\r\n" } else { b"550 no\r\n" }),
             b"EHLO" => {
                 if self.verbose {
