@@ -275,13 +275,20 @@ fn begin_event(policy: &Policy, work: &mut Work, met: Met, from_server: bool) {
 fn guard<H: Host>(host: &mut H, policy: &Policy, work: &mut Work, reason: u16) -> Verdict {
     let action = policy.guard(reason);
     let enforced = policy.enforces() || action <= Action::Log as u8;
+    // Whoever is not known to be the connection's own end resets nothing: the segment is dropped.
+    let resets = work.ends == Ended::Reset as u8;
+    let action = if enforced && action == Action::Reset as u8 && !resets { Action::Drop as u8 } else { action };
     host.count(counter(reason, action, enforced), 1, work.segment.length);
     if Action::number_tells(action) {
         report::offending(host, work, 0);
         report::guard(work, reason, action, enforced);
         host.emit(&work.event);
     }
-    if enforced && Action::number_cuts(action) { Verdict::Drop } else { Verdict::Pass }
+    match (enforced && Action::number_cuts(action), resets) {
+        (false, _) => Verdict::Pass,
+        (true, false) => Verdict::Drop,
+        (true, true) => Verdict::Reset,
+    }
 }
 
 /// A segment of a live connection.
@@ -293,8 +300,8 @@ fn live<H: Host, const FROM: usize>(host: &mut H, policy: &Policy, work: &mut Wo
     let id = H::load(&shared.id);
     let flags = H::load(&shared.flags);
     work.event.connection = id;
-    let idle = met.now.wrapping_sub(H::load(&shared.seen));
-    H::store(&shared.seen, met.now);
+    // Another CPU may have been quicker.
+    let idle = met.now.saturating_sub(H::load(&shared.seen));
     if FROM == FROM_SERVER && first(H::load(&shared.ways)) == met.side() {
         return Found::guarded(Reason::SpoofedServer);
     }
@@ -340,6 +347,7 @@ fn live<H: Host, const FROM: usize>(host: &mut H, policy: &Policy, work: &mut Wo
         work.note(Reason::Urgent.number(), policy.guard(Reason::Urgent.number()), sequence);
     }
     let segment = &work.segment;
+    H::store(&shared.seen, met.now);
     // Nor of what is not known to come from the connection's own end: a RST is taken whatever it acknowledges.
     let own = place == acceptable::WITHIN && acceptable::acknowledges::<H, FROM>(shared, segment) && !segment.has(RST);
     let believed = own || !enforces && !segment.has(RST);
@@ -352,7 +360,7 @@ fn live<H: Host, const FROM: usize>(host: &mut H, policy: &Policy, work: &mut Wo
     }
     // The last acknowledgement may come with this one.
     work.closing = ((flags / FINISHED) & 1) as u8;
-    work.marked = ((flags / MARKED) & 1) as u8;
+    work.marked = ((flags / MARKED) & 1) as u8 & (1 ^ work.monitors);
     if segment.has(RST) {
         // It moves nothing: its receiver may refuse it, and falls silent if it does not (I3). Its payload reaches no
         // application. That the connection counts as closed is for the count of live ones and its event alone.
@@ -440,6 +448,8 @@ impl<H: Host, const FROM: usize> Step for Passes<'_, H, FROM> {
         work.run.gap = (H::load(&shared.flags) & UNCERTAIN != 0) as u8;
         let peer = H::load(&shared.peer[FROM]);
         let (acknowledged, edge) = (first(peer), second(peer));
+        // What the server has of the client's bytes.
+        work.run.acknowledged = first(H::load(&shared.peer[FROM_CLIENT]));
         let taken = if FROM == FROM_CLIENT {
             tcp::client::payload(host, self.policy, work, acknowledged, edge)
         } else {
@@ -509,7 +519,7 @@ fn decide<H: Host, const FROM: usize>(host: &mut H, policy: &Policy, work: &mut 
     }
     let Some(shared) = host.shared() else { return Found::held_back(Reason::Busy) };
     set_flags::<H, FROM>(shared, work, facts);
-    let marked = ((H::load(&shared.flags) / MARKED) & 1) as u8;
+    let marked = ((H::load(&shared.flags) / MARKED) & 1) as u8 & (1 ^ work.monitors);
     if FROM == FROM_CLIENT && facts & IS_CUT != 0 {
         backlog::note::<H>(shared, work);
     }
@@ -620,9 +630,19 @@ fn set_phase<H: Host>(shared: &Shared, work: &Work) {
     }
 }
 
+/// Whether the stream forced it, rather than the policy.
+#[inline(always)]
+const fn is_forced(reason: u16) -> bool {
+    reason >= Reason::Early.number() && reason < crate::reason::FIRST_NAME
+}
+
 /// Notes which cut was reported last; whether this one is another.
 #[inline(always)]
 fn note_cut<H: Host>(shared: &Shared, policy: &Policy, work: &Work) -> bool {
+    if is_forced(work.run.reason) {
+        // It is never reported, and happens between two retransmissions of what is.
+        return false;
+    }
     let this = pair(work.run.place, (policy.generation << 16) | work.run.reason as u32);
     if H::load(&shared.flags) & CUT_REPORTED != 0 && H::load(&shared.cut) == this {
         return false;
@@ -641,8 +661,7 @@ fn tell_cut<H: Host>(host: &mut H, work: &mut Work, facts: u8) {
     let names = reason >= crate::reason::FIRST_NAME;
     let of_segment = if names { Reason::DroppedCommand.number() } else { reason };
     host.count(counter(of_segment, action, enforced), 1, work.segment.length);
-    let forced = reason >= Reason::Early.number() && !names;
-    if facts & FRESH == 0 || forced {
+    if facts & FRESH == 0 {
         return;
     }
     if names {

@@ -134,6 +134,9 @@ pub trait Host {
     /// Remembers a connection that leaves the live table.
     fn bury(&mut self, key: &Key, gone: &Gone);
 
+    /// Forgets a connection that has left the live table: another one has its ports.
+    fn unbury(&mut self, key: &Key);
+
     /// A block of what remembers whose handshake was seen: see [`crate::flow::begun`].
     fn begun(&mut self, block: u32) -> Option<&Block>;
 

@@ -323,6 +323,9 @@ mod loops {
         fn bury(&mut self, _: &Key, _: &Gone) {
             unreachable!()
         }
+        fn unbury(&mut self, _: &Key) {
+            unreachable!()
+        }
         fn begun(&mut self, _: u32) -> Option<&Block> {
             unreachable!()
         }

@@ -358,6 +358,11 @@ impl Host for Kernel {
     }
 
     #[inline(always)]
+    fn unbury(&mut self, key: &Key) {
+        let _ = GONE.remove(key);
+    }
+
+    #[inline(always)]
     fn begun(&mut self, block: u32) -> Option<&Block> {
         // SAFETY: a value of an array stays; it is read and written by atomic operations alone.
         BEGUN.get_ptr(block).map(|block| unsafe { &*block })

@@ -3,7 +3,6 @@
 use crate::{
     host::Host,
     reason::Reason,
-    tcp::ahead,
     wire::{FIN, RST},
     work::{Found, Work},
 };
@@ -12,6 +11,10 @@ use crate::{
 pub const CLOSED: u32 = 1;
 /// `Gone::how`: reset by the filter, and given way to a newcomer.
 pub const RESET: u32 = 2;
+
+/// Bytes before the FIN that may come late: a segment of the last window is taken for a retransmission, any other for one of
+/// another connection of the same ports.
+const LONG_AGO: u32 = 1 << 24;
 
 /// A connection that has left the live table. 16 bytes.
 #[repr(C, align(8))]
@@ -41,7 +44,7 @@ pub fn late<H: Host>(host: &mut H, work: &mut Work, from: u8) -> Option<Found> {
     }
     let end = segment.end().wrapping_add((segment.flags & FIN) as u32);
     let known = gone.ends[from as usize & 1];
-    Some(if ahead(end, known) <= 0 { Found::passes(Reason::Late) } else { Found::guarded(Reason::UnknownConnection) })
+    Some(if known.wrapping_sub(end) < LONG_AGO { Found::passes(Reason::Late) } else { Found::guarded(Reason::UnknownConnection) })
 }
 
 const _: () = assert!(FIN == 1 && size_of::<Gone>() == 16);

@@ -97,7 +97,7 @@ pub fn syn_ack<H: Host>(host: &mut H, policy: &Policy, work: &mut Work, met: Met
         another = acknowledgement != first(isns).wrapping_add(1);
         if acknowledgement == first(isns).wrapping_add(1) && sequence != second(isns) {
             // The same SYN has two answers: one of them is forged, and the connection is live by that one.
-            H::set(&shared.flags, CUT);
+            H::set(&shared.flags, if policy.enforces() { CUT } else { 0 });
             work.event.connection = H::load(&shared.id);
             work.ends = Ended::Reset as u8 * policy.enforces() as u8;
             live = false;
@@ -117,6 +117,8 @@ pub fn syn_ack<H: Host>(host: &mut H, policy: &Policy, work: &mut Work, met: Met
             work.half.options = work.segment.options;
             work.half.echo = work.segment.echo;
             host.keep_half(&work.key, &work.half);
+            // What comes late belongs to this one from now on.
+            host.unbury(&work.key);
             if met.now < policy.grace_until {
                 begun::remember(host, &work.key);
             }

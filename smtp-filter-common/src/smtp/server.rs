@@ -268,8 +268,11 @@ fn reply<H: Host>(policy: &Policy, work: &mut Work, code: u16) {
     // Nobody knows which command this answers: no wait ends any more.
     let lost = session.astray != 0 && policy.enforces();
     match kind {
-        verb::DATA | verb::STARTTLS | verb::AUTH if lost => {}
-        verb::MAIL if good => session.accepted = 0,
+        verb::DATA | verb::STARTTLS | verb::AUTH | verb::LOGIN if lost => {}
+        verb::MAIL => {
+            session.accepted = session.accepted * !good as u16;
+            session.transaction &= good as u8;
+        }
         verb::RCPT if good => session.accepted = session.accepted.saturating_add(1),
         // LHLO. No EHLO or HELO takes it back: a server that has taken it refuses them (RFC 2033 section 4.1), and of one that
         // does not, nobody knows how many replies a mail has.

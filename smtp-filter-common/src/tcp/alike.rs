@@ -205,7 +205,7 @@ fn choose<H: Host>(host: &mut H, work: &mut Work, acknowledged: u32, next: u32) 
     // What comes before has to be in the window, or acknowledged.
     let known = span <= WIDE_WINDOW as i32 || ahead(acknowledged, start) >= 0;
     let small = slot == 0 && span <= SERVER_WINDOW as i32;
-    if !known || small || length < GROUP || length > LONGEST || work.run.rewrites != 0 {
+    if !known || small || !(GROUP..=LONGEST).contains(&length) || work.run.rewrites != 0 {
         return true;
     }
     if !host.fetch_patch(at, length, &mut work.new) {

@@ -387,6 +387,10 @@ impl Host for Hook<'_> {
         self.world.gone.insert(*key, *gone);
     }
 
+    fn unbury(&mut self, key: &Key) {
+        self.world.gone.remove(key);
+    }
+
     fn begun(&mut self, block: u32) -> Option<&Block> {
         self.world.begun.get(block as usize)
     }
