@@ -516,6 +516,9 @@ fn decide<H: Host, const FROM: usize>(host: &mut H, policy: &Policy, work: &mut 
     }
     if facts & STATE_CHANGED != 0 {
         host.save_state(&work.state);
+        if FROM == FROM_SERVER && work.run.keeps_line != 0 {
+            tcp::alike::keep(host, work);
+        }
     }
     let Some(shared) = host.shared() else { return Found::held_back(Reason::Busy) };
     set_flags::<H, FROM>(shared, work, facts);

@@ -102,6 +102,8 @@ pub struct Run {
     pub late: u8,
     /// 1: they are not all counted alike, or there is an event.
     pub several: u8,
+    /// 1: the line in `Work::new` is kept when the state is: see [`crate::tcp::alike`].
+    pub keeps_line: u8,
     /// 1: what is no more in a window is known by lines alike, or acknowledged.
     pub covered: u8,
 }
@@ -413,5 +415,6 @@ impl Run {
         late: 0,
         several: 0,
         covered: 0,
+        keeps_line: 0,
     };
 }

@@ -252,7 +252,8 @@ fn reach_back<H: Host>(host: &mut H, work: &mut Work, acknowledged: u32, next: u
     }
 }
 
-/// There is a window of the pool for the segment, or none is needed: the line is kept in that of the entry, where that is free.
+/// The segment passes: the line is kept in the window of the entry, where that is free. Not before: a segment is read twice, and
+/// the window may be in use until it has passed.
 #[inline(never)]
 pub fn keep<H: Host>(host: &mut H, work: &mut Work) -> bool {
     if work.state.half[SIDE].slot == 0 {

@@ -92,7 +92,7 @@ fn settle<H: Host>(host: &mut H, work: &mut Work, acknowledged: u32, next: u32) 
         work.state.half[SIDE].unkept = passes as u8;
         return passes;
     }
-    alike::keep(host, work);
+    work.run.keeps_line = 1;
     let from = work.run.windowed;
     let length = work.segment.length;
     if !window::keep::<H, SIDE>(host, work, from, length) {
