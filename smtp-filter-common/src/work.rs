@@ -114,6 +114,9 @@ pub const FORGOTTEN: u32 = 1 << 16;
 /// `Run::differs`: bytes of a chunk that had not come when the server refused it.
 pub const REFUSED: u32 = 1 << 17;
 
+/// `Run::differs`: the kernel did not give the segment's bytes.
+pub const UNFETCHED: u32 = 1 << 18;
+
 /// `Work::uncertain`: bytes that reading needs are missing.
 pub const MISSING: u8 = 2;
 
@@ -342,9 +345,11 @@ impl Work {
 
     /// From `at` on the client's bytes are of another kind; `false` where that cannot be remembered, and the segment is held
     /// back. Mode `monitor` forgets what came before instead.
-    #[inline(always)]
+    #[inline(never)]
     pub fn begin_region(&mut self, kind: u8, at: u32) -> bool {
-        if self.state.memory.begin_region(kind, at) {
+        // The client may say nothing more until the reply has come that begins it: so what is acknowledged is forgotten here, too.
+        let memory = &mut self.state.memory;
+        if memory.begin_region(kind, at) || memory.forget_first(self.run.acknowledged) && memory.begin_region(kind, at) {
             return true;
         }
         self.hold_back(Reason::Backlog);

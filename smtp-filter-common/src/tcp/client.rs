@@ -9,7 +9,7 @@ use crate::{
     policy::Policy,
     reason::Reason,
     smtp::{self, CHUNK, TEXT, client as automaton, monitor, text},
-    work::{FORGOTTEN, NOWHERE, REFUSED, Work},
+    work::{FORGOTTEN, NOWHERE, REFUSED, UNFETCHED, Work},
 };
 
 const SIDE: usize = CLIENT as usize;
@@ -67,7 +67,9 @@ pub fn payload<H: Host>(host: &mut H, policy: &Policy, work: &mut Work, acknowle
         gap::leap(work);
     }
     work.run.next = work.state.half[SIDE].next;
-    if !repeated(host, policy, work) {
+    // verifier: however it came about.
+    let new = repeated(host, policy, work) as u8;
+    if work.unknown::<H>(new) == 0 {
         return Taken::Unchanged(Reason::Repeat);
     }
     let reason = match work.state.session.mode {
@@ -118,39 +120,56 @@ pub fn leave<H: Host>(host: &mut H, work: &mut Work) -> bool {
 }
 
 /// Deals with bytes that have passed before. Whether there are new ones to be read.
-#[inline(never)]
+#[inline(always)]
 fn repeated<H: Host>(host: &mut H, policy: &Policy, work: &mut Work) -> bool {
-    let (next, acknowledged) = (work.run.next, work.run.acknowledged);
-    let (sequence, length, end) = (work.segment.sequence, work.segment.length, work.segment.end());
-    let repeated = next.wrapping_sub(sequence);
     if work.monitors != 0 && gap::begin_late(work) {
         return true;
     }
-    if repeated > 0 {
-        if !window::blank::<H, SIDE>(host, work, acknowledged) {
+    if !is_repeated(work) {
+        return true;
+    }
+    if !agrees(host, work) && !differs(policy, work) {
+        return false;
+    }
+    work.run.next.wrapping_sub(work.segment.sequence) < work.segment.length
+}
+
+/// Whether bytes of the segment have passed before.
+#[inline(always)]
+const fn is_repeated(work: &Work) -> bool {
+    work.run.next != work.segment.sequence
+}
+
+/// Whether what has passed before is what passed then. A function of its own, for it lies under long chains of others.
+#[inline(never)]
+fn agrees<H: Host>(host: &mut H, work: &mut Work) -> bool {
+    work.run.differs = 0;
+    let acknowledged = work.run.acknowledged;
+    if !window::blank::<H, SIDE>(host, work, acknowledged) {
+        work.run.differs = UNFETCHED;
+        return false;
+    }
+    let from = later(work.segment.sequence, work.run.acknowledged);
+    let to = super::earlier(work.segment.end(), work.run.next);
+    ahead(to, from) <= 0 || repeat::check(host, work, from, to)
+}
+
+/// It does not, or nobody knows; `false` where that is decided against the segment.
+#[inline(never)]
+fn differs(policy: &Policy, work: &mut Work) -> bool {
+    match work.run.differs {
+        UNFETCHED => {
             work.hold_back(Reason::Unfetched);
             return false;
         }
-        let from = later(sequence, acknowledged);
-        let to = super::earlier(end, next);
-        if ahead(to, from) > 0 && !repeat::check(host, work, from, to) {
-            if work.run.differs == FORGOTTEN {
-                work.hold_back(Reason::Forgotten);
-            } else {
-                let refused = work.run.differs & REFUSED != 0;
-                let reason = if refused { Reason::BdatRefused } else { Reason::ChangedRepeat }.number();
-                let action = policy.guard(reason);
-                work.cut(reason, action, sequence);
-            }
-            if !work.passes_over() {
-                return false;
-            }
-        }
-        if repeated >= length {
-            return false;
+        FORGOTTEN => work.hold_back(Reason::Forgotten),
+        differs => {
+            let refused = differs & REFUSED != 0;
+            let reason = if refused { Reason::BdatRefused } else { Reason::ChangedRepeat }.number();
+            work.cut(reason, policy.guard(reason), work.segment.sequence);
         }
     }
-    true
+    work.passes_over()
 }
 
 /// The new bytes begin at `run.next`; `false` if they have to wait. A function of its own, so that its stack frame does not

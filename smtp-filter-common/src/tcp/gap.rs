@@ -73,7 +73,7 @@ pub fn leap_of_server(work: &mut Work) -> bool {
 
 /// Whether the segment fills the gap in the commands from its start on. It is read as a dialogue of its own then, up to
 /// [`end_late`].
-#[inline(always)]
+#[inline(never)]
 pub fn begin_late(work: &mut Work) -> bool {
     let [from, to] = work.state.memory.gap;
     let (sequence, end) = (work.segment.sequence, work.segment.end());

@@ -22,6 +22,24 @@ impl Memory {
     }
 }
 
+impl Memory {
+    /// Forgets the oldest region, if all of it is acknowledged.
+    #[inline(always)]
+    pub fn forget_first(&mut self, acknowledged: u32) -> bool {
+        if self.regions < 2 || ahead(self.region_at[1], acknowledged) > 0 {
+            return false;
+        }
+        let mut i = 0;
+        while i < REGIONS - 1 {
+            self.region_at[i] = self.region_at[i + 1];
+            self.region_kind[i] = self.region_kind[i + 1];
+            i += 1;
+        }
+        self.regions -= 1;
+        true
+    }
+}
+
 struct Forget<'a> {
     memory: &'a mut Memory,
     acknowledged: u32,
@@ -30,18 +48,7 @@ struct Forget<'a> {
 impl Step for Forget<'_> {
     #[inline(always)]
     fn step(&mut self, _index: u32) -> bool {
-        let memory = &mut *self.memory;
-        if memory.regions < 2 || ahead(memory.region_at[1], self.acknowledged) > 0 {
-            return true;
-        }
-        let mut i = 0;
-        while i < REGIONS - 1 {
-            memory.region_at[i] = memory.region_at[i + 1];
-            memory.region_kind[i] = memory.region_kind[i + 1];
-            i += 1;
-        }
-        memory.regions -= 1;
-        false
+        !self.memory.forget_first(self.acknowledged)
     }
 }
 

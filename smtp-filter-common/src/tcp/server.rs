@@ -1,8 +1,8 @@
 //! A server's segment with payload.
 
-use super::{ahead, alike, beyond, earlier, gap, later, regions, window};
+use super::{ahead, alike, beyond, earlier, gap, later, window};
 use crate::{
-    event,
+    event::SERVER,
     host::Host,
     policy::Policy,
     reason::Reason,
@@ -11,8 +11,7 @@ use crate::{
     work::{FORGOTTEN, Work},
 };
 
-const CLIENT: usize = event::CLIENT as usize;
-const SIDE: usize = event::SERVER as usize;
+const SIDE: usize = SERVER as usize;
 
 /// Judges a segment's payload, with what the client has acknowledged and the edge of its window.
 #[inline(always)]
@@ -24,8 +23,6 @@ pub fn payload<H: Host>(host: &mut H, policy: &Policy, work: &mut Work, acknowle
         return Taken::Unchanged(Reason::BeyondWindow);
     }
     super::forget_rewritten(work, SIDE);
-    // A reply may begin a region, and the client say nothing more until it has come.
-    regions::forget::<H>(&mut work.state.memory, earlier(work.run.acknowledged, work.state.half[CLIENT].next));
     if ahead(work.segment.sequence, next) > 0 {
         work.hold_back(Reason::Early);
         if !work.passes_over() {
