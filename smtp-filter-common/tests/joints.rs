@@ -96,6 +96,23 @@ fn no_end_of_data_is_assembled_where_two_pieces_out_of_order_touch() {
     }
 }
 
+/// A segment fills a gap and ends inside what came out of order, of which no bytes are kept: what follows its end might end
+/// the mail. A receiver may go over from one copy to another there.
+#[test]
+fn a_segment_that_ends_inside_one_out_of_order_leaves_a_boundary() {
+    const AFTER: &[u8] = b"aa.\r\naa";
+    let mut net = Net::in_text(policy());
+    let base = net.client.next;
+    assert_eq!(net.client_at(base + 8, AFTER), Verdict::Pass);
+    assert_eq!(net.client_at(base, b"aaaaaaaaaa"), Verdict::Pass);
+    // With the rest of what came out of order: an end of data.
+    assert_ne!(net.client_at(base, b"aaaaaaaa\r\na"), Verdict::Pass);
+    // Honest ones pass.
+    assert_eq!(net.client_at(base, b"aaaaaaaaaa"), Verdict::Pass);
+    assert_eq!(net.client_at(base + 8, AFTER), Verdict::Pass);
+    assert_eq!(net.client_at(base, &[b"aaaaaaaa", AFTER].concat()), Verdict::Pass);
+}
+
 /// What is known of a place stays known, whatever the boundary after it says of it. All but one boundary are taken, so that
 /// the last one is the first that is asked.
 #[test]

@@ -329,7 +329,7 @@ fn text_before_gap<H: Host>(host: &mut H, work: &mut Work, before: u8) -> bool {
 fn join<H: Host>(host: &mut H, work: &mut Work, next: u32) {
     let before = work.state.half[SIDE].next;
     early::join(host, work, next);
-    let early::Found { reached, text, astray, .. } = work.run.ranges;
+    let early::Found { reached, text, astray, inside, .. } = work.run.ranges;
     if astray != 0 {
         work.hold_back(Reason::Early);
         return;
@@ -339,8 +339,8 @@ fn join<H: Host>(host: &mut H, work: &mut Work, next: u32) {
         return;
     }
     let state = work.state.memory.text;
-    // As at the end of an early segment.
-    if state != text::MIDDLE && !marks::remember(host, work, before, state, 0) {
+    // As at the end of an early segment. What comes after an end inside one is not known any more: it might end the mail.
+    if (state != text::MIDDLE || inside != 0) && !marks::remember(host, work, before, state, 0) {
         return;
     }
     work.state.half[SIDE].next = reached;

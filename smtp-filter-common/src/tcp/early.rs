@@ -61,8 +61,8 @@ pub struct Found {
     cursor: u32,
     /// Ranges that were looked at since one was joined.
     quiet: u32,
-    /// Zero.
-    reserved: u32,
+    /// Not 0: what was read ends inside a range.
+    pub inside: u32,
 }
 
 /// How many ranges there may be, those in the entry first.
@@ -327,6 +327,7 @@ impl<H: Host> Step for Border<'_, H> {
         let known = marks::under_way(state & STATE, end.wrapping_sub(found.reached));
         let expected = if known == text::END { text::MIDDLE } else { known };
         found.astray |= (found.text != expected as u32) as u32;
+        found.inside |= (end != found.reached) as u32;
         found.astray != 0
     }
 }
@@ -380,6 +381,6 @@ impl Found {
         astray: 0,
         cursor: 0,
         quiet: 0,
-        reserved: 0,
+        inside: 0,
     };
 }
