@@ -281,6 +281,7 @@ fn guard<H: Host>(host: &mut H, policy: &Policy, work: &mut Work, reason: u16) -
     host.count(counter(reason, action, enforced), 1, work.segment.length);
     if Action::number_tells(action) {
         report::offending(host, work, 0);
+        report::hide(work);
         report::guard(work, reason, action, enforced);
         host.emit(&work.event);
     }
@@ -676,6 +677,7 @@ fn tell_cut<H: Host>(host: &mut H, work: &mut Work, facts: u8) {
     report::offending(host, work, from);
     report::withhold::<H>(work);
     if work.run.line_cut == 0 {
+        report::hide(work);
         report::guard(work, reason, action, enforced);
     }
     host.emit(&work.event);

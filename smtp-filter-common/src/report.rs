@@ -210,6 +210,17 @@ pub fn offending<H: Host>(host: &mut H, work: &mut Work, at: u32) {
     work.event.cut_length = length as u8 | more;
 }
 
+/// Takes the client's bytes out of the event in hand where no command was read from them: they may be an address or, in the midst
+/// of an AUTH exchange, credentials (I6).
+#[inline(always)]
+pub const fn hide(work: &mut Work) {
+    let event = &mut work.event;
+    if event.direction == CLIENT && event.cut_length != 0 {
+        event.cut = [0; CUT];
+        event.cut_length = CUT_MORE;
+    }
+}
+
 /// Takes out of the event in hand what is withheld of the bytes that were cut: of a line all but its verb, of an AUTH
 /// exchange everything.
 #[inline(always)]
