@@ -210,3 +210,25 @@ fn why_it_ended_is_told_as_ever() {
     let close = net.all_events().into_iter().find(|event| event.kind == CLOSE).expect("one");
     assert_eq!(Ended::from_u8(close.summary().ended), Some(Ended::Quit));
 }
+
+/// A later connection of the same ports with lower sequence numbers, which lost its entry: nothing of it is a late segment of the
+/// one before.
+#[test]
+fn a_later_connection_with_lower_numbers_is_no_late_segment() {
+    let mut net = closed(true);
+    (net.client.isn, net.client.next, net.client.acked) = (net.client.isn.wrapping_sub(50_000), 0, 0);
+    (net.server.isn, net.server.next, net.server.acked) = (net.server.isn.wrapping_sub(50_000), 0, 0);
+    assert_eq!((net.syn(), net.syn_ack()), (PASS, PASS));
+    net.world.forget_half_open();
+    assert_eq!(net.say("VRFY root\r\n"), DROP);
+    assert_eq!(net.segments(Reason::Late), 0);
+}
+
+/// And without a SYN-ACK that was seen, one from far before the end.
+#[test]
+fn what_lies_far_before_the_end_is_no_late_segment() {
+    let mut net = closed(true);
+    let sequence = net.client.isn.wrapping_sub(1 << 25);
+    let frame = net.build(true, sequence, net.server.isn, ACK, b"VRFY root\r\n");
+    assert_eq!(net.frame(&frame, net.outside), DROP);
+}

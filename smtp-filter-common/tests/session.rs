@@ -550,3 +550,70 @@ fn more_replies_than_commands_give_nothing_away() {
     net.events();
     assert_ne!(net.say("BDAT 30\r\n"), PASS);
 }
+
+/// What the stream forces between two copies of a dropped command is not reported, and does not make the second one new.
+#[test]
+fn a_dropped_command_is_told_once_whatever_comes_between() {
+    let mut net = Net::greeted(policy());
+    net.set("EHLO", Action::Drop);
+    for _ in 0..3 {
+        assert_eq!(net.say("EHLO x\r\n"), DROP);
+        assert_eq!(net.client_at(net.client.next + 8, b"NOOP\r\n"), DROP);
+    }
+    assert_eq!(net.verbs(), ["EHLO"]);
+}
+
+/// Eight regions are in use and acknowledged when the reply to DATA begins another.
+#[test]
+fn the_reply_to_data_passes_where_all_regions_are_in_use() {
+    let mut net = Net::greeted(policy());
+    assert_eq!((net.say("EHLO x\r\n"), net.reply("250-x\r\n250 CHUNKING\r\n")), (PASS, PASS));
+    for count in 0..12 {
+        let mut said = "BDAT 1\r\nxNOOP\r\n".repeat(count);
+        said.push_str("BDAT 1 LAST\r\nxMAIL FROM:<a@a>\r\nRCPT TO:<b@b>\r\nDATA\r\n");
+        if net.say(&said) != PASS {
+            break;
+        }
+        net.server_acks();
+        let replies = "250 x\r\n".repeat(count * 2 + 3);
+        assert_eq!((net.reply(replies), net.reply("354 x\r\n")), (PASS, PASS), "{count}");
+        assert_eq!((net.say("x\r\n.\r\n"), net.reply("250 x\r\n")), (PASS, PASS));
+    }
+}
+
+/// An event of a guard shows nothing that may be an address or credentials.
+#[test]
+fn guards_show_no_byte_of_the_client() {
+    let secret = "AUTH PLAIN AGFsaWNlAHNlY3JldA==\r\n";
+    for before in ["", "STARTTLS\r\n", "DATA\r\n", "NOOP\r\n"] {
+        let mut policy = policy();
+        for reason in [Reason::UnknownConnection, Reason::Sync, Reason::StarttlsInjection, Reason::ChangedRepeat] {
+            policy.guards[reason.number() as usize] = Action::Drop as u8;
+        }
+        let mut net = if before.is_empty() { Net::new(policy) } else { Net::greeted(policy) };
+        net.events();
+        if !before.is_empty() {
+            assert_eq!(net.say(before), PASS);
+        }
+        if before == "NOOP\r\n" {
+            net.client.next -= 6;
+        }
+        assert_ne!(net.say(secret), PASS, "{before}");
+        let events = net.events();
+        let guard = events.last().expect("it is reported");
+        assert_eq!((guard.kind, guard.cut_bytes()), (smtp_filter_common::event::GUARD, 0), "{before}");
+        assert!(guard.cut.iter().all(|byte| *byte == 0));
+    }
+}
+
+/// A mark that was asked for in mode `enforce` is not set in mode `monitor`.
+#[test]
+fn mode_monitor_marks_nothing_that_was_marked() {
+    let mut net = Net::greeted(policy());
+    net.set("EHLO", Action::Mark);
+    assert_eq!(net.say("EHLO x\r\n"), PASS);
+    assert!(net.world.marked);
+    net.monitor();
+    assert_eq!(net.reply("250 x\r\n"), PASS);
+    assert!(!net.world.marked);
+}
