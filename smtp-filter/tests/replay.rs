@@ -294,6 +294,99 @@ mod real {
         assert!(dialogues >= 19, "{dialogues}");
     }
 
+    /// Commands of a connection in mode `monitor`, whatever becomes of its frames.
+    fn monitored(frames: &[captures::Frame]) -> Vec<String> {
+        Told::of(MONITOR, captures::Pcap::of(frames)).commands()
+    }
+
+    /// What is told that is not in the original, and how much of it is missing.
+    fn compare(original: &[String], told: Vec<String>) -> (Vec<String>, usize) {
+        let mut missing = original.to_vec();
+        let mut strange = Vec::new();
+        for line in told {
+            match missing.iter().position(|other| *other == line) {
+                Some(at) => {
+                    missing.remove(at);
+                }
+                None => strange.push(line),
+            }
+        }
+        (strange, missing.len())
+    }
+
+    /// Clients that do everything too early (I13): all that a client says comes in one go, and then all that the server says.
+    #[test]
+    fn dialogues_whose_client_waits_for_nothing_are_read_in_mode_monitor() {
+        let Some((folder, files)) = captures() else { return };
+        let mut dialogues = 0;
+        for file in files {
+            let name = file["file"].as_str().unwrap();
+            if of_file(&NO_VERBS, name).is_some() {
+                // The server refuses DATA: the mail is commands to it, of which nothing is told.
+                continue;
+            }
+            let original = Told::of(MONITOR, fs::read(folder.join(name)).unwrap());
+            for (port, flights) in reassembled(original.frames.iter().map(Vec::as_slice)) {
+                if original.connection(port).shared.flags.load(std::sync::atomic::Ordering::Relaxed) & TLS != 0 {
+                    continue;
+                }
+                let lines: Vec<String> = events_of(&original, port).into_iter().filter_map(command).collect();
+                let of = |side: bool| -> Vec<u8> {
+                    flights.iter().filter(|(from_client, _)| *from_client == side).flat_map(|(_, said)| said.clone()).collect()
+                };
+                for size in [1, 7, 100, 1460, 60_000] {
+                    let mut talk = Talk::new(port);
+                    let mut frames = talk.handshake();
+                    for side in [true, false] {
+                        for piece in of(side).chunks(size) {
+                            frames.push(talk.says(side, piece));
+                        }
+                    }
+                    assert_eq!(monitored(&frames), lines, "{name}: port {port}, cut at {size}");
+                }
+                dialogues += 1;
+            }
+        }
+        assert!(dialogues >= 10, "{dialogues}");
+    }
+
+    /// Frames that are lost, come twice or in another order: whatever is told was said, and little is missing.
+    #[test]
+    fn captures_with_holes_and_out_of_order_are_read_in_mode_monitor() {
+        let Some((folder, files)) = captures() else { return };
+        let (mut said, mut missing, mut strange) = (0, 0, Vec::new());
+        for file in files {
+            let name = file["file"].as_str().unwrap();
+            let original = Told::of(MONITOR, fs::read(folder.join(name)).unwrap());
+            for (port, flights) in reassembled(original.frames.iter().map(Vec::as_slice)) {
+                let lines: Vec<String> = events_of(&original, port).into_iter().filter_map(command).collect();
+                let mut talk = Talk::new(port);
+                let mut frames = talk.handshake();
+                let shaken = frames.len();
+                for (from_client, bytes) in &flights {
+                    for piece in bytes.chunks(1460) {
+                        frames.push(talk.says(*from_client, piece));
+                    }
+                }
+                let last = frames.len().min(60);
+                for at in shaken..last {
+                    let mut lost = frames.clone();
+                    lost.remove(at);
+                    let mut swapped = frames.clone();
+                    swapped.swap(at, (at + 1).min(last - 1));
+                    for (what, frames) in [("lost", lost), ("swapped", swapped)] {
+                        let (others, without) = compare(&lines, monitored(&frames));
+                        said += lines.len();
+                        missing += without;
+                        strange.extend(others.into_iter().map(|line| format!("{name}: frame {at} {what}: {line}")));
+                    }
+                }
+            }
+        }
+        assert!(strange.is_empty(), "{strange:#?}");
+        assert!(said > 1000 && missing * 20 < said, "{missing} of {said} are missing");
+    }
+
     /// What was said in them, over a line that is not good.
     #[test]
     fn the_same_dialogues_with_loss_are_the_same() {

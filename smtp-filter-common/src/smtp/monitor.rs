@@ -9,7 +9,7 @@ use crate::{
     host::{Host, Step},
     limits::PENDING,
     reason::FIRST_NAME,
-    smtp::{AUTH_LINE, COMMAND, TEXT, line::ODD, replies::fits, text, verb},
+    smtp::{AUTH_LINE, COMMAND, TEXT, TLS, line::ODD, replies::fits, text, verb},
     tcp::{ahead, later},
     work::Work,
 };
@@ -198,6 +198,15 @@ pub fn unmatched(work: &mut Work, code: u16) {
         354 => mail_data_begins(work),
         // What comes next is never shown.
         334 if work.state.session.mode == COMMAND => work.state.session.mode = AUTH_LINE,
+        // STARTTLS itself was missed.
+        220 if was_missed(work) != 0 => {
+            let half = &mut work.state.half[SIDE];
+            half.next = later(half.next, work.segment.acknowledgement);
+            let at = half.next;
+            work.state.session.mode = TLS;
+            tls_begins(&mut work.state.session);
+            work.begin_region(TLS, at);
+        }
         _ => {}
     }
 }
