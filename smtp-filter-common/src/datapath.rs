@@ -505,7 +505,7 @@ fn decide<H: Host, const FROM: usize>(host: &mut H, policy: &Policy, work: &mut 
     } else if taken & CHANGED != 0 {
         facts = STATE_CHANGED;
     }
-    let mut facts = work.unknown::<H>(facts | UNREAD * (work.uncertain != 0) as u8);
+    let mut facts = work.unknown::<H>(facts | (UNREAD * (work.uncertain != 0) as u8));
     if work.segment.has(FIN) && facts & IS_CUT == 0 {
         facts |= fin::<FROM>(work);
         facts = work.unknown::<H>(facts);
@@ -529,7 +529,7 @@ fn decide<H: Host, const FROM: usize>(host: &mut H, policy: &Policy, work: &mut 
     }
     let read = work.run.cut == 0;
     if read {
-        let Passed { place, reason, action, .. } = work.passed;
+        let Passed { place, reason, action } = work.passed;
         work.cut(reason, action, place);
     }
     if work.run.cut != 0 && note_cut::<H>(shared, policy, work) {

@@ -12,7 +12,6 @@ use crate::{
     policy::{Policy, VerbVerdict},
     reason::{FIRST_NAME, Reason, counter},
     smtp::{
-        AUTH_LINE,
         rewrite::{self, same},
         verb,
     },
@@ -221,21 +220,16 @@ pub const fn hide(work: &mut Work) {
     }
 }
 
-/// Takes out of the event in hand what is withheld of the bytes that were cut: of a line all but its verb, of an AUTH
-/// exchange everything.
+/// Takes out of the event in hand what is withheld of the line that was cut: all but its verb.
 #[inline(always)]
 pub fn withhold<H: Host>(work: &mut Work) {
-    let Work { state, event, run, segment, passed, .. } = work;
-    let (line, session) = (&state.line[CLIENT as usize], &state.session);
-    let of_line = run.line_cut != 0 && event.arg_flags & ARG_WITHHELD != 0;
-    let exchange = event.direction == CLIENT
-        && run.line_cut == 0
-        && (passed.secret != 0 || session.hold == verb::AUTH || session.mode == AUTH_LINE || session.answered() == verb::AUTH);
-    if !of_line && !exchange {
+    let Work { state, event, run, segment, .. } = work;
+    let line = &state.line[CLIENT as usize];
+    if run.line_cut == 0 || event.arg_flags & ARG_WITHHELD == 0 {
         return;
     }
     // The line may have begun in an earlier segment.
-    let here = of_line && line.start.wrapping_sub(segment.sequence) < segment.length;
+    let here = line.start.wrapping_sub(segment.sequence) < segment.length;
     let shown = if here { line.head + event.verb_length as u32 } else { 0 };
     let kept = (event.cut_length & !CUT_MORE) as u32;
     let shown = if shown < kept { shown } else { kept };

@@ -11,7 +11,7 @@ use crate::{
     host::{Host, Patch, Piece},
     limits::{ARG_ROOM, PATCH, PIECE},
     reason::Reason,
-    smtp::{rewrite::Change, verb},
+    smtp::rewrite::Change,
     tcp::{early, pieces},
     wire::Segment,
 };
@@ -146,12 +146,10 @@ pub struct Passed {
     pub reason: u16,
     /// [`Action`]; [`Action::Pass`] where there is nothing.
     pub action: u8,
-    /// 1: what the event shows of it may be credentials.
-    pub secret: u8,
 }
 
 impl Passed {
-    const NOTHING: Self = Self { place: 0, reason: 0, action: 0, secret: 0 };
+    const NOTHING: Self = Self { place: 0, reason: 0, action: 0 };
 }
 
 /// The client's dialogue as far as it was read beyond a gap: see [`crate::tcp::gap`].
@@ -338,8 +336,7 @@ impl Work {
     #[inline(always)]
     pub fn note(&mut self, reason: u16, action: u8, place: u32) {
         if self.passed.action == 0 {
-            let secret = (self.state.session.hold == verb::AUTH) as u8;
-            self.passed = Passed { place, reason, action, secret };
+            self.passed = Passed { place, reason, action };
         }
     }
 
@@ -349,7 +346,8 @@ impl Work {
     pub fn begin_region(&mut self, kind: u8, at: u32) -> bool {
         // The client may say nothing more until the reply has come that begins it: so what is acknowledged is forgotten here, too.
         let memory = &mut self.state.memory;
-        if memory.begin_region(kind, at) || memory.forget_first(self.run.acknowledged) && memory.begin_region(kind, at) {
+        if memory.begin_region(kind, at) || memory.forget_first(self.run.acknowledged) && memory.begin_region(kind, at)
+        {
             return true;
         }
         self.hold_back(Reason::Backlog);

@@ -63,7 +63,7 @@ fn what_differs_ends_them_and_others_begin() {
     sent.extend(other.repeat(1000));
     let changes = LINE.len() * 1000;
     for at in 0..2000 {
-        assert_eq!(net.reply(if at < 1000 { &LINE[..] } else { other }), PASS, "{at}");
+        assert_eq!(net.reply(if at < 1000 { LINE } else { other }), PASS, "{at}");
         match at {
             // Those before and after the change fit into a window.
             999 => acknowledge(&mut net, from + changes as u32 - 4000),

@@ -1015,10 +1015,7 @@ fixture!(
         "pass.acknowledgement pass: 1, 0 bytes",
         "pass.replies pass: 1, 26 bytes",
     ],
-    [
-        "guard client: drop by guards.syn_data, cut \\...",
-        "guard server: drop by guards.syn_data, cut 220 a\\r\\n",
-    ]
+    ["guard client: drop by guards.syn_data, cut \\...", "guard server: drop by guards.syn_data, cut 220 a\\r\\n",]
 );
 
 fixture!(

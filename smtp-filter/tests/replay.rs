@@ -332,7 +332,11 @@ mod real {
                 }
                 let lines: Vec<String> = events_of(&original, port).into_iter().filter_map(command).collect();
                 let of = |side: bool| -> Vec<u8> {
-                    flights.iter().filter(|(from_client, _)| *from_client == side).flat_map(|(_, said)| said.clone()).collect()
+                    flights
+                        .iter()
+                        .filter(|(from_client, _)| *from_client == side)
+                        .flat_map(|(_, said)| said.clone())
+                        .collect()
                 };
                 for size in [1, 7, 100, 1460, 60_000] {
                     let mut talk = Talk::new(port);

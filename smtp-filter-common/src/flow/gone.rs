@@ -44,7 +44,11 @@ pub fn late<H: Host>(host: &mut H, work: &mut Work, from: u8) -> Option<Found> {
     }
     let end = segment.end().wrapping_add((segment.flags & FIN) as u32);
     let known = gone.ends[from as usize & 1];
-    Some(if known.wrapping_sub(end) < LONG_AGO { Found::passes(Reason::Late) } else { Found::guarded(Reason::UnknownConnection) })
+    Some(if known.wrapping_sub(end) < LONG_AGO {
+        Found::passes(Reason::Late)
+    } else {
+        Found::guarded(Reason::UnknownConnection)
+    })
 }
 
 const _: () = assert!(FIN == 1 && size_of::<Gone>() == 16);

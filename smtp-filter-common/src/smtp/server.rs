@@ -270,7 +270,7 @@ fn reply<H: Host>(policy: &Policy, work: &mut Work, code: u16) {
     match kind {
         verb::DATA | verb::STARTTLS | verb::AUTH | verb::LOGIN if lost => {}
         verb::MAIL => {
-            session.accepted = session.accepted * !good as u16;
+            session.accepted *= !good as u16;
             session.transaction &= good as u8;
         }
         verb::RCPT if good => session.accepted = session.accepted.saturating_add(1),
