@@ -214,9 +214,9 @@ pub fn offending<H: Host>(host: &mut H, work: &mut Work, at: u32) {
 #[inline(always)]
 pub const fn hide(work: &mut Work) {
     let event = &mut work.event;
-    if event.direction == CLIENT && event.cut_length != 0 {
+    if event.direction == CLIENT {
         event.cut = [0; CUT];
-        event.cut_length = CUT_MORE;
+        event.cut_length = 0;
     }
 }
 

@@ -412,7 +412,7 @@ fixture!(
     ],
     [
         "command client BDAT [8 LAST]: log by commands.bdat",
-        "guard client: reset by guards.bdat_refused, cut \\...",
+        "guard client: reset by guards.bdat_refused",
     ]
 );
 
@@ -467,10 +467,7 @@ fixture!(
         "commands.helo pass: 1, 21 bytes",
         "commands.noop pass: 1, 6 bytes",
     ],
-    [
-        "guard client: drop by guards.sync, cut \\...",
-        "command client EHLO [a]: drop by commands.ehlo, cut EHLO a\\r\\n",
-    ]
+    ["guard client: drop by guards.sync", "command client EHLO [a]: drop by commands.ehlo, cut EHLO a\\r\\n",]
 );
 
 fixture!(
@@ -516,7 +513,7 @@ fixture!(
         "pass.replies pass: 2, 46 bytes",
         "commands.helo pass: 1, 21 bytes",
     ],
-    ["guard client: reset by guards.starttls_injection, cut \\...",]
+    ["guard client: reset by guards.starttls_injection",]
 );
 
 fixture!(
@@ -681,7 +678,7 @@ fixture!(
         "command client EHLO [client.example]: drop by commands.ehlo, not enforced",
         "command client VRFY [bob]: reset by commands.vrfy, not enforced",
         "command client NOOP []: mark by commands.noop, not enforced",
-        "guard client: drop by guards.sync, not enforced, cut \\...",
+        "guard client: drop by guards.sync, not enforced",
     ]
 );
 
@@ -876,7 +873,7 @@ fixture!(
         "pass.replies pass: 1, 26 bytes",
         "commands.helo pass: 1, 21 bytes",
     ],
-    ["guard client: drop by guards.unreadable, cut \\..."]
+    ["guard client: drop by guards.unreadable"]
 );
 
 fixture!(
@@ -1015,7 +1012,7 @@ fixture!(
         "pass.acknowledgement pass: 1, 0 bytes",
         "pass.replies pass: 1, 26 bytes",
     ],
-    ["guard client: drop by guards.syn_data, cut \\...", "guard server: drop by guards.syn_data, cut 220 a\\r\\n",]
+    ["guard client: drop by guards.syn_data", "guard server: drop by guards.syn_data, cut 220 a\\r\\n",]
 );
 
 fixture!(
@@ -1064,7 +1061,7 @@ fixture!(
         "pass.replies pass: 1, 26 bytes",
         "commands.helo pass: 1, 8 bytes",
     ],
-    ["guard client: drop by guards.urgent, cut \\...",]
+    ["guard client: drop by guards.urgent",]
 );
 
 fixture!(
@@ -1078,7 +1075,7 @@ fixture!(
     },
     ["guards.unknown_connection drop: 2, 14 bytes",],
     [
-        "guard client: drop by guards.unknown_connection, cut \\...",
+        "guard client: drop by guards.unknown_connection",
         "guard server: drop by guards.unknown_connection, cut 250 Ok\\r\\n",
     ]
 );
@@ -1173,8 +1170,8 @@ fixture!(
         "commands.rset pass: 1, 6 bytes",
     ],
     [
-        "guard client: drop by guards.changed_repeat, cut \\...",
-        "guard client: drop by guards.changed_repeat, cut \\...",
+        "guard client: drop by guards.changed_repeat",
+        "guard client: drop by guards.changed_repeat",
         "command client EHLO [a]: drop by commands.ehlo, cut EHLO a\\r\\n",
     ]
 );
