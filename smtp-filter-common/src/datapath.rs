@@ -336,8 +336,15 @@ fn live<H: Host, const FROM: usize>(host: &mut H, policy: &Policy, work: &mut Wo
     // Without payload too: the pointer reaches into segments that come later (RFC 9293 section 3.8.5).
     if segment.has(URG) {
         let resets = policy.guard(Reason::Urgent.number()) == Action::Reset as u8;
-        // Who forges a segment in somebody's name does not know the numbers.
-        if enforces && resets && place == acceptable::WITHIN && acceptable::acknowledges::<H, FROM>(shared, segment) {
+        // Who forges a segment in somebody's name does not know the numbers. Of one without payload, and in TLS, nobody has looked at
+        // checksum and hop limit, so its receiver may discard it: it is dropped, and with it what it says.
+        let looked_at = segment.length > 0 && flags & TLS == 0;
+        if enforces
+            && resets
+            && looked_at
+            && place == acceptable::WITHIN
+            && acceptable::acknowledges::<H, FROM>(shared, segment)
+        {
             H::set(&shared.flags, CUT);
             work.ends = Ended::Reset as u8;
         }

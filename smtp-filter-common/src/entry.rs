@@ -24,7 +24,7 @@ pub const MARKED: u64 = 8;
 pub const CLOSED: u64 = 16;
 /// `Shared::flags`: bytes passed unread in mode `monitor`, and no reply has given a footing since.
 pub const UNCERTAIN: u64 = 32;
-/// `Shared::flags`: an event of the place in `cut_at` went out.
+/// `Shared::flags`: an event of the place in [`Shared::cut`] went out.
 pub const CUT_REPORTED: u64 = 64;
 /// `Shared::flags`: the server has answered a new SYN: this connection is over, whatever becomes of that one.
 pub const REPLACED: u64 = 128;
@@ -132,8 +132,8 @@ pub struct Half {
     pub bytes: u64,
     /// 1: a FIN was forwarded in its place.
     pub fin: u8,
-    /// 1: a RST was forwarded since the last payload.
-    pub rst: u8,
+    /// Zero.
+    pub reserved: u8,
     /// 1: bytes were rewritten.
     pub rewrote: u8,
     /// 1: mode `monitor` had no room for what passed and is not acknowledged: nothing is compared with it.
@@ -205,7 +205,7 @@ pub struct Session {
     pub more: u16,
     /// Runs in `pending`.
     pub runs: u8,
-    /// What the client's next byte is: see [`crate::smtp::session`].
+    /// What the client's next byte is: see [`crate::smtp`].
     pub mode: u8,
     /// Kind of the command behind which client bytes are held until its reply; 0: none.
     pub hold: u8,
@@ -340,7 +340,7 @@ impl State {
             fin_at: 0,
             bytes: 0,
             fin: 0,
-            rst: 0,
+            reserved: 0,
             rewrote: 0,
             unkept: 0,
             slot: 0,

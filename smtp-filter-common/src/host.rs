@@ -155,7 +155,7 @@ pub trait Host {
     /// Takes a connection, whose lock is held, out of the live table.
     fn remove(&mut self, key: &Key);
 
-    /// Finds a live connection, which [`Self::shared`] and [`Self::locked`] then speak of.
+    /// Finds a live connection, which [`Self::shared`] and the others then speak of.
     fn find(&mut self, key: &Key) -> bool;
 
     /// Makes an empty live connection with its lock held, unless there is one already; then finds it as it is. `None`

@@ -23,7 +23,7 @@ const LONG: u64 = 100_000_000;
   cargo xtask test                                  everything
   cargo xtask test -p smtp-filter-common            one package
   cargo xtask test --long                           a hundred million dialogues of the generator of attacks
-  cargo xtask test --test netns -- --nocapture ehlo what the words say, with their output")]
+  cargo xtask test --test network_rules -- --nocapture ehlo what the words say, with their output")]
 pub struct Args {
     /// Run the generator of attacks alone, with 100,000,000 dialogues (docs/security.md); takes about an hour
     #[arg(long, conflicts_with = "words")]

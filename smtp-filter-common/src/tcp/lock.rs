@@ -1,5 +1,5 @@
-//! The lock of a connection: a word taken by compare-exchange, with a bounded wait. No kernel lock will do: they are
-//! refused in LRU tables, and no helper may be called under one.
+//! The lock of a connection: a word taken by compare-exchange, with a bounded wait. No kernel lock will do: no
+//! helper may be called under one.
 
 use core::sync::atomic::AtomicU64;
 

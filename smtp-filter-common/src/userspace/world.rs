@@ -321,7 +321,6 @@ impl Host for Hook<'_> {
         true
     }
 
-    /// Numbers the connections: a replay says the same each time.
     fn carried(&mut self) -> u8 {
         self.frame.carried()
     }
@@ -330,6 +329,7 @@ impl Host for Hook<'_> {
         self.frame.bytes(self.header, length).map(checksum::sum)
     }
 
+    /// Numbers the connections: a replay says the same each time.
     fn random(&mut self) -> u64 {
         self.world.connection += 1;
         self.world.connection

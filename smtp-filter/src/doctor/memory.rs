@@ -4,7 +4,7 @@ use std::{fs, path::Path};
 
 use smtp_filter_common::{
     entry::Connection,
-    flow::{begun::Block, gone::Gone},
+    flow::{HalfOpen, begun::Block, gone::Gone},
     host::Slot,
     limits::{self, BEGUN_BLOCKS, HALF_OPEN, POLICY_SLOTS, POOL, SCOPES},
     policy::Policy,
@@ -17,7 +17,7 @@ use crate::system::{self, Version};
 /// What the kernel adds to an entry of a hash table, and the key.
 const ENTRY: u64 = 48 + 40;
 /// A half-open connection.
-const HALF_ENTRY: u64 = 40;
+const HALF_ENTRY: u64 = size_of::<HalfOpen>() as u64;
 /// A key, on its place in an array.
 const ROSTER_ENTRY: u64 = 40;
 /// A slot of the shared pool.
