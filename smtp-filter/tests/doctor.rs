@@ -560,7 +560,8 @@ fn nobody_is_told_what_was_not_looked_at() -> Result<()> {
     fs::remove_file(&copy)?;
     let Output { status, stdout, stderr } = output?;
     assert_eq!(status.code(), Some(1));
-    assert!(String::from_utf8(stderr)?.ends_with("before this is mended: privileges\n"));
+    let said = String::from_utf8(stderr)?;
+    assert!(said.ends_with("before this is mended: privileges\n"), "{said}");
     let report: Value = serde_json::from_slice(&stdout)?;
     let checks = report["checks"].as_array().context("checks")?;
     for name in ["helpers", "programs", "hook", "filter"] {

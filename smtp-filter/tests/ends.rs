@@ -161,7 +161,7 @@ fn urgent_bytes_that_reset_are_an_end() -> Result<()> {
     let mut talk = Talk::hello();
     let mut tcp = talk.tcp(Client);
     tcp.urg = true;
-    talk.raw(Client, tcp, b"NOOP\r\n", Drop);
+    talk.raw(Client, tcp, b"NOOP\r\n", Reset);
     talk.segment(Client, b"NOOP\r\n", ResetSender);
     let sums = Summary { bytes: [21, 46], commands: 1, ended: Ended::Reset as u8, ..Summary::default() };
     check("urgent_bytes_that_reset_are_an_end", &enforcing(&["guards.urgent=reset"]), &talk, &[sums])

@@ -95,7 +95,7 @@ mod tests {
     #[test]
     fn too_little_memory_is_warned_of_with_both_figures() {
         let check = room(65_536, Some(10 * MIB), None);
-        assert_eq!(check.found, "about 88 MiB for 65536 connections, of which 10 MiB are free");
+        assert_eq!(check.found, "about 89 MiB for 65536 connections, of which 10 MiB are free");
         assert!(check.remedy.is_some_and(|remedy| remedy.contains("--connections")));
         assert!(!room(65_536, Some(1 << 40), Some(MIB)).ok, "the smaller room counts");
         assert!(room(65_536, Some(1 << 40), None).ok);

@@ -6,6 +6,11 @@ use crate::{bpffs, pins::PinDir, system};
 /// Looks, and mounts nothing.
 pub fn check(pins: &PinDir) -> Check {
     let folder = pins.path();
+    // `up` mounts it for root alone.
+    let denied = std::fs::metadata(folder).is_err_and(|error| error.kind() == std::io::ErrorKind::PermissionDenied);
+    if denied && !system::is_privileged() {
+        return Check::unseen("bpf_file_system", "mounted for root alone");
+    }
     if let Err(error) = bpffs::require_own(folder) {
         return Check::failure("bpf_file_system", format!("{error:#}"), "do that, or give another --pin-dir");
     }
