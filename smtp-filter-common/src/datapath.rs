@@ -280,8 +280,11 @@ fn guard<H: Host>(host: &mut H, policy: &Policy, work: &mut Work, reason: u16) -
     let action = if enforced && action == Action::Reset as u8 && !resets { Action::Drop as u8 } else { action };
     host.count(counter(reason, action, enforced), 1, work.segment.length);
     if Action::number_tells(action) {
-        report::offending(host, work, 0);
-        report::hide(work);
+        if work.event.direction == SERVER {
+            report::offending(host, work, 0);
+        } else {
+            report::hide(work);
+        }
         report::guard(work, reason, action, enforced);
         host.emit(&work.event);
     }
@@ -575,7 +578,7 @@ fn unmatched<H: Host>(host: &mut H, policy: &Policy, work: &mut Work) -> bool {
     let action = policy.guard(reason);
     host.count(counter(reason, action, true), 1, work.segment.length);
     if Action::number_tells(action) {
-        report::offending(host, work, 0);
+        report::hide(work);
         report::guard(work, reason, action, true);
         host.emit(&work.event);
     }
@@ -681,10 +684,13 @@ fn tell_cut<H: Host>(host: &mut H, work: &mut Work, facts: u8) {
     let from = work.run.place.wrapping_sub(work.segment.sequence);
     // The line began in an earlier segment: what is here belongs to it.
     let from = if from >= work.segment.length { 0 } else { from };
-    report::offending(host, work, from);
-    report::withhold::<H>(work);
-    if work.run.line_cut == 0 {
+    if work.run.line_cut == 0 && work.event.direction == CLIENT {
         report::hide(work);
+    } else {
+        report::offending(host, work, from);
+        report::withhold::<H>(work);
+    }
+    if work.run.line_cut == 0 {
         report::guard(work, reason, action, enforced);
     }
     host.emit(&work.event);

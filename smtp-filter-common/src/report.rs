@@ -209,15 +209,11 @@ pub fn offending<H: Host>(host: &mut H, work: &mut Work, at: u32) {
     work.event.cut_length = length as u8 | more;
 }
 
-/// Takes the client's bytes out of the event in hand where no command was read from them: they may be an address or, in the midst
-/// of an AUTH exchange, credentials (I6).
+/// The event in hand shows no byte of the segment: no command was read from it, so they may be an address or credentials (I6).
 #[inline(always)]
 pub const fn hide(work: &mut Work) {
-    let event = &mut work.event;
-    if event.direction == CLIENT {
-        event.cut = [0; CUT];
-        event.cut_length = 0;
-    }
+    work.event.cut = [0; CUT];
+    work.event.cut_length = 0;
 }
 
 /// Takes out of the event in hand what is withheld of the line that was cut: all but its verb.
