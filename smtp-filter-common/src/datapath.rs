@@ -591,7 +591,7 @@ fn fin<const FROM: usize>(work: &mut Work) -> u8 {
     let end = work.segment.end();
     let half = &mut work.state.half[FROM];
     // Where TLS stands is not followed: a FIN may be forged there, and the last one counts.
-    let tls = work.state.session.mode == smtp::TLS;
+    let tls = work.state.session.mode == smtp::Mode::TLS;
     if half.fin == 0 || tls {
         if half.next != end && !tls {
             return 0;
@@ -609,7 +609,7 @@ fn set_flags<H: Host, const FROM: usize>(shared: &Shared, work: &mut Work, facts
         let mode = work.state.session.mode;
         let half = &work.state.half;
         H::store(&shared.tls_from, pair(half[FROM_CLIENT].next, half[FROM_SERVER].next));
-        if mode == smtp::TLS {
+        if mode == smtp::Mode::TLS {
             H::set(&shared.flags, TLS);
         }
         if FROM == FROM_SERVER && work.run.gap != 0 && smtp::monitor::is_certain(work) {
@@ -633,7 +633,7 @@ fn set_flags<H: Host, const FROM: usize>(shared: &Shared, work: &mut Work, facts
 #[inline(always)]
 fn set_phase<H: Host>(shared: &Shared, work: &Work) {
     let session = &work.state.session;
-    let sends = matches!(session.mode, smtp::TEXT | smtp::CHUNK | smtp::MASKED_CHUNK);
+    let sends = matches!(session.mode, smtp::Mode::MAIL_DATA | smtp::Mode::CHUNK | smtp::Mode::MASKED_CHUNK);
     let phase = if work.state.half[FROM_CLIENT].bytes != 0 { SPOKE } else { 0 }
         | if session.hello != 0 { HELLO } else { 0 }
         | if session.transaction != 0 { TRANSACTION } else { 0 }
@@ -714,10 +714,10 @@ fn unread<H: Host, const FROM: usize>(host: &mut H, work: &mut Work) -> u8 {
     if FROM == FROM_CLIENT {
         if work.state.session.runs == 0 {
             // No reply will come that ends the wait.
-            work.state.session.hold = 0;
+            work.state.session.hold = smtp::verb::Command::NONE;
         }
-        if matches!(work.state.session.mode, smtp::CHUNK | smtp::MASKED_CHUNK) {
-            work.state.session.mode = smtp::COMMAND;
+        if matches!(work.state.session.mode, smtp::Mode::CHUNK | smtp::Mode::MASKED_CHUNK) {
+            work.state.session.mode = smtp::Mode::COMMAND;
             work.state.session.doubt |= smtp::monitor::SEGMENT;
         }
         work.state.line[FROM].begin(false, end);

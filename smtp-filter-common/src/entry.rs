@@ -9,6 +9,7 @@ use core::sync::atomic::AtomicU64;
 use crate::{
     event::CLIENT,
     limits::{ARG_ROOM, CLIENT_WINDOW, EARLY, MARKS, PENDING, REGIONS, SERVER_WINDOW},
+    smtp::{Mode, verb::Command},
     word::Word,
 };
 
@@ -206,9 +207,9 @@ pub struct Session {
     /// Runs in `pending`.
     pub runs: u8,
     /// What the client's next byte is: see [`crate::smtp`].
-    pub mode: u8,
-    /// Kind of the command behind which client bytes are held until its reply; 0: none.
-    pub hold: u8,
+    pub mode: Mode,
+    /// The command after which client bytes are held until its reply.
+    pub hold: Command,
     /// 1: the banner has been read.
     pub greeted: u8,
     /// 1: HELO or EHLO accepted; 2: EHLO.
@@ -264,7 +265,7 @@ pub struct Memory {
     /// Where the bytes of another kind begin, oldest first.
     pub region_at: [u32; REGIONS],
     /// Which kind.
-    pub region_kind: [u8; REGIONS],
+    pub region_kind: [Mode; REGIONS],
     /// Sequence numbers behind the last two ends of data.
     pub end_of_data: [u32; 2],
     /// Slot of the shared pool with what did not fit here, its number plus 1; 0: none.
@@ -366,8 +367,8 @@ impl State {
             accepted: 0,
             more: 0,
             runs: 0,
-            mode: 0,
-            hold: 0,
+            mode: Mode::COMMAND,
+            hold: Command::NONE,
             greeted: 0,
             hello: 0,
             chunking: 0,
@@ -394,7 +395,7 @@ impl State {
             regions: 0,
             text: 0,
             region_at: [0; REGIONS],
-            region_kind: [0; REGIONS],
+            region_kind: [Mode::COMMAND; REGIONS],
             end_of_data: [0; 2],
             slot: 0,
             ranges: 0,

@@ -16,6 +16,7 @@ pub mod event;
 pub mod flow;
 pub mod host;
 pub mod limits;
+mod open;
 pub mod policy;
 pub mod reason;
 pub mod report;

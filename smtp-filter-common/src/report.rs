@@ -13,7 +13,7 @@ use crate::{
     reason::{FIRST_NAME, Reason, counter},
     smtp::{
         rewrite::{self, same},
-        verb,
+        verb::Command,
     },
     word::Word,
     work::Work,
@@ -21,16 +21,16 @@ use crate::{
 
 /// What the policy says of the command in hand, into the event in hand.
 #[inline(always)]
-pub fn command(policy: &Policy, work: &mut Work, line: &Line, kind: u8, verdict: VerbVerdict) {
+pub fn command(policy: &Policy, work: &mut Work, line: &Line, kind: Command, verdict: VerbVerdict) {
     let enforced = policy.enforces() || verdict.action <= Action::Log as u8;
     // Who is refused AUTH may send what would follow it all the same, and then that is read as a command.
     // Without branches, as all that stands in front of much.
-    let is = |other: u8| same(kind as u32, other as u32) as u8;
-    let secret = is(verb::AUTH) | is(verb::LOGIN);
-    let unknown = is(verb::PLAIN) & same(verdict.reason as u32, FIRST_NAME as u32) as u8;
+    let is = |other: Command| same(kind.0 as u32, other.0 as u32) as u8;
+    let secret = is(Command::AUTH) | is(Command::LOGIN);
+    let unknown = is(Command::PLAIN) & same(verdict.reason as u32, FIRST_NAME as u32) as u8;
     let hidden = work.state.session.secret & unknown;
     work.state.session.secret = secret | hidden;
-    let envelope = (is(verb::MAIL) | is(verb::RCPT)) & (1 ^ policy.capture_envelope);
+    let envelope = (is(Command::MAIL) | is(Command::RCPT)) & (1 ^ policy.capture_envelope);
     let withheld = (secret | hidden | envelope) != 0;
     let shown = 1 ^ hidden;
     let event = &mut work.event;

@@ -11,7 +11,7 @@ use crate::{
     host::{Host, Patch, Piece},
     limits::{ARG_ROOM, PATCH, PIECE},
     reason::Reason,
-    smtp::rewrite::Change,
+    smtp::{Mode, rewrite::Change, verb::Command},
     tcp::{early, pieces},
     wire::Segment,
 };
@@ -161,7 +161,7 @@ pub struct Aside {
     /// Its argument.
     pub arg: [u8; ARG_ROOM],
     /// Of the session.
-    pub hold: u8,
+    pub hold: Command,
     /// Of the session.
     pub doubt: u8,
 }
@@ -271,7 +271,7 @@ impl Work {
             monitors: 0,
             uncertain: 0,
             passed: Passed::NOTHING,
-            aside: Aside { line: State::EMPTY.line[0], arg: [0; ARG_ROOM], hold: 0, doubt: 0 },
+            aside: Aside { line: State::EMPTY.line[0], arg: [0; ARG_ROOM], hold: Command::NONE, doubt: 0 },
             hidden: AtomicU64::new(0),
             change: Change::NONE,
             data: pieces::Data::NONE,
@@ -343,7 +343,7 @@ impl Work {
     /// From `at` on the client's bytes are of another kind; `false` where that cannot be remembered, and the segment is held
     /// back. Mode `monitor` forgets what came before instead.
     #[inline(never)]
-    pub fn begin_region(&mut self, kind: u8, at: u32) -> bool {
+    pub fn begin_region(&mut self, kind: Mode, at: u32) -> bool {
         // The client may say nothing more until the reply has come that begins it: so what is acknowledged is forgotten here, too.
         let memory = &mut self.state.memory;
         if memory.begin_region(kind, at) || memory.forget_first(self.run.acknowledged) && memory.begin_region(kind, at)
@@ -361,7 +361,7 @@ impl Work {
     /// A command waits for its reply; `false` where no more are remembered, and the segment is held back. In mode `monitor` it
     /// counts as one more like the last.
     #[inline(always)]
-    pub fn wait(&mut self, kind: u8) -> bool {
+    pub fn wait(&mut self, kind: Command) -> bool {
         if self.state.session.wait(kind) {
             return true;
         }

@@ -152,7 +152,7 @@ fn chunks_in_any_order_read_as_they_were_judged() {
                 assert!(line.eq_ignore_ascii_case(&stream[from..to]), "seed {seed}: {}", line.escape_ascii());
             }
         }
-        assert_eq!(net.mode(), smtp::COMMAND);
+        assert_eq!(net.mode(), smtp::Mode::COMMAND);
     }
 }
 

@@ -135,7 +135,7 @@ fn spoofed_server_is_dropped() {
     assert_eq!(net.say("DATA\r\n"), PASS);
     assert_eq!(net.segment_at(false, net.server.next, ACK, b"354 forged\r\n", net.outside), DROP);
     assert_eq!(net.segments(Reason::SpoofedServer), 1);
-    assert_eq!(net.mode(), smtp_filter_common::smtp::COMMAND);
+    assert_eq!(net.mode(), smtp_filter_common::smtp::Mode::COMMAND);
 }
 
 #[test]

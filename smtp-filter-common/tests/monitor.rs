@@ -3,12 +3,7 @@
 
 mod support;
 
-use smtp_filter_common::{
-    action::Action,
-    reason::Reason,
-    smtp::{COMMAND, TEXT, TLS},
-    verdict::Verdict,
-};
+use smtp_filter_common::{action::Action, reason::Reason, smtp::Mode, verdict::Verdict};
 use support::*;
 
 fn net() -> Net {
@@ -44,7 +39,7 @@ fn a_whole_dialogue_in_one_write() {
     play(&mut net, &["S 250 x", "S 250 x", "S 250 x", "S 354 x", "S 250 x", "S 250 x", "S 221 x"]);
     assert!(net.events().is_empty());
     let session = net.state().session;
-    assert_eq!((session.mode, session.messages, session.runs), (COMMAND, 1, 0));
+    assert_eq!((session.mode, session.messages, session.runs), (Mode::COMMAND, 1, 0));
 }
 
 #[test]
@@ -73,7 +68,7 @@ fn mails_in_one_write() {
     }
     play(&mut net, &["S 221 x", "C NOOP", "S 250 x"]);
     assert_eq!(net.verbs(), ["NOOP"]);
-    assert_eq!(net.mode(), COMMAND);
+    assert_eq!(net.mode(), Mode::COMMAND);
 }
 
 /// The server takes what came too early for commands.
@@ -83,7 +78,7 @@ fn data_that_is_refused() {
     play(&mut net, &["C DATA\nSubject: x\nQUIT now", "S 503 x", "S 500 x", "S 221 x", "C VRFY root", "S 252 x"]);
     let verbs = net.verbs();
     assert_eq!(verbs, ["DATA", "guards.sync", "VRFY"]);
-    assert_eq!(net.mode(), COMMAND);
+    assert_eq!(net.mode(), Mode::COMMAND);
 }
 
 #[test]
@@ -123,7 +118,7 @@ fn commands_after_starttls() {
     play(&mut net, &["C STARTTLS\nRSET\nMAIL FROM:<a@a.example>"]);
     assert_eq!(net.verbs(), ["STARTTLS", "RSET", "MAIL", "guards.starttls_injection"]);
     play(&mut net, &["S 220 x"]);
-    assert_eq!(net.mode(), TLS);
+    assert_eq!(net.mode(), Mode::TLS);
 }
 
 #[test]
@@ -186,7 +181,7 @@ fn commands_without_end() {
     }
     assert!(net.events().is_empty());
     play(&mut net, &["C DATA", "S 354 x"]);
-    assert_eq!(net.mode(), TEXT);
+    assert_eq!(net.mode(), Mode::MAIL_DATA);
 }
 
 #[test]

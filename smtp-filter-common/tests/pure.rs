@@ -56,7 +56,7 @@ fn end_of_data(bytes: &[u8], lengths: &[usize]) -> Option<usize> {
     let state = net.state();
     let begin = state.half[0].isn.wrapping_add(1).wrapping_add(net.client.next).wrapping_sub(bytes.len() as u32);
     let at = state.memory.end_of_data[0].wrapping_sub(begin) as usize;
-    (state.session.mode != smtp_filter_common::smtp::TEXT).then_some(at)
+    (state.session.mode != smtp_filter_common::smtp::Mode::MAIL_DATA).then_some(at)
 }
 
 fn reference(bytes: &[u8]) -> Option<usize> {

@@ -93,7 +93,7 @@ impl Server {
 /// The offset behind the end of data that the filter has read.
 fn judged_end(net: &Net) -> Option<u32> {
     let state = net.state();
-    if state.session.mode == smtp::TEXT {
+    if state.session.mode == smtp::Mode::MAIL_DATA {
         return None;
     }
     Some(state.memory.end_of_data[0].wrapping_sub(net.client.isn).wrapping_sub(1))
@@ -129,7 +129,7 @@ fn attack(seed: u64, style: Style) {
         net.reply(answer);
     }
     net.client_acks();
-    assert_eq!(net.mode(), smtp::TEXT);
+    assert_eq!(net.mode(), smtp::Mode::MAIL_DATA);
     let start = net.client.next;
     let mut server = Server::new(start, style.taste);
     let mut sent = start;
@@ -330,7 +330,7 @@ fn honest(seed: u64, style: Style, lines: bool, sum: &mut Honest) {
         }
     }
     assert_eq!(server.delivered, text);
-    assert_ne!(net.mode(), smtp::TEXT, "seed {seed}: the end of data was read");
+    assert_ne!(net.mode(), smtp::Mode::MAIL_DATA, "seed {seed}: the end of data was read");
 }
 
 fn all_honest(style: Style, lines: bool) -> Honest {

@@ -3,12 +3,7 @@
 
 mod support;
 
-use smtp_filter_common::{
-    action::Action,
-    reason::Reason,
-    smtp::{AUTH_LINE, COMMAND, TEXT},
-    verdict::Verdict,
-};
+use smtp_filter_common::{action::Action, reason::Reason, smtp::Mode, verdict::Verdict};
 use support::*;
 
 /// A dialogue of lines: the client's begin with `C `, the server's with `S `. All of them pass.
@@ -42,7 +37,7 @@ fn remarks_answer_nothing() {
         net.reply("050 the end\r\n");
         assert_ne!(net.say("VRFY root\r\n"), Verdict::Pass, "{remark}: DATA has no reply");
         play(&mut net, &["S 354 Go"]);
-        assert_eq!(net.mode(), TEXT);
+        assert_eq!(net.mode(), Mode::MAIL_DATA);
         assert_eq!(unmatched(&net), 0);
     }
 }
@@ -115,7 +110,7 @@ fn prdr_has_a_reply_for_each_recipient_and_one_for_the_mail() {
     play(&mut net, &["S 250 Ok", "S 250 Ok"]);
     assert_ne!(net.say("VRFY root\r\n"), Verdict::Pass);
     play(&mut net, &["S 354 Go"]);
-    assert_eq!((net.mode(), unmatched(&net)), (TEXT, 0));
+    assert_eq!((net.mode(), unmatched(&net)), (Mode::MAIL_DATA, 0));
     play(&mut net, &["C .", "S 250 Ok", "C QUIT", "S 221 Bye"]);
 }
 
@@ -142,7 +137,7 @@ fn the_last_chunk_has_a_reply_for_each_recipient() {
         play(&mut net, &["S 250 Ok", "S 250 Ok", "S 250 Ok"]);
         assert_ne!(net.say("VRFY root\r\n"), Verdict::Pass, "{hello}");
         play(&mut net, &["S 354 Go"]);
-        assert_eq!((net.mode(), unmatched(&net)), (TEXT, 0), "{hello}");
+        assert_eq!((net.mode(), unmatched(&net)), (Mode::MAIL_DATA, 0), "{hello}");
     }
 }
 
@@ -162,7 +157,7 @@ fn ehlo_after_lhlo_ends_no_wait_early() {
     play(&mut net, &["S 250 b", "S 250 d", "S 500 X"]);
     assert_ne!(net.say("VRFY root\r\n"), Verdict::Pass);
     play(&mut net, &["S 354 Go"]);
-    assert_eq!(net.mode(), TEXT);
+    assert_eq!(net.mode(), Mode::MAIL_DATA);
 }
 
 #[test]
@@ -188,17 +183,19 @@ fn lmtp_has_a_reply_for_each_recipient() {
     play(&mut net, &["S 250 b", "S 550 c", "S 250 Ok"]);
     assert_ne!(net.say("VRFY root\r\n"), Verdict::Pass);
     play(&mut net, &["S 250 Ok", "S 354 Go"]);
-    assert_eq!((net.mode(), unmatched(&net)), (TEXT, 0));
+    assert_eq!((net.mode(), unmatched(&net)), (Mode::MAIL_DATA, 0));
 }
 
 #[test]
 fn only_what_carries_credentials_is_asked_for_more() {
-    for (command, mode) in [("X-EXPS GSSAPI", AUTH_LINE), ("XAUTH LOGIN", AUTH_LINE), ("NOOP", COMMAND)] {
+    for (command, mode) in
+        [("X-EXPS GSSAPI", Mode::AUTH_EXCHANGE), ("XAUTH LOGIN", Mode::AUTH_EXCHANGE), ("NOOP", Mode::COMMAND)]
+    {
         let mut net = Net::greeted(logging());
         play(&mut net, &[&format!("C {command}"), "S 334 x"]);
         assert_eq!(net.mode(), mode, "{command}");
         let passes = net.say("VRFY root\r\n") == Verdict::Pass;
-        assert_eq!(passes, mode == AUTH_LINE, "{command}");
+        assert_eq!(passes, mode == Mode::AUTH_EXCHANGE, "{command}");
     }
 }
 

@@ -7,6 +7,7 @@ use smtp_filter_common::{
     event::{BANNER, COMMAND, EXTENSION},
     policy::{FILL_NOOP, MONITOR, Policy, SHOW_HOST, SHOW_HOST_SMTP, SHOW_PIX},
     reason::{FIRST_KEYWORD, Reason},
+    smtp::verb::Command,
     verdict::Verdict,
     word::Word,
 };
@@ -176,7 +177,7 @@ fn masked_commands_move_nothing() {
         let mut net = net(masking(&["DATA", "STARTTLS", "AUTH", "BDAT"]));
         say(&mut net, format!("{verb}\r\nNOOP\r\n")).expect("nothing is held back");
         reply(&mut net, "354 go\r\n");
-        assert!(net.state().session.hold != 0, "unasked for: what follows is held back");
+        assert!(net.state().session.hold != Command::NONE, "unasked for: what follows is held back");
     }
     let mut net = net(masking(&["DATA"]));
     say(&mut net, "DATA\r\n").unwrap();

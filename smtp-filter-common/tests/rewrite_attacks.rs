@@ -112,7 +112,7 @@ fn a_masked_chunk_leaves_no_bare_cr() {
     ] {
         let mut net = net(masking(&["BDAT"]));
         assert_eq!(say_all(&mut net, segments), expected, "{segments:?}");
-        assert_eq!(net.mode(), smtp::COMMAND);
+        assert_eq!(net.mode(), smtp::Mode::COMMAND);
     }
 }
 

@@ -98,7 +98,7 @@ fn commands(seed: u64) {
             let session = net.state().session;
             session.pending[..usize::from(session.runs)].iter().map(|run| usize::from(run & 0xfff)).sum()
         };
-        let chunk = usize::from(net.mode() == smtp::MASKED_CHUNK);
+        let chunk = usize::from(net.mode() == smtp::Mode::MASKED_CHUNK);
         assert_eq!(waiting, count - answered + chunk, "replies that are due, seed {seed}\n{}", stream.trace);
         stuck = if verdict == Verdict::Pass { 0 } else { stuck + 1 };
         if stuck > 4 {

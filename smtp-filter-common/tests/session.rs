@@ -9,7 +9,7 @@ use smtp_filter_common::{
     event::{ARG_WITHHELD, Event},
     limits::WORD,
     reason::{FIRST_NAME, Reason},
-    smtp::{COMMAND, TEXT, TLS},
+    smtp::{Mode, verb::Command},
     verdict::Verdict,
 };
 use support::{Net, arg, name, policy};
@@ -153,7 +153,7 @@ fn dialogues_unsplit() {
     assert_eq!(mail.session.recipients, 3);
     assert_eq!(mail.session.commands, 10);
     assert_eq!(mail.session.chunking, 1);
-    assert_eq!((mail.session.runs, mail.session.hold, mail.session.mode), (0, 0, COMMAND));
+    assert_eq!((mail.session.runs, mail.session.hold, mail.session.mode), (0, Command::NONE, Mode::COMMAND));
     let chunks = whole(CHUNKS);
     assert_eq!(verbs(&chunks), ["EHLO", "MAIL", "RCPT", "BDAT", "BDAT", "VRFY", "BDAT", "NOOP"]);
     assert_eq!(chunks.session.messages, 1);
@@ -162,7 +162,7 @@ fn dialogues_unsplit() {
     assert_eq!((auth.events[1].1.as_slice(), auth.events[1].2), (b"".as_slice(), ARG_WITHHELD));
     let tls = whole(STARTTLS);
     assert_eq!(verbs(&tls), ["EHLO", "STARTTLS"]);
-    assert_eq!(tls.session.mode, TLS);
+    assert_eq!(tls.session.mode, Mode::TLS);
 }
 
 #[test]
@@ -222,7 +222,7 @@ fn bytes_behind_data_wait_for_the_reply() {
     assert_eq!(net.say("DATA\r\n"), PASS);
     assert_eq!(net.reply("354 Go\r\n"), PASS);
     assert_eq!(net.say("Subject: x\r\n"), PASS);
-    assert_eq!(net.mode(), TEXT);
+    assert_eq!(net.mode(), Mode::MAIL_DATA);
 }
 
 #[test]

@@ -217,7 +217,7 @@ fn out_of_order_text_of_more_gaps_than_are_remembered_waits() {
     net.client.next = reached(&net);
     assert_eq!(net.client.next, at + 10 * gaps + 104);
     assert_eq!(net.say("x\r\n.\r\n"), PASS);
-    assert_eq!(net.mode(), smtp::COMMAND);
+    assert_eq!(net.mode(), smtp::Mode::COMMAND);
     // The slot is given back with the reply.
     assert_eq!(net.reply("250 ok\r\n"), PASS);
     assert_eq!(net.state().memory.slot, 0);
@@ -234,7 +234,7 @@ fn chunk_bytes_may_be_early_up_to_its_end() {
     assert_eq!(net.client_at(at + 15, b"67890"), PASS);
     assert_eq!(net.client_at(at, b"1234567890"), PASS);
     assert_eq!(net.client_at(at + 10, b"12345"), PASS);
-    assert_eq!(net.mode(), smtp::COMMAND);
+    assert_eq!(net.mode(), smtp::Mode::COMMAND);
     net.client.next = at + 20;
     net.events();
     assert_eq!(net.say("NOOP\r\n"), PASS);
@@ -380,7 +380,7 @@ proptest! {
         let segments: Vec<_> = order.iter().filter_map(|i| segments.get(*i).cloned()).collect();
         let mut net = Net::in_text(policy());
         deliver(&mut net, &segments, acks);
-        prop_assert_eq!(net.mode(), smtp::COMMAND);
+        prop_assert_eq!(net.mode(), smtp::Mode::COMMAND);
         net.reply("250 OK\r\n");
         prop_assert_eq!(net.state().session.messages, 1);
     }
@@ -407,7 +407,7 @@ proptest! {
         let mut net = Net::in_text(policy());
         let at = net.client.next;
         deliver(&mut net, &segments, acks);
-        prop_assert_eq!(net.mode(), smtp::COMMAND);
+        prop_assert_eq!(net.mode(), smtp::Mode::COMMAND);
         let state = net.state();
         let found = state.memory.end_of_data[0].wrapping_sub(net.client.isn).wrapping_sub(1).wrapping_sub(at);
         prop_assert_eq!(found as usize, end);

@@ -19,7 +19,7 @@ pub fn judged(skb: *mut __sk_buff, work: &Work, egress: bool) -> bool {
         segment.length,
         work.found.how,
         work.found.reason,
-        work.state.session.mode,
+        work.state.session.mode.number(),
         work.run.cut,
         work.run.reason,
     );

@@ -8,7 +8,7 @@ use smtp_filter_common::{
     entry::{CLOSED, Connection, REPLACED, TLS, UNCERTAIN, first, second},
     event::{CLIENT, SERVER},
     flow::Key,
-    smtp::{self, verb},
+    smtp::{Mode, verb::Command},
 };
 
 use crate::pod::Shared;
@@ -91,13 +91,13 @@ impl Phase {
             _ if flags & UNCERTAIN != 0 => Self::Uncertain,
             _ if state.half.iter().any(|half| half.fin != 0) => Self::Closing,
             _ if session.greeted == 0 => Self::Banner,
-            (smtp::TLS, _) => Self::Tls,
-            (smtp::TEXT, _) => Self::MailData,
-            (smtp::CHUNK, _) => Self::Chunk,
-            (smtp::AUTH_LINE, _) | (_, verb::AUTH) => Self::Auth,
-            (_, verb::DATA) => Self::DataWait,
-            (_, verb::STARTTLS) => Self::StarttlsWait,
-            (_, verb::BDAT) => Self::ChunkWait,
+            (Mode::TLS, _) => Self::Tls,
+            (Mode::MAIL_DATA, _) => Self::MailData,
+            (Mode::CHUNK, _) => Self::Chunk,
+            (Mode::AUTH_EXCHANGE, _) | (_, Command::AUTH) => Self::Auth,
+            (_, Command::DATA) => Self::DataWait,
+            (_, Command::STARTTLS) => Self::StarttlsWait,
+            (_, Command::BDAT) => Self::ChunkWait,
             _ => Self::Command,
         }
     }

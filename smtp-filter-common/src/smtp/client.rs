@@ -9,11 +9,12 @@ use crate::{
     reason::{FIRST_NAME, Reason},
     report,
     smtp::{
-        AUTH_LINE, CHUNK, COMMAND, MASKED_CHUNK, TEXT, bdat, begins,
+        Mode, bdat, begins,
         line::{self, CROSSED, DOWNGRADED, IN_WORD, MASKED, NOOPED},
         monitor, proxy,
         rewrite::{self, Change, Place},
-        text, verb,
+        text,
+        verb::{self, Command},
     },
     tcp::chunks,
     work::{NOWHERE, Work},
@@ -21,7 +22,7 @@ use crate::{
 
 const SIDE: usize = CLIENT as usize;
 /// What a session begins with.
-pub const FIRST_MODE: u8 = COMMAND;
+pub const FIRST_MODE: Mode = Mode::COMMAND;
 
 /// Reads payload `run.at..run.end` as the client's next bytes; `false` where a
 /// decision against them stands in `run.cut`.
@@ -45,9 +46,9 @@ impl<H: Host> Step for Steps<'_, H> {
         let (host, work) = (&mut *self.host, &mut *self.work);
         let over = work.run.at >= work.run.end;
         match work.state.session.mode {
-            COMMAND if over => {
+            Mode::COMMAND if over => {
                 let line = &work.state.line[SIDE];
-                if work.state.session.hold != 0 || line.length == 0 {
+                if work.state.session.hold != Command::NONE || line.length == 0 {
                     return true;
                 }
                 // Not in there, where the stack is deep.
@@ -58,10 +59,10 @@ impl<H: Host> Step for Steps<'_, H> {
                 }
             }
             _ if over => return true,
-            TEXT => mail_text(host, work),
-            CHUNK => chunk(work),
-            MASKED_CHUNK => masked_chunk(work),
-            COMMAND | AUTH_LINE => command_bytes(host, self.policy, work),
+            Mode::MAIL_DATA => mail_text(host, work),
+            Mode::CHUNK => chunk(work),
+            Mode::MASKED_CHUNK => masked_chunk(work),
+            Mode::COMMAND | Mode::AUTH_EXCHANGE => command_bytes(host, self.policy, work),
             _ => work.run.at = work.run.end,
         }
         over | carry_out::<H, SIDE>(host, work)
@@ -92,9 +93,9 @@ fn place(work: &Work) -> u32 {
 #[inline(always)]
 pub fn begin_commands(work: &mut Work) {
     let at = place(work);
-    work.state.session.mode = COMMAND;
+    work.state.session.mode = Mode::COMMAND;
     work.state.line[SIDE].begin(false, at);
-    work.begin_region(COMMAND, at);
+    work.begin_region(Mode::COMMAND, at);
 }
 
 #[inline(always)]
@@ -123,7 +124,7 @@ fn mail_text<H: Host>(host: &mut H, work: &mut Work) {
     }
     work.state.memory.end_of_data_at(at);
     begin_commands(work);
-    work.wait(verb::END_OF_DATA);
+    work.wait(Command::END_OF_DATA);
 }
 
 #[inline(always)]
@@ -152,7 +153,7 @@ fn masked_chunk(work: &mut Work) {
     work.state.session.chunk = (left - here) as u64;
     if left == here {
         let at = place(work);
-        work.state.session.mode = COMMAND;
+        work.state.session.mode = Mode::COMMAND;
         work.state.line[SIDE].begin(false, at);
     }
     work.change = Change { crlf, ..Change::fill(from, to, b'X') };
@@ -161,14 +162,14 @@ fn masked_chunk(work: &mut Work) {
 #[inline(always)]
 fn command_bytes<H: Host>(host: &mut H, policy: &Policy, work: &mut Work) {
     let hold = work.state.session.hold;
-    if hold != 0 {
+    if hold != Command::NONE {
         let reason = match hold {
-            verb::STARTTLS => Reason::StarttlsInjection,
-            verb::BDAT => Reason::BdatRefused,
+            Command::STARTTLS => Reason::StarttlsInjection,
+            Command::BDAT => Reason::BdatRefused,
             _ => Reason::Sync,
         };
         // One that has no size is reported once.
-        let at = place(work) * (hold != verb::BDAT || work.monitors == 0) as u32;
+        let at = place(work) * (hold != Command::BDAT || work.monitors == 0) as u32;
         work.cut(reason.number(), policy.guard(reason.number()), at);
         if work.monitors != 0 && monitor::reply_was_lost(work) {
             // Then it did not come before it.
@@ -217,15 +218,15 @@ fn command<H: Host>(host: &mut H, policy: &Policy, work: &mut Work) -> bool {
         }
     }
     let line = &{ work.state.line[SIDE] };
-    if work.state.session.mode == AUTH_LINE {
+    if work.state.session.mode == Mode::AUTH_EXCHANGE {
         // RFC 4954 section 4: an answer, or `*`; never a command, and never shown.
-        work.state.session.mode = COMMAND;
-        work.state.session.hold = verb::AUTH;
-        return work.wait(verb::AUTH);
+        work.state.session.mode = Mode::COMMAND;
+        work.state.session.hold = Command::AUTH;
+        return work.wait(Command::AUTH);
     }
-    let kind = work.unknown::<H>(verb::kind(line.name()));
+    let kind = Command(work.unknown::<H>(verb::kind(line.name()).0));
     let mut verdict = policy.verb_hiding(line.name(), H::opaque);
-    let header = (kind == verb::PROXY && work.state.session.commands == 0) as u8;
+    let header = (kind == Command::PROXY && work.state.session.commands == 0) as u8;
     if header != 0 {
         let reason = Reason::ProxyProtocol.number();
         verdict = VerbVerdict { reason, action: policy.guard(reason) };
@@ -239,7 +240,7 @@ fn command<H: Host>(host: &mut H, policy: &Policy, work: &mut Work) -> bool {
         work.run.line_cut = 1;
         return false;
     }
-    if kind == verb::BDAT && !bdat::read::<H>(work) {
+    if kind == Command::BDAT && !bdat::read::<H>(work) {
         return false;
     }
     // Downgrade or mask, neither more nor less.
@@ -257,12 +258,12 @@ fn command<H: Host>(host: &mut H, policy: &Policy, work: &mut Work) -> bool {
     work.run.mark |= (policy.enforces() && verdict.action == Action::Mark as u8) as u8;
     let session = &mut work.state.session;
     session.commands = session.commands.wrapping_add(1);
-    session.recipients = session.recipients.wrapping_add((kind == verb::RCPT) as u32);
-    session.transaction |= (kind == verb::MAIL) as u8;
+    session.recipients = session.recipients.wrapping_add((kind == Command::RCPT) as u32);
+    session.transaction |= (kind == Command::MAIL) as u8;
     let mut waits = kind;
     match kind {
-        verb::DATA | verb::AUTH | verb::STARTTLS => session.hold = kind,
-        verb::BDAT => match bdat::size(work) {
+        Command::DATA | Command::AUTH | Command::STARTTLS => session.hold = kind,
+        Command::BDAT => match bdat::size(work) {
             // RFC 3030 section 2: the octets follow at once, and the server takes them whatever it answers. That holds
             // for a server that speaks BDAT; for any other the next bytes are commands.
             Some((size, last)) if work.state.session.chunking | work.monitors != 0 => {
@@ -272,16 +273,16 @@ fn command<H: Host>(host: &mut H, policy: &Policy, work: &mut Work) -> bool {
                     work.uncertain |= 1;
                 }
                 let session = &mut work.state.session;
-                waits = if last { verb::BDAT_LAST } else { verb::BDAT };
+                waits = if last { Command::BDAT_LAST } else { Command::BDAT };
                 session.chunk = size;
                 if size > 0 {
-                    session.mode = CHUNK;
+                    session.mode = Mode::CHUNK;
                     if !chunks::begin(host, work, line.start, size as u32, last) && !work.passes_over() {
                         return false;
                     }
                 }
             }
-            _ => work.state.session.hold = verb::BDAT,
+            _ => work.state.session.hold = Command::BDAT,
         },
         _ => {}
     }
@@ -290,7 +291,7 @@ fn command<H: Host>(host: &mut H, policy: &Policy, work: &mut Work) -> bool {
 
 /// A command that is rewritten: returns what the server takes it for. Where it cannot be, that is decided against it.
 #[inline(never)]
-fn rewritten<H: Host>(host: &mut H, policy: &Policy, work: &mut Work, kind: u8) -> u8 {
+fn rewritten<H: Host>(host: &mut H, policy: &Policy, work: &mut Work, kind: Command) -> Command {
     let at = work.run.at;
     let place = Place::of(work, SIDE, work.state.line[SIDE].head);
     let line = &work.state.line[SIDE];
@@ -298,10 +299,10 @@ fn rewritten<H: Host>(host: &mut H, policy: &Policy, work: &mut Work, kind: u8) 
     if line.word_length == 0 {
         // An empty line is nobody's command.
         work.event.action = Action::Pass as u8;
-        return verb::PLAIN;
+        return Command::PLAIN;
     }
     work.event.enforced = 1;
-    if facts & MASKED == 0 && kind == verb::EHLO {
+    if facts & MASKED == 0 && kind == Command::EHLO {
         // The word that was downgraded has not gone on.
         let downgraded = facts & DOWNGRADED != 0;
         if downgraded || work.event.action == Action::Downgrade as u8 && place.has_word(place.from) {
@@ -309,7 +310,7 @@ fn rewritten<H: Host>(host: &mut H, policy: &Policy, work: &mut Work, kind: u8) 
             if !downgraded {
                 work.change = Change::downgrade(place.word).told();
             }
-            return verb::DOWNGRADED;
+            return Command::DOWNGRADED;
         }
     }
     work.event.action = Action::Mask as u8;
@@ -319,12 +320,12 @@ fn rewritten<H: Host>(host: &mut H, policy: &Policy, work: &mut Work, kind: u8) 
         work.event.action = Action::Reset as u8;
         work.cut(work.event.reason, Action::Reset as u8, start);
         work.run.line_cut = 1;
-        return verb::PLAIN;
+        return Command::PLAIN;
     }
     // A CR in front of the LF stays.
     let place = Place { to: place.to - cr, ..place };
     let mut change = fill(policy, facts, kind, &place);
-    if kind == verb::BDAT
+    if kind == Command::BDAT
         && let Some((size, _)) = bdat::size(work)
         && size > 0
     {
@@ -332,29 +333,29 @@ fn rewritten<H: Host>(host: &mut H, policy: &Policy, work: &mut Work, kind: u8) 
             work.event.action = Action::Reset as u8;
             work.cut(work.event.reason, Action::Reset as u8, start);
             work.run.line_cut = 1;
-            return verb::PLAIN;
+            return Command::PLAIN;
         }
         // The line's own end becomes X like the rest.
         change.to = at;
         change.crlf = at.wrapping_add(size as u32).wrapping_sub(2);
-        work.state.session.mode = MASKED_CHUNK;
+        work.state.session.mode = Mode::MASKED_CHUNK;
         work.state.session.chunk = size;
     }
     // Of what is withheld not more than what the event tells of the verb.
     let withheld = work.event.arg_flags & ARG_WITHHELD != 0;
     let verb_end = place.word.wrapping_add(work.event.verb_length as u32);
     work.change = if withheld { change.told_up_to(verb_end) } else { change.told() };
-    verb::PLAIN
+    Command::PLAIN
 }
 
 /// What a masked command becomes. A 250 would be taken for success where AUTH, STARTTLS, BDAT, DATA or what is like them are
 /// answered by it.
 #[inline(always)]
-fn fill(policy: &Policy, facts: u8, kind: u8, place: &Place) -> Change {
+fn fill(policy: &Policy, facts: u8, kind: Command, place: &Place) -> Change {
     let noop = (policy.fill == FILL_NOOP) as u8
         & place.has_word(place.from) as u8
         & (place.to.wrapping_sub(place.from) as i32 >= 4) as u8
-        & !matches!(kind, verb::DATA..=verb::BDAT | verb::CLAIM..=verb::LOGIN) as u8;
+        & !kind.is_built_upon() as u8;
     let begun = facts & MASKED != 0;
     let noop = noop & !begun as u8;
     let spaces = noop != 0 || facts & NOOPED != 0;
@@ -375,14 +376,14 @@ fn unfinished<H: Host>(host: &mut H, policy: &Policy, work: &mut Work) -> bool {
     let place = Place::of(work, SIDE, work.state.line[SIDE].head);
     // It may be the CR of the line's end.
     let cr = rewrite::ends_with_cr(host, work, place.from, place.to);
-    let kind = work.unknown::<H>(verb::kind(work.state.line[SIDE].name()));
+    let kind = Command(work.unknown::<H>(verb::kind(work.state.line[SIDE].name()).0));
     // That of a chunk's line stands in the midst of what becomes one line.
-    let kept = cr & (1 ^ (kind == verb::BDAT && announces_chunk::<H>(work)) as u32);
+    let kept = cr & (1 ^ (kind == Command::BDAT && announces_chunk::<H>(work)) as u32);
     let place = Place { to: place.to - kept, ..place };
     let line = &work.state.line[SIDE];
     let verdict = policy.verb_hiding(line.name(), H::opaque);
     // The word goes on behind HELO.
-    let crossed = line.facts & DOWNGRADED != 0 && kind != verb::EHLO;
+    let crossed = line.facts & DOWNGRADED != 0 && kind != Command::EHLO;
     if line.facts & MASKED != 0 || crossed {
         let fill = if line.facts & NOOPED != 0 { b' ' } else { b'X' };
         return ask(work, Change::fill(place.from, place.to, fill), CROSSED * crossed as u8);

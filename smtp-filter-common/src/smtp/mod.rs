@@ -14,17 +14,24 @@ pub mod server;
 pub mod text;
 pub mod verb;
 
-/// `Session::mode`: the client's next byte belongs to a command.
-pub const COMMAND: u8 = 0;
-/// `Session::mode`: to mail text, between 354 and CRLF.CRLF.
-pub const TEXT: u8 = 1;
-/// `Session::mode`: to a BDAT chunk.
-pub const CHUNK: u8 = 2;
-/// `Session::mode`: to an answer of an AUTH exchange.
-pub const AUTH_LINE: u8 = 3;
-/// `Session::mode`: to TLS.
-pub const TLS: u8 = 4;
-/// `Session::mode`: to the chunk of a masked BDAT, which becomes the rest of its line.
-pub const MASKED_CHUNK: u8 = 5;
-/// Kind of a region alone: BDAT lines and their chunks (see [`crate::tcp::chunks`]).
-pub const CHUNKS: u8 = 6;
+use crate::open::open_enum;
+
+open_enum! {
+    /// What the client's next byte belongs to; and what the bytes of a region are (see [`crate::tcp::regions`]).
+    pub struct Mode: u8 {
+        /// A command.
+        COMMAND = 0;
+        /// Mail data, between 354 and CRLF.CRLF.
+        MAIL_DATA = 1;
+        /// A BDAT chunk.
+        CHUNK = 2;
+        /// An answer in an AUTH exchange.
+        AUTH_EXCHANGE = 3;
+        /// TLS.
+        TLS = 4;
+        /// The chunk of a masked BDAT, which becomes the rest of its line.
+        MASKED_CHUNK = 5;
+        /// Of a region alone: BDAT lines and their chunks (see [`crate::tcp::chunks`]).
+        CHUNKS = 6;
+    }
+}

@@ -9,7 +9,7 @@ use crate::{
     host::{Host, Step},
     limits::PENDING,
     reason::FIRST_NAME,
-    smtp::{AUTH_LINE, COMMAND, TEXT, TLS, line::ODD, replies::fits, text, verb},
+    smtp::{Mode, line::ODD, replies::fits, text, verb::Command},
     tcp::{ahead, later},
     work::Work,
 };
@@ -25,22 +25,22 @@ pub const REPLIES: u8 = 4;
 
 /// The client's next bytes came before the reply to a command of kind `hold`. Whether they are read as commands.
 #[inline(always)]
-pub fn reads_on(work: &mut Work, hold: u8) -> bool {
+pub fn reads_on(work: &mut Work, hold: Command) -> bool {
     match hold {
         // Mail data, if the server says 354.
-        verb::DATA => {
+        Command::DATA => {
             let session = &mut work.state.session;
-            session.hold = 0;
+            session.hold = Command::NONE;
             session.hasty = session.hasty.saturating_add(1);
             begin_mail_data(work, work.segment.sequence.wrapping_add(work.run.at));
             false
         }
         // A chunk, or commands: the reply says which.
-        verb::BDAT => {
+        Command::BDAT => {
             skip(work);
             false
         }
-        // After STARTTLS they may be commands, or TLS; after AUTH credentials, too.
+        // After STARTTLS they may be commands, or Mode::TLS; after AUTH credentials, too.
         _ => true,
     }
 }
@@ -55,9 +55,9 @@ pub fn reply_was_lost(work: &Work) -> bool {
 #[inline(always)]
 pub fn is_certain(work: &Work) -> bool {
     let session = &work.state.session;
-    session.mode != TEXT
+    session.mode != Mode::MAIL_DATA
         && session.runs == 0
-        && session.hold == 0
+        && session.hold == Command::NONE
         && (session.doubt & !REPLIES) == 0
         && work.state.line[SERVER as usize].length == 0
         && work.segment.acknowledgement == work.state.half[SIDE].next
@@ -78,12 +78,12 @@ pub fn skip(work: &mut Work) {
 
 /// Whether the line in hand is a command, of kind `kind`; `reason` is what the policy judges it by.
 #[inline(always)]
-pub fn is_command(work: &mut Work, kind: u8, reason: u16) -> bool {
+pub fn is_command(work: &mut Work, kind: Command, reason: u16) -> bool {
     let odd = work.state.line[SIDE].facts & ODD != 0;
     let session = &mut work.state.session;
     let doubt = session.doubt & !REPLIES;
     session.doubt &= REPLIES;
-    if kind != verb::PLAIN || reason != FIRST_NAME {
+    if kind != Command::PLAIN || reason != FIRST_NAME {
         return true;
     }
     match (doubt, session.hold) {
@@ -94,12 +94,12 @@ pub fn is_command(work: &mut Work, kind: u8, reason: u16) -> bool {
         }
         (LINE, _) => false,
         // An answer that came before it was asked for: never shown.
-        (_, verb::AUTH) => {
-            work.wait(verb::AUTH);
+        (_, Command::AUTH) => {
+            work.wait(Command::AUTH);
             false
         }
-        // What TLS begins with are control bytes.
-        (_, verb::STARTTLS) if odd => {
+        // What Mode::TLS begins with are control bytes.
+        (_, Command::STARTTLS) if odd => {
             work.state.session.doubt |= SEGMENT;
             skip(work);
             false
@@ -111,19 +111,19 @@ pub fn is_command(work: &mut Work, kind: u8, reason: u16) -> bool {
 /// Mail data begins at `at`.
 #[inline(always)]
 fn begin_mail_data(work: &mut Work, at: u32) {
-    work.state.session.mode = TEXT;
+    work.state.session.mode = Mode::MAIL_DATA;
     work.state.memory.text = text::LINE;
-    work.begin_region(TEXT, at);
+    work.begin_region(Mode::MAIL_DATA, at);
 }
 
 /// Commands begin again where the client's bytes have been read up to.
 #[inline(always)]
 fn begin_commands(work: &mut Work) {
     let at = work.state.half[SIDE].next;
-    work.state.session.mode = COMMAND;
+    work.state.session.mode = Mode::COMMAND;
     work.state.session.doubt |= LINE;
     work.state.line[SIDE].begin(false, at);
-    work.begin_region(COMMAND, at);
+    work.begin_region(Mode::COMMAND, at);
 }
 
 /// The reply to a DATA whose mail data came before it. Where the server refuses it, they were commands to it, and passed unread.
@@ -135,7 +135,7 @@ pub fn data_answered(work: &mut Work, code: u16) {
         return;
     }
     session.doubt |= REPLIES;
-    if session.hasty == 0 && session.mode == TEXT {
+    if session.hasty == 0 && session.mode == Mode::MAIL_DATA {
         begin_commands(work);
     }
 }
@@ -143,17 +143,17 @@ pub fn data_answered(work: &mut Work, code: u16) {
 /// The reply to a BDAT that has no size: what came after it went by unread.
 #[inline(always)]
 pub fn bdat_answered(work: &mut Work) {
-    work.state.session.hold = 0;
+    work.state.session.hold = Command::NONE;
     begin_commands(work);
 }
 
-/// The server speaks TLS from now on: nothing that waits is answered any more.
+/// The server speaks Mode::TLS from now on: nothing that waits is answered any more.
 #[inline(always)]
 pub fn tls_begins(session: &mut Session) {
     session.runs = 0;
     session.hasty = 0;
     session.doubt = 0;
-    session.hold = 0;
+    session.hold = Command::NONE;
 }
 
 struct LostReplies<'a> {
@@ -166,11 +166,11 @@ impl Step for LostReplies<'_> {
     fn step(&mut self, _index: u32) -> bool {
         let session = &mut *self.session;
         let kind = session.answered();
-        if kind == 0 || fits(kind, self.code) {
+        if kind == Command::NONE || fits(kind, self.code) {
             return true;
         }
-        session.hasty = session.hasty.saturating_sub((kind == verb::DATA) as u8);
-        session.hold &= 0_u8.wrapping_sub((session.hold != kind) as u8);
+        session.hasty = session.hasty.saturating_sub((kind == Command::DATA) as u8);
+        session.hold = session.hold.when((session.hold != kind) as u8);
         session.more = 0;
         session.answer();
         false
@@ -197,15 +197,15 @@ pub fn unmatched(work: &mut Work, code: u16) {
     match code {
         354 => mail_data_begins(work),
         // What comes next is never shown.
-        334 if work.state.session.mode == COMMAND => work.state.session.mode = AUTH_LINE,
+        334 if work.state.session.mode == Mode::COMMAND => work.state.session.mode = Mode::AUTH_EXCHANGE,
         // STARTTLS itself was missed.
         220 if was_missed(work) != 0 => {
             let half = &mut work.state.half[SIDE];
             half.next = later(half.next, work.segment.acknowledgement);
             let at = half.next;
-            work.state.session.mode = TLS;
+            work.state.session.mode = Mode::TLS;
             tls_begins(&mut work.state.session);
-            work.begin_region(TLS, at);
+            work.begin_region(Mode::TLS, at);
         }
         _ => {}
     }
@@ -248,7 +248,7 @@ fn resynchronise(work: &mut Work) {
     let half = &mut work.state.half[SIDE];
     half.next = later(half.next, work.segment.acknowledgement);
     let session = &mut work.state.session;
-    session.hold = 0;
+    session.hold = Command::NONE;
     session.runs = 0;
     session.hasty = 0;
     session.transaction = 0;

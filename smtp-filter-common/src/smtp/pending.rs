@@ -1,22 +1,24 @@
 //! Commands that wait for their replies, in order, as runs of one kind.
 
-use crate::{
-    entry::Session,
-    limits::PENDING,
-    smtp::verb::{CLAIM, LHLO, LOGIN, PLAIN, PROXY},
-};
+use crate::{entry::Session, limits::PENDING, smtp::verb::Command};
 
 const COUNT: u16 = 0x0fff;
 
 // Four bits hold the kind of those that do not wait like any other.
-const _: () = assert!(CLAIM == 14 && LOGIN == 15 && LHLO & 15 == CLAIM && LHLO > LOGIN && PROXY > LOGIN);
+const _: () = assert!(
+    Command::CLAIM.0 == 14
+        && Command::LOGIN.0 == 15
+        && Command::LHLO.0 & 15 == Command::CLAIM.0
+        && Command::LHLO.0 > Command::LOGIN.0
+        && Command::PROXY.0 > Command::LOGIN.0
+);
 
 impl Session {
     /// Appends a command; `false` where no more are remembered.
     #[inline(always)]
-    pub fn wait(&mut self, kind: u8) -> bool {
-        let plain = kind == CLAIM || kind > LOGIN && kind != LHLO;
-        let kind = if plain { PLAIN } else { kind & 15 };
+    pub fn wait(&mut self, kind: Command) -> bool {
+        let plain = kind == Command::CLAIM || kind.0 > Command::LOGIN.0 && kind != Command::LHLO;
+        let kind = if plain { Command::PLAIN.0 } else { kind.0 & 15 };
         let runs = self.runs as usize;
         if runs > 0 {
             let last = self.pending[(runs - 1) & (PENDING - 1)];
@@ -42,10 +44,10 @@ impl Session {
         *last += (*last & COUNT != COUNT) as u16;
     }
 
-    /// The kind of the command that the next reply answers, its lower four bits; 0: none waits.
+    /// The kind of the command that the next reply answers, its lower four bits; [`Command::NONE`]: none waits.
     #[inline(always)]
-    pub const fn answered(&self) -> u8 {
-        if self.runs == 0 { 0 } else { (self.pending[0] >> 12) as u8 }
+    pub const fn answered(&self) -> Command {
+        Command(if self.runs == 0 { 0 } else { (self.pending[0] >> 12) as u8 })
     }
 
     /// Takes the oldest command off.

@@ -1,10 +1,7 @@
 //! Which reply answers which command (I3). A reply that answers none takes no command from those that wait: else the wait
 //! after DATA or AUTH would end before the server has said what the bytes after it are.
 
-use crate::{
-    entry::Session,
-    smtp::verb::{AUTH, BDAT_LAST, DATA, END_OF_DATA, LOGIN, STARTTLS},
-};
+use crate::{entry::Session, smtp::verb::Command};
 
 /// What a whole reply is to the commands that wait.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,7 +30,7 @@ impl Session {
         if !fits(kind, code) {
             return Answer::Unmatched;
         }
-        let ends_mail = kind == END_OF_DATA || kind == BDAT_LAST;
+        let ends_mail = kind == Command::END_OF_DATA || kind == Command::BDAT_LAST;
         if self.more == 0 && ends_mail && code == 353 {
             self.more = self.accepted.saturating_add(1);
             return Answer::OneOfSeveral;
@@ -46,15 +43,15 @@ impl Session {
     }
 }
 
-/// Whether a reply with this code may answer a command of this kind; 0: none waits.
+/// Whether a reply with this code may answer a command of this kind.
 #[inline(always)]
-pub(super) const fn fits(kind: u8, code: u16) -> bool {
+pub(super) const fn fits(kind: Command, code: u16) -> bool {
     let refused = code >= 400;
     match kind {
-        0 => false,
-        DATA => code == 354 || refused,
-        AUTH | LOGIN => code == 334 || code < 300 || refused,
-        STARTTLS => code == 220 || refused,
+        Command::NONE => false,
+        Command::DATA => code == 354 || refused,
+        Command::AUTH | Command::LOGIN => code == 334 || code < 300 || refused,
+        Command::STARTTLS => code == 220 || refused,
         _ => code != 354 && code != 334,
     }
 }

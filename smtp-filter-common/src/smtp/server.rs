@@ -10,12 +10,13 @@ use crate::{
     reason::{FIRST_KEYWORD, Reason},
     report,
     smtp::{
-        AUTH_LINE, CHUNK, TEXT, TLS, banner, begins, client,
+        Mode, banner, begins, client,
         line::{self, CROSSED, HEAD, IN_WORD},
         monitor,
         replies::Answer,
         rewrite::{self, Change, Place},
-        text, verb,
+        text,
+        verb::Command,
     },
     tcp::alike,
     word::Word,
@@ -57,7 +58,7 @@ impl<H: Host> Step for Steps<'_, H> {
         let (host, work) = (&mut *self.host, &mut *self.work);
         let over = work.run.at >= work.run.end;
         if over {
-            let begun = work.state.line[SIDE].length != 0 && work.state.session.mode != TLS;
+            let begun = work.state.line[SIDE].length != 0 && work.state.session.mode != Mode::TLS;
             let asked = match work.state.session.greeted {
                 _ if !begun => false,
                 0 => banner::veil(host, self.policy, work),
@@ -66,7 +67,7 @@ impl<H: Host> Step for Steps<'_, H> {
             if !asked {
                 return true;
             }
-        } else if work.state.session.mode == TLS {
+        } else if work.state.session.mode == Mode::TLS {
             // RFC 3207 section 4: behind the 220 it is the client's turn.
             let at = work.segment.sequence.wrapping_add(work.run.at);
             let reason = Reason::StarttlsInjection;
@@ -120,8 +121,8 @@ pub const BEFORE: u32 = 4;
 #[inline(always)]
 fn has_keyword(work: &Work) -> bool {
     let (session, line) = (&work.state.session, &work.state.line[SIDE]);
-    let uncertain = work.monitors == 0 && ((session.astray | session.lmtp) != 0 || session.answered() == 0);
-    let asked = uncertain || matches!(session.answered(), verb::EHLO | verb::DOWNGRADED);
+    let uncertain = work.monitors == 0 && ((session.astray | session.lmtp) != 0 || session.answered() == Command::NONE);
+    let asked = uncertain || matches!(session.answered(), Command::EHLO | Command::DOWNGRADED);
     let good = matches!(session.reply, 200..300) || line.head >> 24 == b'2' as u32;
     // A line that ends within its head has no keyword.
     session.greeted != 0 && session.reply != 0 && asked && good && line.word_length != 0 && line.length > BEFORE
@@ -220,7 +221,7 @@ fn reply_line<H: Host>(policy: &Policy, work: &mut Work, line: &Line) {
         work.state.session.reply = code;
     }
     // RFC 5321 section 4.1.1.1: the first line of the reply to EHLO names the server, the others keywords.
-    if work.state.session.answered() == verb::EHLO && work.state.session.greeted != 0 {
+    if work.state.session.answered() == Command::EHLO && work.state.session.greeted != 0 {
         let name = line.name();
         let offered = !first && name.high == CHUNKING.high && name.low == CHUNKING.low;
         work.state.session.offers = if first { 0 } else { work.state.session.offers | offered as u8 };
@@ -253,7 +254,7 @@ fn reply<H: Host>(policy: &Policy, work: &mut Work, code: u16) {
     let session = &mut work.state.session;
     let kind = session.answered();
     let gap = work.run.gap != 0 || work.monitors != 0 && work.state.memory.has_early();
-    if kind == 0 && gap && session.mode == TEXT {
+    if kind == Command::NONE && gap && session.mode == Mode::MAIL_DATA {
         monitor::mail_data_answered(work, code);
         return;
     }
@@ -268,78 +269,78 @@ fn reply<H: Host>(policy: &Policy, work: &mut Work, code: u16) {
     // Nobody knows which command this answers: no wait ends any more.
     let lost = session.astray != 0 && policy.enforces();
     match kind {
-        verb::DATA | verb::STARTTLS | verb::AUTH | verb::LOGIN if lost => {}
-        verb::MAIL => {
+        Command::DATA | Command::STARTTLS | Command::AUTH | Command::LOGIN if lost => {}
+        Command::MAIL => {
             session.accepted *= !good as u16;
             session.transaction &= good as u8;
         }
-        verb::RCPT if good => session.accepted = session.accepted.saturating_add(1),
+        Command::RCPT if good => session.accepted = session.accepted.saturating_add(1),
         // LHLO. No EHLO or HELO takes it back: a server that has taken it refuses them (RFC 2033 section 4.1), and of one that
         // does not, nobody knows how many replies a mail has.
-        verb::CLAIM if good => session.lmtp = 1,
-        verb::LOGIN if code == 334 => login(work),
-        verb::HELO | verb::DOWNGRADED if good => {
+        Command::CLAIM if good => session.lmtp = 1,
+        Command::LOGIN if code == 334 => login(work),
+        Command::HELO | Command::DOWNGRADED if good => {
             session.transaction = 0;
             session.hello = 1;
             session.chunking = 0;
         }
-        verb::EHLO if good => {
+        Command::EHLO if good => {
             session.transaction = 0;
             session.hello = 2;
             session.chunking = session.offers;
         }
-        verb::DATA if session.hasty != 0 => monitor::data_answered(work, code),
-        verb::DATA => {
-            session.hold = 0;
+        Command::DATA if session.hasty != 0 => monitor::data_answered(work, code),
+        Command::DATA => {
+            session.hold = Command::NONE;
             if code == 354 {
-                session.mode = TEXT;
+                session.mode = Mode::MAIL_DATA;
                 work.state.memory.text = text::LINE;
                 let at = work.state.half[CLIENT as usize].next;
-                work.begin_region(TEXT, at);
+                work.begin_region(Mode::MAIL_DATA, at);
             }
         }
-        verb::STARTTLS => {
-            session.hold = 0;
+        Command::STARTTLS => {
+            session.hold = Command::NONE;
             if code == 220 {
-                session.mode = TLS;
+                session.mode = Mode::TLS;
                 if work.monitors != 0 {
                     monitor::tls_begins(session);
                 }
                 let at = work.state.half[CLIENT as usize].next;
-                work.begin_region(TLS, at);
+                work.begin_region(Mode::TLS, at);
             }
         }
         // Its answer came before it was asked for, and waits.
-        verb::AUTH if work.monitors != 0 && session.answered() == verb::AUTH => {}
-        verb::AUTH => {
-            session.hold = 0;
+        Command::AUTH if work.monitors != 0 && session.answered() == Command::AUTH => {}
+        Command::AUTH => {
+            session.hold = Command::NONE;
             if code == 334 {
-                session.mode = AUTH_LINE;
+                session.mode = Mode::AUTH_EXCHANGE;
             }
         }
-        verb::BDAT if session.hold == verb::BDAT && work.monitors != 0 => monitor::bdat_answered(work),
-        verb::BDAT | verb::BDAT_LAST => {
+        Command::BDAT if session.hold == Command::BDAT && work.monitors != 0 => monitor::bdat_answered(work),
+        Command::BDAT | Command::BDAT_LAST => {
             // Mode `monitor` believes what was offered: such a server reads the chunk to its end.
-            if session.runs == 0 && session.mode == CHUNK && work.monitors & session.chunking == 0 {
+            if session.runs == 0 && session.mode == Mode::CHUNK && work.monitors & session.chunking == 0 {
                 // Answered before the chunk was whole: whether the rest of it is read as chunk or as commands is for
                 // the server alone to know.
-                session.mode = crate::smtp::COMMAND;
-                session.hold = verb::BDAT * (1 - work.monitors);
+                session.mode = crate::smtp::Mode::COMMAND;
+                session.hold = Command::BDAT.when(1 - work.monitors);
                 session.doubt |= monitor::SEGMENT * work.monitors;
             }
             let over = !good || session.runs == 0;
-            session.messages = session.messages.wrapping_add((kind == verb::BDAT_LAST && good) as u32);
-            session.transaction &= (kind != verb::BDAT_LAST) as u8;
+            session.messages = session.messages.wrapping_add((kind == Command::BDAT_LAST && good) as u32);
+            session.transaction &= (kind != Command::BDAT_LAST) as u8;
             // Bytes of a chunk are missing, and the server seems to wait for none: what comes in their place may be commands
             // to it. That is looked at once it has acknowledged them, which an honest answer does.
             let memory = &mut work.state.memory;
             memory.missing |= memory.missing * 2 * over as u16;
         }
-        verb::END_OF_DATA => {
+        Command::END_OF_DATA => {
             session.messages = session.messages.wrapping_add(good as u32);
             session.transaction = 0;
         }
-        verb::QUIT => session.end = ENDED_BY_QUIT,
+        Command::QUIT => session.end = ENDED_BY_QUIT,
         _ => {}
     }
 }
@@ -361,8 +362,8 @@ fn unmatched(work: &mut Work, code: u16) {
     }
     session.astray = 1;
     match code {
-        354 => session.hold = verb::DATA,
-        334 => session.hold = verb::AUTH,
+        354 => session.hold = Command::DATA,
+        334 => session.hold = Command::AUTH,
         _ => {}
     }
 }
@@ -373,10 +374,10 @@ fn unmatched(work: &mut Work, code: u16) {
 fn login(work: &mut Work) {
     let unread = work.state.line[CLIENT as usize].length == 0;
     let session = &mut work.state.session;
-    if unread && session.runs == 0 && session.mode == crate::smtp::COMMAND {
-        session.mode = AUTH_LINE;
+    if unread && session.runs == 0 && session.mode == crate::smtp::Mode::COMMAND {
+        session.mode = Mode::AUTH_EXCHANGE;
     } else {
-        session.hold = verb::AUTH;
+        session.hold = Command::AUTH;
     }
 }
 

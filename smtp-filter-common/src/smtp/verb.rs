@@ -1,48 +1,71 @@
 //! Which commands move the state.
 
-use crate::word::Word;
+use crate::{open::open_enum, word::Word};
 
-/// A command whose reply moves nothing.
-pub const PLAIN: u8 = 1;
-/// HELO.
-pub const HELO: u8 = 2;
-/// EHLO.
-pub const EHLO: u8 = 3;
-/// DATA: 354 begins mail text (RFC 5321 section 4.1.1.4).
-pub const DATA: u8 = 4;
-/// STARTTLS: 220 begins TLS (RFC 3207 section 4).
-pub const STARTTLS: u8 = 5;
-/// AUTH, or an answer in its exchange: 334 asks for an answer (RFC 4954 section 4).
-pub const AUTH: u8 = 6;
-/// BDAT with a chunk (RFC 3030 section 2).
-pub const BDAT: u8 = 7;
-/// BDAT with the last chunk of a mail.
-pub const BDAT_LAST: u8 = 8;
-/// CRLF.CRLF, which is answered like a command.
-pub const END_OF_DATA: u8 = 9;
-/// QUIT.
-pub const QUIT: u8 = 10;
-/// EHLO that became HELO: who asked reads the reply for one to EHLO.
-pub const DOWNGRADED: u8 = 11;
-/// RCPT: those that the server takes are counted.
-pub const RCPT: u8 = 12;
-/// MAIL: begins that count anew.
-pub const MAIL: u8 = 13;
-/// A command whose success its client builds upon: that its mail was taken (BURL), that another's name holds for what
-/// follows (XCLIENT, XFORWARD), that the roles are turned (ATRN, TURN), that data or TLS may follow (XEXCH50,
-/// X-ANONYMOUSTLS). Waits like [`PLAIN`].
-pub const CLAIM: u8 = 14;
-/// A command that carries credentials as AUTH does (X-EXPS, XAUTH), and that a 334 may answer.
-pub const LOGIN: u8 = 15;
-/// PROXY: as the first line it is no command, but the header of the PROXY protocol, version 1, which nobody answers. Else it
-/// waits like [`PLAIN`].
-pub const PROXY: u8 = 17;
-/// LHLO (RFC 2033 section 4.1). Where it waits it has the number of [`CLAIM`], which does not wait as such.
-pub const LHLO: u8 = 16 | CLAIM;
+open_enum! {
+    /// What a command does to the dialogue. Not 0: that is no command.
+    pub struct Command: u8 {
+        /// None.
+        NONE = 0;
+        /// A command whose reply moves nothing.
+        PLAIN = 1;
+        /// HELO.
+        HELO = 2;
+        /// EHLO.
+        EHLO = 3;
+        /// DATA: 354 begins mail text (RFC 5321 section 4.1.1.4).
+        DATA = 4;
+        /// STARTTLS: 220 begins TLS (RFC 3207 section 4).
+        STARTTLS = 5;
+        /// AUTH, or an answer in its exchange: 334 asks for an answer (RFC 4954 section 4).
+        AUTH = 6;
+        /// BDAT with a chunk (RFC 3030 section 2).
+        BDAT = 7;
+        /// BDAT with the last chunk of a mail.
+        BDAT_LAST = 8;
+        /// CRLF.CRLF, which is answered like a command.
+        END_OF_DATA = 9;
+        /// QUIT.
+        QUIT = 10;
+        /// EHLO that became HELO: who asked reads the reply for one to EHLO.
+        DOWNGRADED = 11;
+        /// RCPT: those that the server takes are counted.
+        RCPT = 12;
+        /// MAIL: begins that count anew.
+        MAIL = 13;
+        /// A command whose success its client builds upon: that its mail was taken (BURL), that another's name holds for what
+        /// follows (XCLIENT, XFORWARD), that the roles are turned (ATRN, TURN), that data or TLS may follow (XEXCH50,
+        /// X-ANONYMOUSTLS). Waits like [`Self::PLAIN`].
+        CLAIM = 14;
+        /// A command that carries credentials as AUTH does (X-EXPS, XAUTH), and that a 334 may answer.
+        LOGIN = 15;
+        /// PROXY: as the first line it is no command, but the header of the PROXY protocol, version 1, which nobody answers. Else it
+        /// waits like [`Self::PLAIN`].
+        PROXY = 17;
+        /// LHLO (RFC 2033 section 4.1). Where it waits it has the number of [`Self::CLAIM`], which does not wait as such.
+        LHLO = 16 | Self::CLAIM.0;
+    }
+}
 
-/// The kind of a command.
+impl Command {
+    /// Whether its client goes on as if it had been carried out once it has been answered by 250: no NOOP comes in its place.
+    #[inline(always)]
+    pub const fn is_built_upon(self) -> bool {
+        matches!(self, Self::DATA | Self::STARTTLS | Self::AUTH | Self::BDAT | Self::CLAIM | Self::LOGIN)
+    }
+
+    /// This one if `condition` is 1, [`Self::NONE`] if it is 0.
+    ///
+    /// verifier: without a branch, each side of which it would walk to the end.
+    #[inline(always)]
+    pub const fn when(self, condition: u8) -> Self {
+        Self(self.0 * condition)
+    }
+}
+
+/// What a command with this verb does.
 #[inline(always)]
-pub const fn kind(verb: Word) -> u8 {
+pub const fn kind(verb: Word) -> Command {
     const fn low(text: &str) -> u64 {
         Word::of(text).low
     }
@@ -67,22 +90,22 @@ pub const fn kind(verb: Word) -> u8 {
     const L_XAUTH: u64 = low("XAUTH");
     const X_ANONYMOUSTLS: Word = Word::of("X-ANONYMOUSTLS");
     if verb.high != 0 {
-        return if verb.is(X_ANONYMOUSTLS) != 0 { CLAIM } else { PLAIN };
+        return if verb.is(X_ANONYMOUSTLS) != 0 { Command::CLAIM } else { Command::PLAIN };
     }
     match verb.low {
-        L_HELO => HELO,
-        L_EHLO => EHLO,
-        L_DATA => DATA,
-        L_STARTTLS => STARTTLS,
-        L_AUTH => AUTH,
-        L_BDAT => BDAT,
-        L_QUIT => QUIT,
-        L_RCPT => RCPT,
-        L_MAIL => MAIL,
-        L_LHLO => LHLO,
-        L_PROXY => PROXY,
-        L_BURL | L_ATRN | L_TURN | L_XCLIENT | L_XFORWARD | L_XEXCH50 => CLAIM,
-        L_X_EXPS | L_XAUTH => LOGIN,
-        _ => PLAIN,
+        L_HELO => Command::HELO,
+        L_EHLO => Command::EHLO,
+        L_DATA => Command::DATA,
+        L_STARTTLS => Command::STARTTLS,
+        L_AUTH => Command::AUTH,
+        L_BDAT => Command::BDAT,
+        L_QUIT => Command::QUIT,
+        L_RCPT => Command::RCPT,
+        L_MAIL => Command::MAIL,
+        L_LHLO => Command::LHLO,
+        L_PROXY => Command::PROXY,
+        L_BURL | L_ATRN | L_TURN | L_XCLIENT | L_XFORWARD | L_XEXCH50 => Command::CLAIM,
+        L_X_EXPS | L_XAUTH => Command::LOGIN,
+        _ => Command::PLAIN,
     }
 }

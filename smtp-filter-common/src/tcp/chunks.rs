@@ -2,7 +2,7 @@
 //! said, in a slot of the shared pool, oldest first. Only plain lines announce a chunk, so the bytes of one are made anew from
 //! its size when a retransmission is compared, and nothing of them is kept.
 //!
-//! A run of chunks is one region ([`smtp::CHUNKS`]). Where there is no slot, or it is full, a chunk is a region of its own.
+//! A run of chunks is one region ([`smtp::Mode::CHUNKS`]). Where there is no slot, or it is full, a chunk is a region of its own.
 
 use super::{ahead, earlier, later, pool};
 use crate::{
@@ -137,7 +137,7 @@ pub fn begin<H: Host>(host: &mut H, work: &mut Work, start: u32, octets: u32, la
     let room = (memory.chunks as usize) < RUN;
     let slot = memory.chunk_slot.wrapping_sub(1);
     let Some(list) = (if room { host.list(slot) } else { None }) else {
-        return work.begin_region(smtp::CHUNK, at);
+        return work.begin_region(smtp::Mode::CHUNK, at);
     };
     if !memory.begin_run(start) {
         work.hold_back(Reason::Backlog);
@@ -175,14 +175,15 @@ impl Memory {
         let last = used.wrapping_sub(1) & (REGIONS - 1);
         let before = used.wrapping_sub(2) & (REGIONS - 1);
         // What is acknowledged of the line does not count.
-        let alone = used > 0 && self.region_kind[last] == smtp::COMMAND && ahead(self.region_at[last], start) >= 0;
+        let alone =
+            used > 0 && self.region_kind[last] == smtp::Mode::COMMAND && ahead(self.region_at[last], start) >= 0;
         if !alone {
-            return self.begin_region(smtp::CHUNKS, start);
+            return self.begin_region(smtp::Mode::CHUNKS, start);
         }
-        if used > 1 && self.region_kind[before] == smtp::CHUNKS {
+        if used > 1 && self.region_kind[before] == smtp::Mode::CHUNKS {
             self.regions -= 1;
         } else {
-            self.region_kind[last] = smtp::CHUNKS;
+            self.region_kind[last] = smtp::Mode::CHUNKS;
         }
         true
     }

@@ -8,7 +8,7 @@ use crate::{
     limits::REGIONS,
     policy::Policy,
     reason::Reason,
-    smtp::{self, CHUNK, TEXT, client as automaton, monitor, text},
+    smtp::{self, Mode, client as automaton, monitor, text},
     work::{FORGOTTEN, NOWHERE, REFUSED, UNFETCHED, Work},
 };
 
@@ -73,7 +73,7 @@ pub fn payload<H: Host>(host: &mut H, policy: &Policy, work: &mut Work, acknowle
         return Taken::Unchanged(Reason::Repeat);
     }
     let reason = match work.state.session.mode {
-        TEXT | CHUNK => Reason::MailData,
+        Mode::MAIL_DATA | Mode::CHUNK => Reason::MailData,
         _ => Reason::Commands,
     };
     if !begin(host, work) || !automaton::read(host, policy, work) || !settle(host, work) {
@@ -94,7 +94,7 @@ pub fn at_rest<H: Host>(host: &mut H, work: &mut Work) -> bool {
         window::release::<H, SIDE>(host, work);
     }
     let Memory { slot, ranges, chunk_slot, .. } = work.state.memory;
-    if slot != 0 && ranges == 0 && work.state.session.mode != TEXT {
+    if slot != 0 && ranges == 0 && work.state.session.mode != Mode::MAIL_DATA {
         pool::release(host, slot, pool::PLACES);
         work.state.memory.slot = 0;
         work.state.memory.boundaries = 0;
@@ -185,7 +185,7 @@ fn begin<H: Host>(host: &mut H, work: &mut Work) -> bool {
     }
     let at = next.wrapping_sub(work.segment.sequence);
     work.run.piece_length = 0;
-    if work.state.session.mode == TEXT && !begin_text(host, work, at) && !work.passes_over() {
+    if work.state.session.mode == Mode::MAIL_DATA && !begin_text(host, work, at) && !work.passes_over() {
         return false;
     }
     work.run.at = at;
@@ -259,7 +259,7 @@ fn settle<H: Host>(host: &mut H, work: &mut Work) -> bool {
 fn before_gap<H: Host>(host: &mut H, work: &mut Work) -> bool {
     let (sequence, length, end) = (work.segment.sequence, work.segment.length, work.segment.end());
     // Shorter ones tell too little about the state behind them.
-    if work.state.session.mode != TEXT || length < 4 {
+    if work.state.session.mode != Mode::MAIL_DATA || length < 4 {
         return false;
     }
     early::search(host, work, sequence, end);
@@ -288,7 +288,7 @@ fn before_gap<H: Host>(host: &mut H, work: &mut Work) -> bool {
 /// and may come in any order, so that reading goes on with the segment. `false` where it begins elsewhere.
 #[inline(always)]
 fn within_chunk(work: &mut Work, gap: u32) -> bool {
-    if work.state.session.mode != CHUNK || gap as u64 > work.state.session.chunk {
+    if work.state.session.mode != Mode::CHUNK || gap as u64 > work.state.session.chunk {
         return false;
     }
     work.state.half[SIDE].next = work.segment.sequence;
@@ -366,7 +366,7 @@ impl<H: Host> Step for Keep<'_, H> {
             return true;
         }
         let kind = work.state.memory.region_kind[i];
-        if kind != smtp::COMMAND {
+        if kind != smtp::Mode::COMMAND {
             return false;
         }
         let start = later(work.state.memory.region_at[i], self.from);
@@ -394,7 +394,7 @@ fn keep<H: Host>(host: &mut H, work: &mut Work, next: u32) {
     let mut found = false;
     let mut i = 0;
     while i < REGIONS {
-        if i < memory.regions as usize && !found && memory.region_kind[i] == smtp::COMMAND {
+        if i < memory.regions as usize && !found && memory.region_kind[i] == smtp::Mode::COMMAND {
             oldest = later(memory.region_at[i], work.run.acknowledged);
             found = true;
         }

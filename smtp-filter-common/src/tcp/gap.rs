@@ -4,7 +4,7 @@
 use super::{ahead, earlier};
 use crate::{
     event::{CLIENT, SERVER},
-    smtp::{COMMAND, TEXT, monitor, text},
+    smtp::{Mode, monitor, text, verb::Command},
     work::{Aside, Work},
 };
 
@@ -38,8 +38,8 @@ pub fn leap(work: &mut Work) -> bool {
     let session = &mut work.state.session;
     match session.mode {
         // In the midst of a line, for all that is known.
-        TEXT => work.state.memory.text = text::MIDDLE,
-        COMMAND => {
+        Mode::MAIL_DATA => work.state.memory.text = text::MIDDLE,
+        Mode::COMMAND => {
             session.doubt |= monitor::LINE;
             let open = work.state.memory.gap;
             if open[0] == open[1] || ahead(work.run.acknowledged, open[1]) >= 0 {
@@ -47,7 +47,7 @@ pub fn leap(work: &mut Work) -> bool {
             }
         }
         _ => {
-            session.mode = COMMAND;
+            session.mode = Mode::COMMAND;
             session.doubt |= monitor::SEGMENT;
         }
     }
@@ -80,7 +80,7 @@ pub fn begin_late(work: &mut Work) -> bool {
     let next = work.state.half[SIDE].next;
     let session = &mut work.state.session;
     let fills = from != to && ahead(sequence, from) <= 0 && ahead(end, from) > 0 && ahead(end, next) <= 0;
-    if !fills || session.mode != COMMAND || session.doubt & monitor::SEGMENT != 0 {
+    if !fills || session.mode != Mode::COMMAND || session.doubt & monitor::SEGMENT != 0 {
         return false;
     }
     let stop = earlier(end, to);
@@ -91,7 +91,7 @@ pub fn begin_late(work: &mut Work) -> bool {
     work.run.piece_length = 0;
     work.aside = Aside { line: work.state.line[SIDE], arg: work.state.arg, hold: session.hold, doubt: session.doubt };
     session.doubt |= monitor::LINE;
-    session.hold = 0;
+    session.hold = Command::NONE;
     work.state.memory.gap[0] = stop;
     work.state.line[SIDE].begin(false, from);
     true
@@ -105,10 +105,10 @@ pub fn end_late(work: &mut Work) -> bool {
     work.state.arg = arg;
     let session = &mut work.state.session;
     session.doubt = doubt;
-    session.hold |= hold * (session.hold == 0) as u8;
-    if session.mode != COMMAND {
+    session.hold = Command(session.hold.0 | hold.when((session.hold == Command::NONE) as u8).0);
+    if session.mode != Mode::COMMAND {
         // What follows was taken for commands and is none.
-        session.mode = COMMAND;
+        session.mode = Mode::COMMAND;
         session.doubt |= monitor::SEGMENT;
     }
     true

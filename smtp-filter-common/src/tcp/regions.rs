@@ -5,12 +5,13 @@ use crate::{
     entry::Memory,
     host::{Host, Step},
     limits::REGIONS,
+    smtp::Mode,
 };
 
 impl Memory {
-    /// From `at` on the bytes are of another kind (a `Session::mode`). `false` where no more are remembered.
+    /// From `at` on the bytes are of another kind . `false` where no more are remembered.
     #[inline(always)]
-    pub fn begin_region(&mut self, kind: u8, at: u32) -> bool {
+    pub fn begin_region(&mut self, kind: Mode, at: u32) -> bool {
         let used = self.regions as usize;
         if used >= REGIONS {
             return false;

@@ -42,10 +42,10 @@ impl<H: Host> Step for Regions<'_, H> {
         let sequence = work.segment.sequence;
         let (from, to) = (start.wrapping_sub(sequence), stop.wrapping_sub(sequence));
         match memory.region_kind[i] {
-            smtp::TEXT => text(host, work, from, to),
-            smtp::CHUNK | smtp::CHUNKS if refused(work, start) => work.run.differs |= REFUSED,
+            smtp::Mode::MAIL_DATA => text(host, work, from, to),
+            smtp::Mode::CHUNK | smtp::Mode::CHUNKS if refused(work, start) => work.run.differs |= REFUSED,
             // The lines of chunks are looked at afterwards.
-            smtp::CHUNK | smtp::CHUNKS | smtp::TLS => {}
+            smtp::Mode::CHUNK | smtp::Mode::CHUNKS | smtp::Mode::TLS => {}
             _ => window::repeat::<H, SIDE>(host, work, from, to),
         }
         false
@@ -140,7 +140,7 @@ pub fn agrees<H: Host>(host: &mut H, work: &mut Work, from: u32, to: u32, before
 #[inline(always)]
 pub fn state_at<H: Host>(host: &mut H, work: &mut Work, at: u32) -> (u8, u8) {
     // Behind mail text nothing is under way.
-    let is_text = work.state.session.mode == smtp::TEXT;
+    let is_text = work.state.session.mode == smtp::Mode::MAIL_DATA;
     let before = if is_text { work.state.half[SIDE].next.wrapping_sub(at) } else { u32::MAX };
     marks::state_at(host, work, at, before)
 }

@@ -11,7 +11,7 @@ use smtp_filter_common::{
     entry::{CUT, Connection},
     event::{CLIENT, SERVER},
     policy::Policy,
-    smtp,
+    smtp::{self, verb::Command},
 };
 
 use super::{
@@ -110,7 +110,7 @@ pub struct Run<'a, F> {
     /// Where segments that passed began and ended, the last ones.
     pub bounds: Vec<u32>,
     /// Where the filter says that bytes of another kind begin.
-    regions: Vec<(usize, u8)>,
+    regions: Vec<(usize, smtp::Mode)>,
     /// The region that the next byte to be read lies in.
     region: usize,
     /// What the filter waits for next, of the client and of the server.
@@ -172,7 +172,7 @@ impl<'a, F: Filter> Run<'a, F> {
         self.first.clear();
         self.bounds.clear();
         self.regions.clear();
-        self.regions.push((0, smtp::COMMAND));
+        self.regions.push((0, smtp::Mode::COMMAND));
         self.apply(&Op::Policy(setup.policy))?;
         self.handshake()?;
         if setup.stage != Stage::Answered {
@@ -300,7 +300,7 @@ impl<'a, F: Filter> Run<'a, F> {
             self.region -= 1;
         }
         let flags = connection.shared.flags.load(std::sync::atomic::Ordering::Relaxed);
-        self.over |= flags & CUT != 0 || state.session.mode == smtp::TLS;
+        self.over |= flags & CUT != 0 || state.session.mode == smtp::Mode::TLS;
         self.full |= state.memory.mark_state.iter().all(|state| *state != 0);
     }
 
@@ -392,23 +392,23 @@ impl<'a, F: Filter> Run<'a, F> {
             }
             let mode = self.server.mode;
             let kind = match mode {
-                Mode::Command | Mode::Auth => smtp::COMMAND,
-                Mode::Data => smtp::TEXT,
-                Mode::Chunk => smtp::CHUNK,
-                Mode::Tls => smtp::TLS,
+                Mode::Command | Mode::Auth => smtp::Mode::COMMAND,
+                Mode::Data => smtp::Mode::MAIL_DATA,
+                Mode::Chunk => smtp::Mode::CHUNK,
+                Mode::Tls => smtp::Mode::TLS,
             };
             let found = self.regions[self.region].1;
             // Lines and chunks in one: what is which is compared where both ends are at the same place.
-            let chunks = found == smtp::CHUNKS && matches!(mode, Mode::Command | Mode::Chunk);
+            let chunks = found == smtp::Mode::CHUNKS && matches!(mode, Mode::Command | Mode::Chunk);
             if found != kind && !chunks {
                 return Err(violation(
                     "kinds",
-                    format!("offset {at} is {mode:?} to the server, {found} to the filter"),
+                    format!("offset {at} is {mode:?} to the server, {found:?} to the filter"),
                 ));
             }
             let first = self.first[at];
             let same = first == SEEN | u16::from(byte) || chunks && (first as u8).eq_ignore_ascii_case(&byte);
-            if kind == smtp::COMMAND && !same {
+            if kind == smtp::Mode::COMMAND && !same {
                 return Err(violation("changed", format!("offset {at}: other bytes than those that were judged")));
             }
             self.read += 1;
@@ -451,15 +451,17 @@ impl<'a, F: Filter> Run<'a, F> {
         }
         let session = &connection.state.session;
         let same = match self.server.mode {
-            Mode::Command => matches!(session.mode, smtp::COMMAND | smtp::MASKED_CHUNK),
+            Mode::Command => matches!(session.mode, smtp::Mode::COMMAND | smtp::Mode::MASKED_CHUNK),
             // A filter that waits for what it does not know lets nothing pass.
-            Mode::Auth => session.mode == smtp::AUTH_LINE || session.hold != 0,
-            Mode::Data => session.mode == smtp::TEXT || session.hold != 0,
-            Mode::Chunk => session.mode == smtp::CHUNK && session.chunk == self.server.chunk || session.hold != 0,
-            Mode::Tls => session.mode == smtp::TLS,
+            Mode::Auth => session.mode == smtp::Mode::AUTH_EXCHANGE || session.hold != Command::NONE,
+            Mode::Data => session.mode == smtp::Mode::MAIL_DATA || session.hold != Command::NONE,
+            Mode::Chunk => {
+                session.mode == smtp::Mode::CHUNK && session.chunk == self.server.chunk || session.hold != Command::NONE
+            }
+            Mode::Tls => session.mode == smtp::Mode::TLS,
         };
         let found = (session.mode, session.chunk);
-        let waits = session.mode == smtp::COMMAND && session.hold != 0;
+        let waits = session.mode == smtp::Mode::COMMAND && session.hold != Command::NONE;
         if same || waits {
             return Ok(());
         }

@@ -347,7 +347,7 @@ impl Net {
         self.world.connection(&self.key()).expect("it is live").state
     }
 
-    pub fn mode(&self) -> u8 {
+    pub fn mode(&self) -> smtp_filter_common::smtp::Mode {
         self.state().session.mode
     }
 
