@@ -240,6 +240,8 @@ pub struct Session {
     pub hasty: u8,
     /// What the client's next line is worth after a gap: see [`crate::smtp::monitor`].
     pub doubt: u8,
+    /// EHLO commands among those that wait for a reply.
+    pub hellos: u16,
 }
 
 /// Early ranges, remembered places and changes of kind in the client's stream. 212 bytes.
@@ -384,6 +386,7 @@ impl State {
             signature: 0,
             hasty: 0,
             doubt: 0,
+            hellos: 0,
         },
         memory: Memory {
             early_start: [0; EARLY],

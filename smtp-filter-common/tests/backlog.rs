@@ -3,6 +3,7 @@
 mod support;
 
 use smtp_filter_common::{
+    action::Action,
     limits::{LINES, PENDING},
     reason::Reason,
     verdict::Verdict,
@@ -79,6 +80,36 @@ fn large_segments_have_more_lines() {
         assert_eq!(net.say(chunk.repeat(2000)), verdict, "{octets}");
         assert_eq!(net.segments(Reason::ManyLines), u64::from(verdict == Verdict::Drop));
     }
+}
+
+/// A segment with many lines that is blocked, and good bytes in between: it is not read each time.
+#[test]
+fn what_was_blocked_after_many_lines_is_not_read_again_at_once() {
+    let mut net = Net::greeted(policy());
+    net.set("VRFY", Action::Drop);
+    let crowd = "\n".repeat(200) + "VRFY root\r\n";
+    assert!(read(&mut net, &crowd));
+    for _ in 0..20 {
+        net.now += MILLISECOND;
+        assert!(!read(&mut net, &crowd));
+        assert!(!read(&mut net, "NOOP\r\n"), "nor what is good");
+        net.reply("250 unasked\r\n");
+    }
+    assert_eq!(net.segments(Reason::DroppedCommand), 1);
+    net.now += 200 * MILLISECOND;
+    assert_eq!(net.say("NOOP\r\n"), Verdict::Pass, "a limit slows down, and ends");
+    assert!(read(&mut net, &crowd));
+}
+
+/// An honest client's short group with a dropped command goes on with its next retransmission, once it is allowed.
+#[test]
+fn what_was_blocked_after_few_lines_is_read_again() {
+    let mut net = Net::greeted(policy());
+    net.set("VRFY", Action::Drop);
+    let group = "RSET\r\n".repeat(10) + "VRFY root\r\n";
+    assert!(!read(&mut net, &group));
+    net.set("VRFY", Action::Pass);
+    assert_eq!(net.say(group), Verdict::Pass);
 }
 
 /// Segments that bring nothing new, or begin elsewhere, are judged as ever.

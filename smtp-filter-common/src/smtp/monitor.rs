@@ -40,7 +40,7 @@ pub fn reads_on(work: &mut Work, hold: Command) -> bool {
             skip(work);
             false
         }
-        // After STARTTLS they may be commands, or Mode::TLS; after AUTH credentials, too.
+        // After STARTTLS they may be commands, or TLS; after AUTH credentials, too.
         _ => true,
     }
 }
@@ -98,7 +98,7 @@ pub fn is_command(work: &mut Work, kind: Command, reason: u16) -> bool {
             work.wait(Command::AUTH);
             false
         }
-        // What Mode::TLS begins with are control bytes.
+        // What TLS begins with are control bytes.
         (_, Command::STARTTLS) if odd => {
             work.state.session.doubt |= SEGMENT;
             skip(work);
@@ -147,10 +147,11 @@ pub fn bdat_answered(work: &mut Work) {
     begin_commands(work);
 }
 
-/// The server speaks Mode::TLS from now on: nothing that waits is answered any more.
+/// The server speaks TLS from now on: nothing that waits is answered any more.
 #[inline(always)]
 pub fn tls_begins(session: &mut Session) {
     session.runs = 0;
+    session.hellos = 0;
     session.hasty = 0;
     session.doubt = 0;
     session.hold = Command::NONE;
@@ -250,6 +251,7 @@ fn resynchronise(work: &mut Work) {
     let session = &mut work.state.session;
     session.hold = Command::NONE;
     session.runs = 0;
+    session.hellos = 0;
     session.hasty = 0;
     session.transaction = 0;
     let memory = &mut work.state.memory;

@@ -13,18 +13,26 @@ const _: () = assert!(
         && Command::PROXY.0 > Command::LOGIN.0
 );
 
+/// 1 if the reply to a command of this kind lists keywords for its client.
+#[inline(always)]
+const fn is_hello(kind: u8) -> u16 {
+    (kind == Command::EHLO.0) as u16 | (kind == Command::DOWNGRADED.0) as u16
+}
+
 impl Session {
     /// Appends a command; `false` where no more are remembered.
     #[inline(always)]
     pub fn wait(&mut self, kind: Command) -> bool {
         let plain = kind == Command::CLAIM || kind.0 > Command::LOGIN.0 && kind != Command::LHLO;
         let kind = if plain { Command::PLAIN.0 } else { kind.0 & 15 };
+        let hello = is_hello(kind);
         let runs = self.runs as usize;
         if runs > 0 {
             let last = self.pending[(runs - 1) & (PENDING - 1)];
             // Of a run that is full the next one goes on.
             if last >> 12 == kind as u16 && last & COUNT != COUNT {
                 self.pending[(runs - 1) & (PENDING - 1)] = last + 1;
+                self.hellos += hello;
                 return true;
             }
         }
@@ -33,6 +41,7 @@ impl Session {
         }
         self.pending[runs & (PENDING - 1)] = (kind as u16) << 12 | 1;
         self.runs += 1;
+        self.hellos += hello;
         true
     }
 
@@ -56,6 +65,7 @@ impl Session {
         if self.runs == 0 {
             return;
         }
+        self.hellos = self.hellos.saturating_sub(is_hello((self.pending[0] >> 12) as u8));
         if self.pending[0] & COUNT > 1 {
             self.pending[0] -= 1;
             return;

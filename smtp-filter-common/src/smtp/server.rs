@@ -117,12 +117,13 @@ pub const BEFORE: u32 = 4;
 /// Who sent an EHLO that was downgraded reads the reply to HELO for one to EHLO. All lines of a reply have the same code;
 /// where they have not, some clients believe the first, some the last, and some each.
 ///
-/// Where it is not certain which command a reply answers, it is read for keywords whatever it seems to answer.
+/// Where it is not certain which command a reply answers, it is read for keywords whatever it seems to answer: as long as an
+/// EHLO waits, for a server may have given no reply to what came before it (a blank line).
 #[inline(always)]
 fn has_keyword(work: &Work) -> bool {
     let (session, line) = (&work.state.session, &work.state.line[SIDE]);
     let uncertain = work.monitors == 0 && ((session.astray | session.lmtp) != 0 || session.answered() == Command::NONE);
-    let asked = uncertain || matches!(session.answered(), Command::EHLO | Command::DOWNGRADED);
+    let asked = uncertain || session.hellos != 0;
     let good = matches!(session.reply, 200..300) || line.head >> 24 == b'2' as u32;
     // A line that ends within its head has no keyword.
     session.greeted != 0 && session.reply != 0 && asked && good && line.word_length != 0 && line.length > BEFORE

@@ -31,6 +31,8 @@ struct Chain {
     offset: u32,
     end: u32,
     first_fragment: u32,
+    /// 1 after a fragment header.
+    fragmented: u32,
     /// 0 where a receiver takes every header of it.
     odd: u32,
 }
@@ -55,7 +57,8 @@ impl<F: Frame> Step for Walk<'_, F> {
         };
         let padding = extension.u32::<2>() ^ PAD | extension.u16::<6>() as u32 | extension.0[1] as u32;
         chain.odd |= match next {
-            FRAGMENT => 0,
+            // Linux discards a datagram with two, atomic or not.
+            FRAGMENT => chain.fragmented,
             DESTINATION => padding,
             // Anywhere else it is refused. What was merged beyond 64 KiB has one that tells so, where no wire sees it.
             HOP_BY_HOP if index == 0 && self.frame.merged() => {
@@ -64,6 +67,7 @@ impl<F: Frame> Step for Walk<'_, F> {
             HOP_BY_HOP if index == 0 => padding,
             _ => 1,
         };
+        chain.fragmented |= (next == FRAGMENT) as u32;
         chain.next = extension.0[0] as u32;
         chain.offset += match next {
             FRAGMENT => {
@@ -90,7 +94,8 @@ pub(super) fn read<F: Frame>(frame: &F, policy: &Policy, start: u32, segment: &m
     if ip.0[0] >> 4 != 6 {
         return Kind::Other;
     }
-    let mut chain = Chain { next: ip.0[6] as u32, offset: start + 40, end: OPEN, first_fragment: 0, odd: 0 };
+    let mut chain =
+        Chain { next: ip.0[6] as u32, offset: start + 40, end: OPEN, first_fragment: 0, fragmented: 0, odd: 0 };
     F::repeat(EXTENSION_HEADERS as u32 + 1, &mut Walk { frame, chain: &mut chain });
     let ports = match chain.end {
         UPPER if chain.next != TCP as u32 => return Kind::Other,
