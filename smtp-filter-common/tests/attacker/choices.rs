@@ -6,7 +6,7 @@ use super::{
     receiver::mix,
     run::{Filter, Run},
     script::{Answer, Bytes, LITERAL, Op, Segment, Setup, Stage, Taste},
-    server::{CHUNKING, LMTP, Mode, POLITE, PRDR, SILENT, VERBOSE},
+    server::{CHUNKING, LMTP, Mode, POLITE, PRDR, VERBOSE},
     wire::{ACK, FIN, PSH, RST, SYN, URG},
 };
 
@@ -100,7 +100,7 @@ pub fn setup(dice: &mut Dice, policies: u32, style: Style) -> Setup {
         4..8 => Stage::Hello,
         _ => Stage::Data,
     };
-    let mut quirks = dice.next() as u8 & !SILENT;
+    let mut quirks = dice.next() as u8;
     if !style.replies {
         quirks &= !(VERBOSE | LMTP | PRDR);
     }
