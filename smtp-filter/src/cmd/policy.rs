@@ -12,10 +12,7 @@ use crate::{
     cli::{Ends, Global, Policy, PolicyVerb},
     instance::{Change, Running},
     output::{Table, print, print_json},
-    policy::{
-        self, COMMANDS, Document, EHLO, EXTENSIONS, GUARDS, Mode, PolicyError, Profile, Scope, starttls_warnings,
-        to_text, to_toml,
-    },
+    policy::{self, Datum, Document, Mode, PolicyError, Profile, Scope, starttls_warnings, to_text, to_toml},
 };
 
 /// Shows or changes the policy.
@@ -42,7 +39,7 @@ fn show(running: &Running, toml: bool, ends: &Ends, json: bool) -> Result<()> {
     if toml {
         return print(&to_toml(&document));
     }
-    let remark = match document.mode {
+    let remark = match document.values.mode() {
         Mode::Enforce => "",
         Mode::Monitor => "; mode monitor: actions are reported, not carried out",
     };
@@ -52,8 +49,7 @@ fn show(running: &Running, toml: bool, ends: &Ends, json: bool) -> Result<()> {
 fn set(global: &Global, settings: &[String]) -> Result<()> {
     let change = running(global, "policy set")?
         .change(|document| policy::set(document, settings).map_err(anyhow::Error::msg).context("set"))?;
-    let sections = ["commands.", "extensions.", "banner.", "guards.", "scope."];
-    let sets_action = settings.iter().any(|setting| sections.iter().any(|section| setting.starts_with(section)));
+    let sets_action = settings.iter().any(|setting| policy::acts(setting));
     tell(&change, sets_action, global.json)
 }
 
@@ -69,10 +65,13 @@ fn tell(Change { before, after, generation }: &Change, sets_action: bool, json: 
     if json {
         return print_json(&json!({ "v": 1, "policy": PolicyState::new(after, *generation) }));
     }
-    let mut out =
-        format!("in force: profile {}, mode {}, generation {generation}\n", after.profile.name(), after.mode.name());
+    let mut out = format!(
+        "in force: profile {}, mode {}, generation {generation}\n",
+        after.profile.name(),
+        after.values.mode().name()
+    );
     out += &changes(before, after);
-    if sets_action && after.mode == Mode::Monitor {
+    if sets_action && after.values.mode() == Mode::Monitor {
         out += "not enforced: in mode monitor actions are only reported; `smtp-filter policy set mode=enforce` changes that\n";
     }
     print(&out)
@@ -137,7 +136,8 @@ fn check(file: Option<&Path>, ends: &Ends, json: bool) -> Result<()> {
     if json {
         return print_json(&document);
     }
-    let Document { profile, ports, mode, commands, extensions, scopes, .. } = &document;
+    let Document { profile, values, commands, extensions, scopes } = &document;
+    let (ports, mode) = (values.ports(), values.mode());
     let scopes = match scopes.len() {
         0 => String::new(),
         number => {
@@ -154,7 +154,7 @@ fn check(file: Option<&Path>, ends: &Ends, json: bool) -> Result<()> {
         commands.named.len(),
         extensions.named.len()
     ))?;
-    if *mode == Mode::Monitor { print(&format!("{MONITORED}\n")) } else { Ok(()) }
+    if mode == Mode::Monitor { print(&format!("{MONITORED}\n")) } else { Ok(()) }
 }
 
 /// What is said of a policy of mode monitor.
@@ -166,34 +166,22 @@ fn counted(number: usize, one: &str, many: &str) -> String {
 
 /// The one table of which action is legal where.
 fn actions(json: bool) -> Result<()> {
-    let Document { commands, extensions, .. } = Profile::default().document();
-    let (commands, extensions) = (commands.other, extensions.other);
-    let rows: Vec<(&str, &[Action], Action, &str)> = [
-        ("commands.EHLO", EHLO, commands, "EHLO, which alone can become HELO (`downgrade`)"),
-        ("commands.VERB", COMMANDS, commands, "a command with this verb; the default is that of the profile"),
-        ("commands.other", COMMANDS, commands, "a command whose verb is not named"),
-        (
-            "extensions.KEYWORD",
-            EXTENSIONS,
-            extensions,
-            "a line with this keyword in the reply to EHLO; `mask` masks the verbs that it announces too",
-        ),
-        ("extensions.other", EXTENSIONS, extensions, "a line in the reply to EHLO whose keyword is not named"),
-    ]
-    .into_iter()
-    .chain(GUARDS.iter().map(|guard| (guard.reason.name(), guard.legal, guard.default, guard.meaning)))
-    .collect();
     let names = |legal: &[Action]| legal.iter().map(|action| action.name()).collect::<Vec<_>>();
+    let rows = policy::keys().filter_map(|key| match key.default {
+        Datum::Action(default) => Some((key.path, names(key.legal()), default.name(), key.meaning)),
+        _ => None,
+    });
     if json {
         let keys: Vec<_> = rows
-            .iter()
-            .map(|(key, legal, default, _)| json!({ "key": key, "actions": names(legal), "default": default.name() }))
+            .map(|(key, legal, default, meaning)| {
+                json!({ "key": key, "actions": legal, "default": default, "meaning": meaning })
+            })
             .collect();
         return print_json(&json!({ "v": 1, "keys": keys }));
     }
     let mut table = Table::new(&["KEY", "DEFAULT", "ACTIONS", "WHAT IT IS ABOUT"]);
     for (key, legal, default, meaning) in rows {
-        table.row([key.to_owned(), default.name().to_owned(), names(legal).join(" "), meaning.to_owned()]);
+        table.row([key.to_owned(), default.to_owned(), legal.join(" "), meaning.to_owned()]);
     }
     print(&table.to_string())
 }
@@ -203,7 +191,7 @@ fn profiles(json: bool) -> Result<()> {
         let profiles: Vec<_> = Profile::ALL
             .iter()
             .map(|profile| {
-                let mode = profile.document().mode;
+                let mode = profile.document().values.mode();
                 json!({ "name": profile.name(), "mode": mode, "description": profile.description() })
             })
             .collect();
@@ -211,7 +199,7 @@ fn profiles(json: bool) -> Result<()> {
     }
     let mut table = Table::new(&["PROFILE", "MODE", "WHAT IT DOES"]);
     for profile in Profile::ALL {
-        let mode = profile.document().mode.name();
+        let mode = profile.document().values.mode().name();
         table.row([profile.name().to_owned(), mode.to_owned(), profile.description().to_owned()]);
     }
     print(&table.to_string())

@@ -5,7 +5,10 @@ use std::time::Duration;
 use proptest::prelude::*;
 use smtp_filter_common::{action::Action, reason::Reason};
 
-use super::*;
+use super::{
+    keys::{COMMANDS, EHLO, EXTENSIONS},
+    *,
+};
 
 fn refused(text: &str) -> String {
     parse("p.toml", text).unwrap_err().to_string()
@@ -20,7 +23,11 @@ fn of(document: &Document, verb: &str) -> Option<Action> {
 }
 
 fn guard(document: &Document, key: &str) -> Action {
-    document.guards.action(Guard::find(key).unwrap())
+    document.values.action(&format!("guards.{key}")).unwrap()
+}
+
+fn grace(document: &Document) -> Duration {
+    document.values.time("guards.unknown_connection.grace").unwrap()
 }
 
 #[test]
@@ -234,14 +241,14 @@ fn a_hostile_file_cannot_reach_the_terminal() {
 #[test]
 fn an_empty_file_is_the_default_profile() {
     assert_eq!(document(""), Profile::Monitor.document());
-    assert_eq!(document("").mode, Mode::Monitor);
+    assert_eq!(document("").values.mode(), Mode::Monitor);
     assert!(!document("").differs_from_profile());
 }
 
 #[test]
 fn what_a_file_says_overrides_its_profile_wherever_it_stands() {
     let document = document("mode = \"monitor\"\nprofile = \"drop-esmtp\"\n[commands]\nehlo = \"mark\"\n");
-    assert_eq!((document.profile, document.mode), (Profile::DropEsmtp, Mode::Monitor));
+    assert_eq!((document.profile, document.values.mode()), (Profile::DropEsmtp, Mode::Monitor));
     assert_eq!((of(&document, "EHLO"), of(&document, "STARTTLS")), (Some(Action::Mark), Some(Action::Drop)));
     assert!(document.differs_from_profile());
 }
@@ -260,20 +267,21 @@ fn everything_of_rfc_821_passes_in_the_enforcing_profiles() {
 #[test]
 fn defaults_of_the_guards() {
     let document = Profile::Monitor.document();
+    let guards = keys().filter(|key| key.section() == "guards");
     let reset: Vec<_> =
-        GUARDS.iter().filter(|guard| document.guards.action(guard) == Action::Reset).map(Guard::key).collect();
+        guards.filter(|key| document.values.action(key.path) == Some(Action::Reset)).map(Key::name).collect();
     assert_eq!(reset, ["starttls_injection", "bdat_refused", "late_end_of_data"]);
-    assert_eq!(document.guards.grace, Duration::from_secs(600));
+    assert_eq!(grace(&document), Duration::from_secs(600));
 }
 
 #[test]
 fn unknown_connection_takes_a_plain_action_or_a_table() {
     let plain = document("[guards]\nUnknown_Connection = \"log\"");
-    assert_eq!((guard(&plain, "unknown_connection"), plain.guards.grace), (Action::Log, Duration::from_secs(600)));
+    assert_eq!((guard(&plain, "unknown_connection"), grace(&plain)), (Action::Log, Duration::from_secs(600)));
     let table = document("[guards]\nunknown_connection = { grace = \"1h 30s\" }");
-    assert_eq!((guard(&table, "unknown_connection"), table.guards.grace), (Action::Drop, Duration::from_secs(3630)));
+    assert_eq!((guard(&table, "unknown_connection"), grace(&table)), (Action::Drop, Duration::from_secs(3630)));
     let dotted = document("[guards.unknown_connection]\naction = \"pass\"\ngrace = \"0s\"");
-    assert_eq!((guard(&dotted, "unknown_connection"), dotted.guards.grace), (Action::Pass, Duration::ZERO));
+    assert_eq!((guard(&dotted, "unknown_connection"), grace(&dotted)), (Action::Pass, Duration::ZERO));
 }
 
 #[test]
@@ -368,21 +376,24 @@ fn set_takes_paths_of_the_file() {
     .unwrap();
     assert_eq!((of(&after, "EHLO"), of(&after, "HELO")), (Some(Action::Drop), Some(Action::Log)));
     assert_eq!((after.extensions.action("STARTTLS"), after.extensions.other), (Action::Mask, Action::Log));
-    assert_eq!((after.banner.show, after.mask.fill), (Show::Host, Fill::Noop));
+    assert_eq!((after.values.word("banner.show"), after.values.word("mask.fill")), ("host", "noop"));
     assert_eq!(guard(&after, "sync"), Action::Reset);
-    assert_eq!((guard(&after, "unknown_connection"), after.guards.grace.as_secs()), (Action::Log, 300));
-    assert_eq!((after.mode, after.ports.as_slice()), (Mode::Enforce, [25, 587].as_slice()));
-    assert_eq!((after.mark.value, after.capture_envelope), (7, true));
-    assert_eq!(set(&base, &["ports=[2525]"]).unwrap().ports, [2525]);
-    assert_eq!(set(&base, &["mode=\"enforce\""]).unwrap().mode, Mode::Enforce);
+    assert_eq!((guard(&after, "unknown_connection"), grace(&after).as_secs()), (Action::Log, 300));
+    assert_eq!((after.values.mode(), after.values.ports()), (Mode::Enforce, [25, 587].as_slice()));
+    assert_eq!(
+        (after.values.bits("mark.value"), after.values.get("capture_envelope")),
+        (Some(7), Some(&Datum::Flag(true)))
+    );
+    assert_eq!(set(&base, &["ports=[2525]"]).unwrap().values.ports(), [2525]);
+    assert_eq!(set(&base, &["mode=\"enforce\""]).unwrap().values.mode(), Mode::Enforce);
 }
 
 #[test]
 fn set_of_a_profile_keeps_what_no_profile_speaks_of() {
     let base = set(&Profile::Monitor.document(), &["ports=2525", "mark.value=1", "commands.helo=reset"]).unwrap();
     let after = set(&base, &["commands.help=drop", "profile=drop-esmtp"]).unwrap();
-    assert_eq!((after.profile, after.mode), (Profile::DropEsmtp, Mode::Enforce));
-    assert_eq!((after.ports.as_slice(), after.mark.value), ([2525].as_slice(), 1));
+    assert_eq!((after.profile, after.values.mode()), (Profile::DropEsmtp, Mode::Enforce));
+    assert_eq!((after.values.ports(), after.values.bits("mark.value")), ([2525].as_slice(), Some(1)));
     assert_eq!((of(&after, "HELO"), of(&after, "HELP")), (Some(Action::Pass), Some(Action::Drop)));
 }
 
@@ -449,37 +460,47 @@ fn json_has_the_structure_of_the_file() {
     assert_eq!(json["mark"], serde_json::json!({ "value": 25, "mask": 255 }));
 }
 
+/// Values of a key, every one of them where they are few.
+pub(super) fn samples(key: &Key) -> Vec<Datum> {
+    match &key.kind {
+        Kind::Action(legal) => legal.iter().map(|action| Datum::Action(*action)).collect(),
+        Kind::Word { words, .. } => words.iter().map(|word| Datum::Word(word.name)).collect(),
+        // Within the default mask, with the default value, and the first ones within each other.
+        Kind::Bits => [0x1d, 0x19, 0x3f, 0xff].map(Datum::Bits).to_vec(),
+        Kind::Time { most } => {
+            vec![Datum::Time(Duration::ZERO), Datum::Time(*most), Datum::Time(Duration::from_millis(90_500))]
+        }
+        Kind::Flag => vec![Datum::Flag(false), Datum::Flag(true)],
+        Kind::Ports => vec![Datum::Ports(vec![25].into()), Datum::Ports(vec![2525, 65_535].into())],
+    }
+}
+
 /// Any document that a file can give.
 pub(super) fn documents() -> impl Strategy<Value = Document> {
     let verbs = proptest::collection::vec(("[!-~]{1,16}", proptest::sample::select(COMMANDS)), 0..30);
     let keywords = proptest::collection::vec(("[!-<>-~]{1,16}", proptest::sample::select(EXTENSIONS)), 0..4);
-    let rewriting = (
-        keywords,
-        proptest::sample::select(EXTENSIONS),
-        proptest::sample::select(Show::ALL.as_slice()),
-        proptest::sample::select(Fill::ALL.as_slice()),
-        proptest::option::of(proptest::sample::select(EHLO)),
-    );
-    let guards =
-        proptest::collection::vec((proptest::sample::select(GUARDS.iter().collect::<Vec<_>>()), any::<usize>()), 0..9);
+    let rewriting =
+        (keywords, proptest::sample::select(EXTENSIONS), proptest::option::of(proptest::sample::select(EHLO)));
+    let key = || proptest::sample::select(super::keys::KEYS.iter().collect::<Vec<_>>());
+    let values = proptest::collection::vec((key(), any::<usize>()), 0..9);
     (
         proptest::sample::select(Profile::ALL.as_slice()),
         proptest::collection::btree_set((1..=u16::MAX).prop_filter("TLS", |port| *port != 465), 1..20),
-        any::<bool>(),
-        any::<bool>(),
         verbs,
         proptest::sample::select(COMMANDS),
-        guards,
+        values,
         0..600_000_u64,
         any::<u32>(),
         rewriting,
     )
-        .prop_map(|(profile, ports, enforce, capture_envelope, verbs, other, guards, grace, mark, rewriting)| {
-            let (keywords, other_keyword, show, fill, ehlo) = rewriting;
+        .prop_map(|(profile, ports, verbs, other, values, grace, mark, rewriting)| {
+            let (keywords, other_keyword, ehlo) = rewriting;
             let mut document = profile.document();
-            document.ports = ports.into_iter().collect();
-            document.mode = if enforce { Mode::Enforce } else { Mode::Monitor };
-            document.capture_envelope = capture_envelope;
+            for (key, at) in values {
+                let samples = samples(key);
+                document.values.set(key, samples[at % samples.len()].clone());
+            }
+            document.values.set_ports(ports.into_iter().collect());
             for (verb, action) in verbs {
                 if !verb.eq_ignore_ascii_case("other") {
                     document.commands.named.insert(WordName::new(&verb).unwrap(), action);
@@ -493,12 +514,12 @@ pub(super) fn documents() -> impl Strategy<Value = Document> {
                 }
             }
             document.extensions.other = other_keyword;
-            (document.banner.show, document.mask.fill) = (show, fill);
-            for (guard, at) in guards {
-                document.guards.set(guard, guard.legal[at % guard.legal.len()]);
-            }
-            document.guards.grace = Duration::from_secs(grace);
-            document.mark = Mark { value: mark, mask: mark | 1 };
+            let mut set = |path: &str, value: Datum| {
+                document.values.set(super::keys::find(path).unwrap(), value);
+            };
+            set("guards.unknown_connection.grace", Datum::Time(Duration::from_secs(grace)));
+            set("mark.value", Datum::Bits(mark));
+            set("mark.mask", Datum::Bits(mark | 1));
             document
         })
 }
@@ -522,9 +543,12 @@ proptest! {
 
 #[test]
 fn every_reason_of_a_guard_is_a_path_of_the_file() {
-    for guard in GUARDS {
-        let argument = format!("{}={}", guard.reason.name(), guard.default.name());
-        assert!(set(&Profile::Monitor.document(), &[argument]).is_ok(), "{:?}", guard.reason);
+    let guards = Reason::ALL.iter().filter(|reason| usize::from(reason.number()) < smtp_filter_common::policy::GUARDS);
+    for reason in guards {
+        let default = Profile::Monitor.document().values.action(reason.name()).unwrap();
+        let argument = format!("{}={}", reason.name(), default.name());
+        assert!(set(&Profile::Monitor.document(), &[argument]).is_ok(), "{reason:?}");
     }
-    assert_eq!(Guard::find("SYNC").unwrap().reason, Reason::Sync);
+    let upper = set(&Profile::Monitor.document(), &["guards.SYNC=reset"]).unwrap();
+    assert_eq!(upper.values.action(Reason::Sync.name()), Some(Action::Reset));
 }
