@@ -67,17 +67,7 @@ fn wrong_words(error: &clap::Error) -> ExitCode {
         let _ = error.print();
         return ExitCode::from(USAGE);
     }
-    if error.kind() == clap::error::ErrorKind::MissingSubcommand {
-        anstream::eprintln!("smtp-filter: a command is missing; `smtp-filter --help` says which there are");
-        return ExitCode::from(USAGE);
-    }
-    let text = error.to_string();
-    // The usage and the hint behind an empty line are said shorter here.
-    let said = text.split("\n\nUsage:").next().unwrap_or(&text);
-    let said = said.split("\n\nFor more information").next().unwrap_or(said);
-    let said = said.strip_prefix("error: ").unwrap_or(said);
-    let said = said.replace("\n\n  tip: ", "; ");
-    anstream::eprintln!("smtp-filter: {}; `smtp-filter --help` says what there is", one_line(&said));
+    anstream::eprintln!("smtp-filter: {}", cli::wrong_usage(error));
     ExitCode::from(USAGE)
 }
 

@@ -2,9 +2,9 @@
 
 use clap::Args;
 
-/// Say that a filter put on with --confirm is to stay on
+/// Keep a filter that was put on with --confirm
 ///
-/// Until then it goes off by itself when its time is over, even if nothing of smtp-filter runs any more. Where
-/// nothing waits for a confirmation, it says so and is content; where it is too late, it fails.
+/// Without this it goes off by itself when its time is over, even if no smtp-filter process is running any more. If
+/// nothing is waiting for confirmation, it says so and succeeds; if it is too late, it fails.
 #[derive(Debug, Args)]
 pub struct Confirm;

@@ -10,9 +10,9 @@ use crate::{
 
 /// Show the events as they happen
 ///
-/// From now on, until Ctrl-C or the filter's end. A line says when, where, who, what, and what was done by which key of the
-/// policy; `would drop` is what mode monitor has let pass. Several readers each see every event. What comes faster than it
-/// can be shown is lost, counted, and said.
+/// Starts now and ends with Ctrl-C or when the filter goes off. Each line says when, where, who and what, what was done, and
+/// which key of the policy decided; `would drop` is what mode monitor let pass. Any number of readers up to eight see every
+/// event. Events that arrive faster than they can be shown are lost; how many is reported.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -21,8 +21,8 @@ Examples:
   smtp-filter events --kind close --json | jq .summary
   smtp-filter events --json --count 100 | jq -r .client")]
 pub struct Events {
-    /// Only events with this reason: a policy key such as commands.ehlo, or one end of it: guards, ehlo. One that the running
-    /// policy does not have is refused
+    /// Only events with this reason: a policy key such as commands.ehlo, or its first or last part (guards, ehlo); a reason
+    /// that the running policy cannot give is refused. May be given several times
     #[arg(long, value_name = "R", value_parser = reason)]
     pub reason: Vec<String>,
 
@@ -30,11 +30,11 @@ pub struct Events {
     #[arg(long, value_name = "K", value_parser = KINDS)]
     pub kind: Vec<String>,
 
-    /// Only events of clients with this address or prefix
+    /// Only events of clients with this address or in this prefix; may be given several times
     #[arg(long, value_name = "PREFIX", value_parser = network)]
     pub client: Vec<IpNet>,
 
-    /// End after so many events
+    /// Stop after this many events
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub count: Option<u64>,
 }

@@ -10,6 +10,6 @@ use clap::Args;
 #[derive(Debug, Args)]
 #[command(hide = true)]
 pub struct Generate {
-    /// Folder to write to; made where it is missing
+    /// Folder to write to; created if it does not exist
     pub dir: PathBuf,
 }

@@ -12,6 +12,7 @@ mod replay;
 mod stats;
 mod status;
 mod up;
+mod wrong;
 
 use std::path::PathBuf;
 
@@ -30,6 +31,7 @@ pub use self::{
     stats::Stats,
     status::Status,
     up::Up,
+    wrong::wrong_usage,
 };
 use crate::{bpffs, pins::PinDir};
 
@@ -49,7 +51,7 @@ impl std::error::Error for Usage {}
 ///
 /// smtp-filter reads every TCP segment to and from the SMTP ports of an interface, in both directions, follows each
 /// dialogue, and passes, logs, marks, rewrites in place, drops or resets what its policy names: EHLO, the commands and
-/// extensions that came with it, the banner, and the protocol attacks of SMTP. It is no proxy and ends no connection of its own.
+/// extensions that came with it, the banner, and protocol attacks on SMTP. It is not a proxy and terminates no connection.
 #[derive(Debug, Parser)]
 #[command(
     name = "smtp-filter",
@@ -57,20 +59,20 @@ impl std::error::Error for Usage {}
     max_term_width = 100,
     after_help = "\
 A first look, which changes nothing on the wire:
-  smtp-filter doctor                          says what this machine offers, what goes around
-  smtp-filter up --iface eth0                 puts it on, shows every command; Ctrl-C takes it off
+  smtp-filter doctor                          what this machine offers, what bypasses the filter
+  smtp-filter up --iface eth0                 reports every command; Ctrl-C takes it off
 
-In earnest:
+Then:
   smtp-filter up --iface eth0 --detach        puts it on and leaves it on
-  smtp-filter policy set commands.ehlo=drop   says what is to be done with EHLO
-  smtp-filter policy set mode=enforce         from now on it is done, not only reported
+  smtp-filter policy set commands.ehlo=drop   what to do with EHLO
+  smtp-filter policy set mode=enforce         do it, instead of only reporting it
   smtp-filter events                          shows what happens
-  smtp-filter stats                           counts what passed and what did not
-  smtp-filter down                            takes it off, nothing is left
+  smtp-filter stats                           what passed and what did not
+  smtp-filter down                            takes it off and leaves nothing behind
 
-Put it on the interface towards the clients or on the one towards the servers: one is enough, where
-both directions pass. In mode monitor, the default, everything passes and is only reported. A client
-whose command is dropped waits until it gives up; reset tells it at once.
+Put it on the interface facing the clients or the one facing the servers: one is enough if both
+directions pass it. In mode monitor, the default, everything passes and is only reported. A client
+whose command is dropped waits until it times out; a reset tells it at once.
 
 Exit codes: 0 done, 1 failed, 2 wrong usage."
 )]
@@ -89,7 +91,7 @@ pub struct Global {
     #[arg(long, global = true)]
     pub json: bool,
 
-    /// Where the pins of this filter live, in a BPF file system; another folder is another filter
+    /// Folder for the pins of this filter, in a BPF file system; another folder is another filter
     #[arg(long, global = true, value_name = "DIR", env = "SMTP_FILTER_PIN_DIR",
           default_value_os_t = PathBuf::from(bpffs::MOUNT_POINT).join("smtp-filter"))]
     pub pin_dir: PathBuf,
@@ -98,7 +100,7 @@ pub struct Global {
     #[arg(long, global = true, value_name = "NAME")]
     pub netns: Option<String>,
 
-    /// Say what is done; twice: with `up` in the foreground also the debug messages of the eBPF side
+    /// Say what is done; given twice, `up` in the foreground also prints the debug messages of the eBPF side
     #[arg(short, long, global = true, action = clap::ArgAction::Count)]
     pub verbose: u8,
 }

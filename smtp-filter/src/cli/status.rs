@@ -2,10 +2,10 @@
 
 use clap::Args;
 
-/// Show how the filter stands
+/// Show the state of the filter
 ///
-/// Interfaces and how it is attached, policy and mode, connections, segments by what was done with them, lost
-/// events. `NOT ATTACHED` after an interface means that nothing is filtered there: then the exit code is 1, and
+/// Its interfaces and how it is attached, policy and mode, connections, segments by what was done with them, and lost
+/// events. `NOT ATTACHED` after an interface means that nothing is filtered there: the exit code is then 1, and
 /// `smtp-filter doctor` says what to do.
 #[derive(Debug, Args)]
 #[command(after_help = "\

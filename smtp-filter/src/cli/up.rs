@@ -8,42 +8,41 @@ use crate::record::Hook;
 
 /// Put the filter on
 ///
-/// Loads the programs, attaches them to both directions of each interface, and shows the events until it is ended.
-/// Ctrl-C and SIGTERM take the filter off; SIGHUP (the terminal is closed) leaves it on. While it runs, an interface that
-/// goes and comes back under its name gets the filter again.
+/// Loads the programs, attaches them to both directions of each interface, and shows the events until it is stopped.
+/// Ctrl-C and SIGTERM take the filter off; SIGHUP (a closed terminal) leaves it on. While it runs, an interface that
+/// disappears and comes back under the same name gets the filter again.
 ///
-/// Where a filter is on already, this one takes it over without a gap: connections, counters and readers of events stay,
-/// and so does the policy unless another one is given. It stays on the interfaces where it was, and comes to those that
-/// are named. The `up` that was taken over takes nothing off any more. A filter that another version of smtp-filter put
-/// on is taken over too; its connections pass unread for the policy's guards.unknown_connection.grace where the two do
-/// not know each other's tables.
+/// If a filter is already on, this one takes over from it without a gap: connections, counters and readers of events
+/// are kept, and so is the policy unless another one is given. The filter stays on the interfaces where it was and is
+/// added to those that are named. The earlier `up` no longer takes anything off when it ends. A filter put on by another
+/// version of smtp-filter is taken over too; if the two versions do not share their tables, its connections pass unread
+/// for the policy's guards.unknown_connection.grace.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
   smtp-filter up --iface eth0                          reports every command, touches nothing
   smtp-filter up --iface eth0 --profile drop-esmtp --detach
   smtp-filter up --iface eth0 --policy mail.toml --detach --confirm 5m
-                                                       a trial that ends by itself; `smtp-filter confirm` keeps it
+                                                       a trial that ends by itself unless confirmed
   smtp-filter up --iface eth0 --iface eth1 --port 25 --port 587 --policy mail.toml")]
 pub struct Up {
-    /// Interface to put it on, towards the clients or towards the servers; may be given several times
+    /// Interface to filter on, facing the clients or the servers; may be given several times
     #[arg(long, value_name = "IF", required = true)]
     pub iface: Vec<String>,
 
-    /// Built-in policy, `monitor` where nothing is said; `smtp-filter policy profiles` lists them
+    /// Built-in policy, `monitor` by default; `smtp-filter policy profiles` lists them
     #[arg(long, value_name = "NAME", conflicts_with = "policy")]
     pub profile: Option<String>,
 
-    /// Policy file; `-` is the standard input
+    /// Policy file; `-` is standard input
     #[arg(long, value_name = "FILE")]
     pub policy: Option<PathBuf>,
 
-    /// TCP port of SMTP servers, instead of those of the policy; may be given several times
+    /// TCP port of the SMTP servers, in place of the policy's; may be given several times
     #[arg(long, value_name = "N")]
     pub port: Vec<u16>,
 
-    /// Live connections that are kept track of, 65536 where nothing is said; the memory for all of them is taken at once,
-    /// about 1 KiB each
+    /// Live connections to keep track of, 65536 by default; memory for all of them is allocated at once, about 1 KiB each
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(16..=16_777_216))]
     pub connections: Option<u32>,
 
@@ -51,7 +50,7 @@ pub struct Up {
     #[arg(long)]
     pub detach: bool,
 
-    /// Take it off again after this time (5m, 90s, 1h) unless `smtp-filter confirm` comes first
+    /// Take the filter off again after this time (5m, 90s, 1h) unless `smtp-filter confirm` comes first
     #[arg(long, value_name = "TIME", value_parser = confirm_time)]
     pub confirm: Option<Duration>,
 
@@ -63,11 +62,11 @@ pub struct Up {
 /// How to attach.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum HookChoice {
-    /// TCX where the kernel has it, else clsact
+    /// TCX if the kernel has it, otherwise clsact
     Auto,
-    /// TCX links: Linux 6.6 and later
+    /// TCX links (Linux 6.6 and later)
     Tcx,
-    /// Filters of a clsact qdisc: every kernel
+    /// Filters of a clsact qdisc (every kernel)
     Clsact,
 }
 

@@ -1,9 +1,7 @@
 //! The verbs, one a file.
 
-mod changes;
 mod confirm;
 mod connections;
-mod decides;
 mod doctor;
 mod down;
 mod events;
