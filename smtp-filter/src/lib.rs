@@ -3,8 +3,6 @@
 //! [`main`] is the command line. The rest is for tests and tools that want the filter without it: [`loader::Filter`]
 //! loads the programs, [`policy`] makes a policy, [`events`] reads what the filter says.
 
-mod attach;
-mod bpffs;
 mod cli;
 pub mod clock;
 mod cmd;
@@ -12,30 +10,29 @@ mod doctor;
 pub mod events;
 mod files;
 pub mod instance;
+pub mod kernel;
 pub mod live;
-pub mod loader;
 mod logging;
-pub mod netns;
 mod output;
-pub mod pins;
-mod pod;
 pub mod policy;
 mod prefixes;
 mod readable;
-pub mod record;
 pub mod replay;
 mod screen;
 mod signals;
 mod system;
-pub mod tables;
 mod text;
 
 use std::{io, process::ExitCode};
 
 use clap::Parser as _;
 
-pub use crate::attach::best_hook;
-use crate::text::one_line;
+// Its parts by their short names, here and for tests and tools.
+pub use crate::kernel::{attach::best_hook, loader, netns, pins, record, tables};
+use crate::{
+    kernel::{attach, bpffs, pod},
+    text::one_line,
+};
 
 /// Exit code for wrong usage.
 const USAGE: u8 = 2;
