@@ -3,6 +3,7 @@
 pub(crate) mod attach;
 pub(crate) mod bpffs;
 pub mod loader;
+pub mod lock;
 pub mod netns;
 pub mod pins;
 pub(crate) mod pod;
