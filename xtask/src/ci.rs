@@ -8,7 +8,7 @@ use crate::{
     setup, test,
 };
 
-/// Check the formatting, lint everything (warnings are errors), run all tests.
+/// Check the formatting, lint everything and make the documentation (warnings are errors), run all tests.
 ///
 /// What .ci/run runs. Needs no terminal.
 #[derive(clap::Args)]
@@ -27,6 +27,9 @@ pub fn run(args: &Args) -> Result<()> {
     let lint = ["clippy", "--locked", "--workspace", "--exclude", CRATE, "--all-targets", "--", "-D", "warnings"];
     execute(cargo().args(lint))?;
     lint_ebpf()?;
+    step("documentation");
+    let document = ["doc", "--locked", "--no-deps", "--workspace"];
+    execute(cargo().args(document).env("RUSTDOCFLAGS", "-D warnings"))?;
     if args.no_tests {
         return Ok(());
     }

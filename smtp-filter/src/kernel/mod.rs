@@ -4,6 +4,7 @@ pub(crate) mod attach;
 pub(crate) mod bpffs;
 pub mod loader;
 pub mod lock;
+pub(crate) mod netlink;
 pub mod netns;
 pub mod pins;
 pub(crate) mod pod;
