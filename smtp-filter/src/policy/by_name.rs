@@ -3,7 +3,7 @@
 use super::{
     document::WordName,
     fault::{Fault, Located, quoted},
-    key::action,
+    read::action,
     section::{Names, Section, table},
     settings::Words,
     value::Value,

@@ -6,10 +6,10 @@ use serde::{Serialize, Serializer, ser::SerializeMap as _};
 use smtp_filter_common::{action::Action, limits::WORD, word::Word};
 
 use super::{
-    keys::{self, SECTIONS},
+    keys,
     profiles::Profile,
     scope::Scope,
-    section::{Entries, Section},
+    section::{Entries, SECTIONS, Section},
     values::Values,
 };
 

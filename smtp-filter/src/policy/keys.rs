@@ -7,14 +7,13 @@ use std::{borrow::Cow, time::Duration};
 
 use smtp_filter_common::{
     action::Action::{self, Downgrade, Drop, Log, Mark, Mask, Pass, Reset},
-    limits::{NAMED_KEYWORDS, NAMED_VERBS},
     policy,
     reason::Reason,
 };
 
 use super::{
     key::{Datum, Goes, Key, Kind, Reach, Word},
-    section::{ACTION, Names, Section},
+    section::{ACTION, Section},
 };
 
 /// Actions for a command.
@@ -30,38 +29,6 @@ const CUT: &[Action] = &[Drop, Reset];
 
 /// Longest grace. Connections that live longer without a segment are gone from every table anyway.
 const GRACE: Duration = Duration::from_secs(7 * 24 * 3600);
-
-/// The sections of the file, in the order in which they are shown.
-pub(super) static SECTIONS: &[Section] = &[
-    Section {
-        name: "commands",
-        meaning: "What is done with commands.",
-        noun: "verb",
-        acts: true,
-        names: Some(Names {
-            expected: "a word of 1 to 16 characters",
-            takes: |_| true,
-            most: NAMED_VERBS,
-            any: "VERB",
-        }),
-    },
-    Section {
-        name: "extensions",
-        meaning: "What is done with the keywords in the reply to EHLO.",
-        noun: "keyword",
-        acts: true,
-        names: Some(Names {
-            expected: "a word of 1 to 16 characters without `=`, for `AUTH=LOGIN` is AUTH",
-            takes: |word| !word.contains('='),
-            most: NAMED_KEYWORDS,
-            any: "KEYWORD",
-        }),
-    },
-    Section { name: "banner", meaning: "What is done with the server's banner.", noun: "", acts: true, names: None },
-    Section { name: "mask", meaning: "How commands are masked.", noun: "", acts: false, names: None },
-    Section { name: "guards", meaning: "What is done at each guard.", noun: "guard", acts: true, names: None },
-    Section { name: "mark", meaning: "What action `mark` sets.", noun: "", acts: false, names: None },
-];
 
 /// Keys whose value is kept by key, each after those before it in its section.
 pub(super) static KEYS: &[Key] = &[

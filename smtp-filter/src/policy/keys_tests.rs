@@ -9,8 +9,8 @@ use smtp_filter_common::{action::Action, policy::GUARDS, reason::Reason};
 
 use super::{
     key::Goes,
-    keys::{BY_NAME, KEYS, LATER, SECTIONS},
-    section::Section,
+    keys::{BY_NAME, KEYS, LATER},
+    section::{SECTIONS, Section},
     tests::samples,
     *,
 };

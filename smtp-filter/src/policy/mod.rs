@@ -19,6 +19,7 @@ mod keys;
 mod names;
 mod prefix;
 mod profiles;
+mod read;
 mod reasons;
 mod render;
 #[cfg(test)]
@@ -34,6 +35,7 @@ mod source;
 mod starttls;
 mod value;
 mod values;
+mod word_lists;
 
 pub use self::{
     announced::Effective,
@@ -45,7 +47,7 @@ pub use self::{
     key::{Datum, Key, Kind, PORTS, Reach, Word},
     keys::{acts, keys, settable},
     names::Names,
-    profiles::{ESMTP, Profile, RFC_821},
+    profiles::Profile,
     reasons::{known_reason, reason},
     render::{to_text, to_toml},
     scope::{SCOPE_NAME, SCOPES, Scope, ScopeName},
@@ -54,10 +56,13 @@ pub use self::{
     source::{load, parse, parse_bytes, set},
     starttls::starttls_warnings,
     values::Values,
+    word_lists::{ESMTP, RFC_821},
 };
 
 #[cfg(test)]
 mod classes_tests;
+#[cfg(test)]
+mod fault_tests;
 #[cfg(test)]
 mod keys_tests;
 #[cfg(test)]

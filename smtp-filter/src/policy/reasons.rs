@@ -7,8 +7,8 @@ use smtp_filter_common::reason::Reason;
 use super::{
     document::WordName,
     fault::{one_of, quoted},
-    keys::SECTIONS,
     names::Names,
+    section::SECTIONS,
 };
 
 /// A reason as the command line takes it: whole, or one end of it. One that no policy can give is refused with those that

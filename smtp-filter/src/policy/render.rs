@@ -11,9 +11,9 @@ use smtp_filter_common::action::Action;
 use super::{
     announced::Effective,
     document::{ByName, Document, WordName},
-    keys::{self, SECTIONS},
+    keys,
     scope::Scope,
-    section::{Section, Shown},
+    section::{SECTIONS, Section, Shown},
     values::Values,
 };
 

@@ -9,10 +9,10 @@ use smtp_filter_common::{action::Action, limits::WORD};
 use super::{
     document::Document,
     key::{Key, Kind},
-    keys::{self, BY_NAME, SECTIONS},
+    keys::{self, BY_NAME},
     profiles::Profile,
     scope::{SCOPE_NAME, Scope},
-    section::{ACTION, Section},
+    section::{ACTION, SECTIONS, Section},
     settings::Settings,
 };
 

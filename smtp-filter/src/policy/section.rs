@@ -3,13 +3,16 @@
 use std::collections::BTreeSet;
 
 use serde::{Serialize, Serializer, ser::SerializeMap as _};
-use smtp_filter_common::action::Action;
+use smtp_filter_common::{
+    action::Action,
+    limits::{NAMED_KEYWORDS, NAMED_VERBS},
+};
 
 use super::{
     document::WordName,
     fault::{Fault, Located, one_of, quoted},
     key::{Datum, Key},
-    keys::{BY_NAME, KEYS, LATER, SECTIONS},
+    keys::{BY_NAME, KEYS, LATER},
     value::{Table, Value},
     values::Values,
 };
@@ -48,6 +51,38 @@ pub(super) enum Shown<'a> {
     One(&'a Datum),
     Parts(Vec<(&'static str, &'a Datum)>),
 }
+
+/// The sections of the file, in the order in which they are shown.
+pub(super) static SECTIONS: &[Section] = &[
+    Section {
+        name: "commands",
+        meaning: "What is done with commands.",
+        noun: "verb",
+        acts: true,
+        names: Some(Names {
+            expected: "a word of 1 to 16 characters",
+            takes: |_| true,
+            most: NAMED_VERBS,
+            any: "VERB",
+        }),
+    },
+    Section {
+        name: "extensions",
+        meaning: "What is done with the keywords in the reply to EHLO.",
+        noun: "keyword",
+        acts: true,
+        names: Some(Names {
+            expected: "a word of 1 to 16 characters without `=`, for `AUTH=LOGIN` is AUTH",
+            takes: |word| !word.contains('='),
+            most: NAMED_KEYWORDS,
+            any: "KEYWORD",
+        }),
+    },
+    Section { name: "banner", meaning: "What is done with the server's banner.", noun: "", acts: true, names: None },
+    Section { name: "mask", meaning: "How commands are masked.", noun: "", acts: false, names: None },
+    Section { name: "guards", meaning: "What is done at each guard.", noun: "guard", acts: true, names: None },
+    Section { name: "mark", meaning: "What action `mark` sets.", noun: "", acts: false, names: None },
+];
 
 impl Section {
     /// The section of this name.

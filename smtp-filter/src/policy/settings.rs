@@ -10,8 +10,8 @@ use smtp_filter_common::{
 
 use super::{
     document::{ByName, Document, WordName},
-    keys::{self, SECTIONS},
-    section::{Entries, Section},
+    keys,
+    section::{Entries, SECTIONS, Section},
     values::Values,
 };
 
