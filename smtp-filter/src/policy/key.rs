@@ -7,7 +7,7 @@ use smtp_filter_common::{action::Action, policy::Policy, reason::Reason};
 
 use super::{
     fault::{Fault, Located},
-    read::{action, bits, flag, ports, time, word},
+    read::{action, bits, flag, number, ports, time, word},
     value::Value,
 };
 
@@ -59,6 +59,13 @@ pub enum Kind {
     },
     /// 32 bits, as a number.
     Bits,
+    /// A number with its unit.
+    Number {
+        /// The largest.
+        most: u64,
+        /// What is counted.
+        unit: Unit,
+    },
     /// A length of time, written as `10m`.
     Time {
         /// The longest.
@@ -68,6 +75,15 @@ pub enum Kind {
     Flag,
     /// A list of TCP ports.
     Ports,
+}
+
+/// What a number counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unit {
+    /// Things: written as a number.
+    Things,
+    /// Bytes: written as a number, or with KB, MB or GB of a thousand each.
+    Bytes,
 }
 
 /// One of the words that a key takes.
@@ -90,6 +106,8 @@ pub enum Datum {
     Word(&'static str),
     /// Of [`Kind::Bits`].
     Bits(u32),
+    /// Of [`Kind::Number`].
+    Number(u64, Unit),
     /// Of [`Kind::Time`].
     Time(Duration),
     /// Of [`Kind::Flag`].
@@ -179,6 +197,7 @@ impl Key {
             }
             (Datum::Word(_) | Datum::Ports(_), _) => 0,
             (Datum::Bits(bits), _) => (*bits).into(),
+            (Datum::Number(number, _), _) => *number,
             (Datum::Time(time), _) => u64::try_from(time.as_nanos()).unwrap_or(u64::MAX),
             (Datum::Flag(flag), _) => (*flag).into(),
         }
@@ -192,6 +211,7 @@ impl Kind {
             Self::Action(legal) => action(value, key, legal).map(Datum::Action),
             Self::Word { words, noun } => word(value, key, words, noun).map(Datum::Word),
             Self::Bits => bits(value, key).map(Datum::Bits),
+            Self::Number { most, unit } => number(value, key, *most, *unit).map(|number| Datum::Number(number, *unit)),
             Self::Time { most } => time(value, key, *most).map(Datum::Time),
             Self::Flag => flag(value, key).map(Datum::Flag),
             Self::Ports => ports(value, key).map(|ports| Datum::Ports(ports.into())),
@@ -204,11 +224,28 @@ impl Kind {
             Self::Action(legal) => legal.iter().map(|action| action.name()).collect(),
             Self::Word { words, .. } => words.iter().map(|word| word.name).collect(),
             Self::Bits => vec!["0 to 0xffffffff"],
+            Self::Number { most, unit } => return format!("0 to {}", unit.written(*most)),
             Self::Time { most } => return format!("0s to {}", humantime::format_duration(*most)),
             Self::Flag => vec!["true", "false"],
             Self::Ports => return format!("1 to {PORTS} TCP ports"),
         };
         all.join(" ")
+    }
+}
+
+impl Unit {
+    /// Names of units and how many each is, the largest first.
+    pub(super) const fn names(self) -> &'static [(&'static str, u64)] {
+        match self {
+            Self::Things => &[],
+            Self::Bytes => &[("GB", 1_000_000_000), ("MB", 1_000_000), ("KB", 1_000)],
+        }
+    }
+
+    /// A number in the largest unit that it is a multiple of.
+    pub(super) fn written(self, number: u64) -> String {
+        let fits = self.names().iter().find(|(_, each)| number != 0 && number.is_multiple_of(*each));
+        fits.map_or_else(|| number.to_string(), |(name, each)| format!("{}{name}", number / each))
     }
 }
 
@@ -219,6 +256,10 @@ impl Datum {
             Self::Action(action) => format!("\"{}\"", action.name()),
             Self::Word(word) => format!("\"{word}\""),
             Self::Bits(bits) => format!("{bits:#x}"),
+            Self::Number(number, unit) => match unit.written(*number) {
+                plain if plain.bytes().all(|byte| byte.is_ascii_digit()) => plain,
+                with_unit => format!("\"{with_unit}\""),
+            },
             Self::Time(time) => format!("\"{}\"", humantime::format_duration(*time)),
             Self::Flag(flag) => flag.to_string(),
             Self::Ports(ports) => format!("{ports:?}"),
@@ -232,9 +273,59 @@ impl Serialize for Datum {
             Self::Action(action) => serializer.serialize_str(action.name()),
             Self::Word(word) => serializer.serialize_str(word),
             Self::Bits(bits) => serializer.serialize_u32(*bits),
+            Self::Number(number, _) => serializer.serialize_u64(*number),
             Self::Time(time) => serializer.collect_str(&humantime::format_duration(*time)),
             Self::Flag(flag) => serializer.serialize_bool(*flag),
             Self::Ports(ports) => serializer.collect_seq(ports.iter()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{
+        super::value::{Value, parse_value},
+        *,
+    };
+
+    fn read(kind: &Kind, text: &str) -> Result<Datum, String> {
+        let value = parse_value(text).unwrap_or(Located { span: 0..0, value: Value::Text(text.to_owned()) });
+        kind.read(&value, "limits.size").map_err(|fault| fault.message)
+    }
+
+    #[test]
+    fn numbers_are_read_with_their_unit_and_written_in_the_largest() {
+        let bytes = Kind::Number { most: 5_000_000_000, unit: Unit::Bytes };
+        for (text, number, written) in [
+            ("50MB", 50_000_000, "\"50MB\""),
+            ("\"1500KB\"", 1_500_000, "\"1500KB\""),
+            ("2 gb", 2_000_000_000, "\"2GB\""),
+            ("512", 512, "512"),
+            ("3000000", 3_000_000, "\"3MB\""),
+            ("0", 0, "0"),
+        ] {
+            let value = read(&bytes, text).unwrap();
+            assert_eq!((&value, value.to_toml().as_str()), (&Datum::Number(number, Unit::Bytes), written));
+            assert_eq!(read(&bytes, written).as_ref(), Ok(&value));
+        }
+        assert_eq!(bytes.values(), "0 to 5GB");
+        for (text, found) in
+            [("6GB", "`6GB`"), ("-1", "`-1`"), ("50TB", "`50TB`"), ("99999999999GB", "`99999999999GB`")]
+        {
+            let said = format!("limits.size: {found} is out of range; expected 0 to 5GB");
+            let no_number =
+                format!("limits.size: {found} is no number of bytes; expected one such as 512, \"50KB\" or \"5MB\"");
+            let refused = read(&bytes, text).unwrap_err();
+            assert!([said, no_number].contains(&refused), "{refused}");
+        }
+    }
+
+    #[test]
+    fn numbers_without_a_unit_are_plain() {
+        let things = Kind::Number { most: 100, unit: Unit::Things };
+        assert_eq!(read(&things, "100"), Ok(Datum::Number(100, Unit::Things)));
+        assert_eq!(read(&things, "101").unwrap_err(), "limits.size: `101` is out of range; expected 0 to 100");
+        assert_eq!(read(&things, "5MB").unwrap_err(), "limits.size: expected a number, 0 to 100, found a string");
+        assert_eq!(read(&things, "true").unwrap_err(), "limits.size: expected a number, 0 to 100, found true or false");
     }
 }

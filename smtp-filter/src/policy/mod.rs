@@ -44,7 +44,7 @@ pub use self::{
     compiled::Compiled,
     document::{ByName, Document, Mode, WordName},
     fault::{Fault, Located, PolicyError},
-    key::{Datum, Key, Kind, PORTS, Reach, Word},
+    key::{Datum, Key, Kind, PORTS, Reach, Unit, Word},
     keys::{acts, keys, settable},
     names::Names,
     profiles::Profile,

@@ -6,7 +6,7 @@ use smtp_filter_common::action::Action;
 
 use super::{
     fault::{Fault, Located, one_of, quoted},
-    key::{PORTS, Word},
+    key::{PORTS, Unit, Word},
     value::Value,
 };
 
@@ -61,6 +61,40 @@ pub(super) fn bits(value: &Located<Value>, key: &str) -> Result<u32, Fault> {
         }
         found => Err(value.fault(format!("{key}: {EXPECTED}, found {}", found.kind()))),
     }
+}
+
+/// A number, in its unit where it has some.
+pub(super) fn number(value: &Located<Value>, key: &str, most: u64, unit: Unit) -> Result<u64, Fault> {
+    let expected = format!("0 to {}", unit.written(most));
+    let (shown, number) = match (&value.value, unit) {
+        (Value::Number(number), _) => (number.to_string(), u64::try_from(*number).ok()),
+        (Value::Text(text), Unit::Bytes) => match with_unit(text, unit) {
+            Some(number) => (text.clone(), number),
+            None => {
+                let problem = format!("{key}: {} is no number of bytes", quoted(text));
+                return Err(value.fault(format!("{problem}; expected one such as 512, \"50KB\" or \"5MB\"")));
+            }
+        },
+        (found, _) => {
+            return Err(value.fault(format!("{key}: expected a number, {expected}, found {}", found.kind())));
+        }
+    };
+    number
+        .filter(|number| *number <= most)
+        .ok_or_else(|| value.fault(format!("{key}: {} is out of range; expected {expected}", quoted(&shown))))
+}
+
+/// What a text with a unit comes to; nothing within where that is too large, nothing where it is none.
+fn with_unit(text: &str, unit: Unit) -> Option<Option<u64>> {
+    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let name = &text[digits.len()..];
+    let each = match name {
+        "" => 1,
+        _ => unit.names().iter().find(|(known, _)| known.eq_ignore_ascii_case(name))?.1,
+    };
+    let digits = digits.trim();
+    let is_number = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
+    is_number.then(|| digits.parse::<u64>().ok()?.checked_mul(each))
 }
 
 /// A length of time.

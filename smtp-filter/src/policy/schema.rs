@@ -66,6 +66,7 @@ fn kind(key: &Key) -> Value {
             json!({ "oneOf": words.iter().map(word).collect::<Vec<_>>() })
         }
         Kind::Bits => json!({ "type": "integer", "format": "uint32", "minimum": 0 }),
+        Kind::Number { most, .. } => json!({ "type": "integer", "minimum": 0, "maximum": most }),
         Kind::Time { .. } => json!({ "type": "string" }),
         Kind::Flag => json!({ "type": "boolean" }),
         Kind::Ports => json!({
@@ -111,9 +112,10 @@ fn by_name(section: &Section) -> Value {
 }
 
 fn entries(section: &Section, whole: bool) -> Value {
+    let keys = || section.keys().filter(|key| whole || !key.is_whole());
     let properties: Map<String, Value> =
-        section.keys().map(|key| (key.name().to_owned(), with_parts(section, key, whole))).collect();
-    let required: Vec<&str> = section.keys().map(Key::name).collect();
+        keys().map(|key| (key.name().to_owned(), with_parts(section, key, whole))).collect();
+    let required: Vec<&str> = keys().map(Key::name).collect();
     json!({ "type": "object", "properties": properties, "required": required })
 }
 

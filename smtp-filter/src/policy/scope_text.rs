@@ -10,7 +10,7 @@ use super::{
     prefix::prefixes,
     read::text,
     scope::{SCOPE_NAME, Scope, ScopeName},
-    section::table,
+    section::{of_the_whole, table},
     settings::Settings,
     value::Value,
 };
@@ -82,10 +82,7 @@ pub(super) fn entry<'t>(
             places.servers = Some(value);
         }
         whole if whole == "profile" || top(whole).is_some_and(Key::is_whole) => {
-            return Err(key.fault(format!(
-                "{name}: {whole} belongs to the whole policy and holds for every scope; expected it above the first \
-                 [[scope]]"
-            )));
+            return Err(key.fault(of_the_whole(&name, whole)));
         }
         section => {
             let mut settings = Settings::default();

@@ -138,6 +138,9 @@ impl Section {
         let mut seen = BTreeSet::new();
         for (written, value) in table(value, &format!("{prefix}{}", self.name), &self.expected())? {
             let key = self.key(&written.value).ok_or_else(|| self.unknown(prefix, written))?;
+            if !prefix.is_empty() && key.is_whole() {
+                return Err(written.fault(of_the_whole(prefix, key.path)));
+            }
             let path = format!("{prefix}{}", key.path);
             if !seen.insert(key.path) {
                 let noun = self.noun;
@@ -223,6 +226,14 @@ impl Serialize for Entries<'_> {
         }
         map.end()
     }
+}
+
+/// What is said of a key of the whole policy in a scope, which `prefix` names.
+pub(super) fn of_the_whole(prefix: &str, key: &str) -> String {
+    let scope = prefix.trim_end_matches('.');
+    format!(
+        "{scope}: {key} belongs to the whole policy and holds for every scope; expected it above the first [[scope]]"
+    )
 }
 
 /// A table.

@@ -275,6 +275,7 @@ pub(super) fn samples(key: &Key) -> Vec<Datum> {
         Kind::Word { words, .. } => words.iter().map(|word| Datum::Word(word.name)).collect(),
         // Within the default mask, with the default value, and the first ones within each other.
         Kind::Bits => [0x1d, 0x19, 0x3f, 0xff].map(Datum::Bits).to_vec(),
+        Kind::Number { most, unit } => [0, 1, 1_000, *most].map(|number| Datum::Number(number, *unit)).to_vec(),
         Kind::Time { most } => {
             vec![Datum::Time(Duration::ZERO), Datum::Time(*most), Datum::Time(Duration::from_millis(90_500))]
         }
