@@ -27,9 +27,7 @@ pub fn run(args: &Args) -> Result<()> {
     let lint = ["clippy", "--locked", "--workspace", "--exclude", CRATE, "--all-targets", "--", "-D", "warnings"];
     execute(cargo().args(lint))?;
     lint_ebpf()?;
-    step("documentation");
-    let document = ["doc", "--locked", "--no-deps", "--workspace"];
-    execute(cargo().args(document).env("RUSTDOCFLAGS", "-D warnings"))?;
+    document()?;
     if args.no_tests {
         return Ok(());
     }
@@ -50,6 +48,17 @@ fn lint_ebpf() -> Result<()> {
     }
     step("lints of the eBPF part, as if it were for this machine: its compiler has no clippy here");
     execute(cargo().args(["clippy", "--locked", "--package", CRATE, "--", "-D", "warnings"]))
+}
+
+/// Makes the documentation, the eBPF part's by itself: with the others' features it would have two panic handlers.
+fn document() -> Result<()> {
+    step("documentation");
+    let document = |packages: &[&str]| {
+        let words = ["doc", "--locked", "--no-deps"].iter().chain(packages);
+        execute(cargo().args(words).env("RUSTDOCFLAGS", "-D warnings"))
+    };
+    document(&["--workspace", "--exclude", CRATE])?;
+    document(&["--package", CRATE])
 }
 
 fn step(what: impl std::fmt::Display) {
