@@ -3,8 +3,6 @@
 //! [`main`] is the command line. The rest is for tests and tools that want the filter without it: [`loader::Filter`]
 //! loads the programs, [`policy`] makes a policy, [`events`] reads what the filter says.
 
-mod attach;
-mod bpffs;
 mod cli;
 pub mod clock;
 mod cmd;
@@ -12,30 +10,29 @@ mod doctor;
 pub mod events;
 mod files;
 pub mod instance;
+pub mod kernel;
 pub mod live;
-pub mod loader;
 mod logging;
-pub mod netns;
 mod output;
-pub mod pins;
-mod pod;
 pub mod policy;
 mod prefixes;
 mod readable;
-pub mod record;
 pub mod replay;
 mod screen;
 mod signals;
 mod system;
-pub mod tables;
 mod text;
 
 use std::{io, process::ExitCode};
 
 use clap::Parser as _;
 
-pub use crate::attach::best_hook;
-use crate::text::one_line;
+// Its parts by their short names, here and for tests and tools.
+pub use crate::kernel::{attach::best_hook, loader, netns, pins, record, tables};
+use crate::{
+    kernel::{attach, bpffs, pod},
+    text::one_line,
+};
 
 /// Exit code for wrong usage.
 const USAGE: u8 = 2;
@@ -67,17 +64,7 @@ fn wrong_words(error: &clap::Error) -> ExitCode {
         let _ = error.print();
         return ExitCode::from(USAGE);
     }
-    if error.kind() == clap::error::ErrorKind::MissingSubcommand {
-        anstream::eprintln!("smtp-filter: a command is missing; `smtp-filter --help` says which there are");
-        return ExitCode::from(USAGE);
-    }
-    let text = error.to_string();
-    // The usage and the hint behind an empty line are said shorter here.
-    let said = text.split("\n\nUsage:").next().unwrap_or(&text);
-    let said = said.split("\n\nFor more information").next().unwrap_or(said);
-    let said = said.strip_prefix("error: ").unwrap_or(said);
-    let said = said.replace("\n\n  tip: ", "; ");
-    anstream::eprintln!("smtp-filter: {}; `smtp-filter --help` says what there is", one_line(&said));
+    anstream::eprintln!("smtp-filter: {}", cli::wrong_usage(error));
     ExitCode::from(USAGE)
 }
 

@@ -1,28 +1,27 @@
 //! What the machine has to offer before anything is begun.
 
 use anyhow::{Result, bail};
+use aya::util::KernelVersion;
 use rustix::{
     process::geteuid,
-    system::uname,
     thread::{CapabilitySet, capabilities},
 };
 
-/// A kernel's version: major and minor.
-pub type Version = (u32, u32);
-
 /// The oldest kernel that the programs are verified on.
-pub const OLDEST: Version = (6, 1);
+pub const OLDEST: KernelVersion = KernelVersion::new(6, 1, 0);
 /// The first kernel with TCX links.
-pub const TCX: Version = (6, 6);
+pub const TCX: KernelVersion = KernelVersion::new(6, 6, 0);
 
-/// The running kernel's version; `None` where its name does not begin with one.
-pub fn kernel() -> Option<Version> {
-    version(&uname().release().to_string_lossy())
+/// The running kernel's version; `None` where it does not say one.
+pub fn kernel() -> Option<KernelVersion> {
+    KernelVersion::current().ok()
 }
 
-fn version(release: &str) -> Option<Version> {
-    let mut numbers = release.split(|c: char| !c.is_ascii_digit());
-    Some((numbers.next()?.parse().ok()?, numbers.next()?.parse().ok()?))
+/// A version as people write it, without its patch level.
+pub fn written(version: KernelVersion) -> String {
+    // As in KERNEL_VERSION of linux/version.h.
+    let code = version.code();
+    format!("{}.{}", code >> 16, code >> 8 & 0xff)
 }
 
 /// Refuses a kernel that is too old. One whose name says nothing is tried.
@@ -30,19 +29,16 @@ pub fn require_kernel() -> Result<()> {
     require_version(kernel())
 }
 
-fn require_version(found: Option<Version>) -> Result<()> {
-    if let Some((major, minor)) = found
-        && (major, minor) < OLDEST
-    {
-        bail!(
-            "this kernel is {major}.{minor}: smtp-filter needs Linux {}.{} or later ({}.{} or later for TCX)",
-            OLDEST.0,
-            OLDEST.1,
-            TCX.0,
-            TCX.1
-        );
+fn require_version(found: Option<KernelVersion>) -> Result<()> {
+    match found {
+        Some(version) if version < OLDEST => bail!(
+            "this kernel is {}: smtp-filter needs Linux {} or later ({} or later for TCX)",
+            written(version),
+            written(OLDEST),
+            written(TCX)
+        ),
+        _ => Ok(()),
     }
-    Ok(())
 }
 
 /// Whether this process may use BPF and the network's hooks.
@@ -67,20 +63,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn versions_are_read_from_release_names() {
-        assert_eq!(version("6.18.44-fc-v782"), Some((6, 18)));
-        assert_eq!(version("6.1.0-56-cloud-amd64"), Some((6, 1)));
-        assert_eq!(version("5.4"), Some((5, 4)));
-        assert_eq!(version("next"), None);
+    fn the_running_kernel_says_its_version() {
+        let release = rustix::system::uname().release().to_string_lossy().into_owned();
+        assert!(release.starts_with(&format!("{}.", written(kernel().unwrap()))), "{release}");
+        assert_eq!(written(KernelVersion::new(6, 18, 44)), "6.18");
     }
 
     #[test]
     fn an_old_kernel_is_refused_and_told_what_is_needed() {
         assert_eq!(
-            require_version(Some((5, 10))).unwrap_err().to_string(),
+            require_version(Some(KernelVersion::new(5, 10, 0))).unwrap_err().to_string(),
             "this kernel is 5.10: smtp-filter needs Linux 6.1 or later (6.6 or later for TCX)"
         );
         for version in [None, Some((6, 1)), Some((6, 18)), Some((10, 0))] {
+            let version = version.map(|(major, minor)| KernelVersion::new(major, minor, 0));
             assert!(require_version(version).is_ok());
         }
     }

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use etherparse::TcpHeader;
-use smtp_filter::policy::{Document, Mark, Profile, set};
+use smtp_filter::policy::{Document, Profile, set};
 use support::{
     is_root,
     kernel::{Kernel, in_private_namespace},
@@ -23,9 +23,7 @@ use support::{
 
 /// EHLO and what came with it is dropped, RFC 821 passes. Connections without state are dropped from the start.
 fn drop_esmtp() -> Document {
-    let mut document = Profile::DropEsmtp.document();
-    document.guards.grace = Duration::ZERO;
-    document
+    set(&Profile::DropEsmtp.document(), &["guards.unknown_connection.grace=0s"]).unwrap()
 }
 
 fn with(settings: &[&str]) -> Document {
@@ -539,11 +537,7 @@ fixture!(
 
 fixture!(
     a_marked_command_marks_what_follows_and_keeps_other_bits,
-    {
-        let mut document = with(&["commands.ehlo=mark"]);
-        document.mark = Mark { value: 0x304, mask: 0xf0f };
-        document
-    },
+    with(&["commands.ehlo=mark", "mark.value=0x304", "mark.mask=0xf0f"]),
     {
         let mut talk = Talk::greeted();
         talk.segment(Client, b"EHLO client.example\r\n", Marked(0xab_c3e4));

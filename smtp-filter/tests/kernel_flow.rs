@@ -17,9 +17,8 @@ use support::{
 };
 
 fn hardened(grace: Duration) -> Document {
-    let mut document = set(&Profile::Hardened.document(), &["commands.vrfy=drop"]).unwrap();
-    document.guards.grace = grace;
-    document
+    let grace = format!("guards.unknown_connection.grace={}ns", grace.as_nanos());
+    set(&Profile::Hardened.document(), &["commands.vrfy=drop", &grace]).unwrap()
 }
 
 fn check(test: &str, document: &Document, talk: &Talk, counted: &[&str]) -> Result<()> {

@@ -8,7 +8,7 @@ use crate::{
     setup, test,
 };
 
-/// Check the formatting, lint everything (warnings are errors), run all tests.
+/// Check the formatting, lint everything and make the documentation (warnings are errors), run all tests.
 ///
 /// What .ci/run runs. Needs no terminal.
 #[derive(clap::Args)]
@@ -27,6 +27,7 @@ pub fn run(args: &Args) -> Result<()> {
     let lint = ["clippy", "--locked", "--workspace", "--exclude", CRATE, "--all-targets", "--", "-D", "warnings"];
     execute(cargo().args(lint))?;
     lint_ebpf()?;
+    document()?;
     if args.no_tests {
         return Ok(());
     }
@@ -47,6 +48,17 @@ fn lint_ebpf() -> Result<()> {
     }
     step("lints of the eBPF part, as if it were for this machine: its compiler has no clippy here");
     execute(cargo().args(["clippy", "--locked", "--package", CRATE, "--", "-D", "warnings"]))
+}
+
+/// Makes the documentation, the eBPF part's by itself: with the others' features it would have two panic handlers.
+fn document() -> Result<()> {
+    step("documentation");
+    let document = |packages: &[&str]| {
+        let words = ["doc", "--locked", "--no-deps"].iter().chain(packages);
+        execute(cargo().args(words).env("RUSTDOCFLAGS", "-D warnings"))
+    };
+    document(&["--workspace", "--exclude", CRATE])?;
+    document(&["--package", CRATE])
 }
 
 fn step(what: impl std::fmt::Display) {

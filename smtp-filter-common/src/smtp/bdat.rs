@@ -2,7 +2,7 @@
 //!
 //! What is not written plainly has no size, for servers would differ about it: other blanks than one space, a sign,
 //! leading zeros, a number of more than nine digits (some keep 32 bits), words behind, a line that ends with a bare LF.
-//! [`next`] is the readable rule that the table is made of.
+//! `next` is the readable rule that the table is made of.
 
 use crate::{
     event::CLIENT,

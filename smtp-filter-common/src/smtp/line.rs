@@ -2,7 +2,7 @@
 //!
 //! A line ends at LF. Bytes up to 0x20 and 0x7f stand between words: servers differ in which of them they skip, and a
 //! NUL ends the word for those written in C, so `EHLO<NUL>x` is EHLO. The step is a table's and free of branches, for
-//! the verifier's sake; [`next`] is the readable rule that the table is made of.
+//! the verifier's sake; `next` is the readable rule that the table is made of.
 
 use core::marker::PhantomData;
 

@@ -18,7 +18,7 @@ use clap_mangen::{
 use crate::{
     cli::{Cli, Generate},
     output::print,
-    policy::{ByName, Document, GUARDS, Profile},
+    policy::{ByName, Document, Profile, settable},
 };
 
 const NAME: &str = "smtp-filter";
@@ -111,20 +111,12 @@ fn keys() -> Vec<String> {
         let named = documents.iter().flat_map(|document| named(document).named.keys().map(ToString::to_string));
         named.chain(["other".to_owned()]).map(|word| format!("{section}.{}=", word.to_ascii_lowercase())).collect()
     };
-    let guards = GUARDS.iter().flat_map(|guard| {
-        let key = guard.reason.name();
-        if guard.has_grace() {
-            vec![format!("{key}.action="), format!("{key}.grace=")]
-        } else {
-            vec![format!("{key}=")]
-        }
-    });
-    ["profile", "mode", "ports", "capture_envelope", "banner.show", "mask.fill", "mark.value", "mark.mask"]
-        .iter()
+    ["profile".to_owned()]
+        .into_iter()
+        .chain(settable())
         .map(|key| format!("{key}="))
         .chain(words("commands", |document| &document.commands))
         .chain(words("extensions", |document| &document.extensions))
-        .chain(guards)
         .collect()
 }
 

@@ -1,9 +1,7 @@
 //! The verbs, one a file.
 
-mod changes;
 mod confirm;
 mod connections;
-mod decides;
 mod doctor;
 mod down;
 mod events;
@@ -37,9 +35,9 @@ pub fn run(cli: &Cli) -> Result<()> {
     let Cli { global, verb } = cli;
     match verb {
         Verb::Up(args) => up::run(global, args),
-        Verb::Confirm => confirm::run(global),
+        Verb::Confirm(_) => confirm::run(global),
         Verb::Down(args) => down::run(global, args),
-        Verb::Status => status::run(global),
+        Verb::Status(_) => status::run(global),
         Verb::Policy(args) => policy::run(global, args),
         Verb::Events(args) => events::run(global, args),
         Verb::Stats(args) => stats::run(global, args),
@@ -47,7 +45,7 @@ pub fn run(cli: &Cli) -> Result<()> {
         Verb::Replay(args) => replay::run(global, args),
         Verb::Doctor(args) => doctor::run(global, args),
         Verb::Generate(args) => generate::run(args),
-        Verb::Expire { owner } => expire::run(global, *owner),
+        Verb::Expire(args) => expire::run(global, args.owner),
     }
 }
 

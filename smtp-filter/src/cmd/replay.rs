@@ -53,7 +53,7 @@ pub fn run(global: &Global, args: &cli::Replay) -> Result<()> {
     let what = || format!("replay {}", file.display());
     let source = Source::open(file).with_context(what)?;
     let output = write.as_deref().map(|path| Output::new(path, file)).transpose().with_context(what)?;
-    let how = How { mode: document.mode, json: global.json, quiet: to_stdout };
+    let how = How { mode: document.values.mode(), json: global.json, quiet: to_stdout };
     if *kernel {
         let judge = Kernel::new().with_context(what)?;
         show(Replay::before(judge, &document).with_context(what)?, source, output, how)

@@ -100,7 +100,7 @@ impl Interface {
 impl PolicyState {
     /// Of a policy and its generation.
     pub(super) fn new(document: &Document, generation: u32) -> Self {
-        Self { profile: document.profile.name(), mode: document.mode, generation }
+        Self { profile: document.profile.name(), mode: document.values.mode(), generation }
     }
 }
 
@@ -158,7 +158,7 @@ fn report(running: &Running, document: &Document, generation: u32, global: &Glob
         pin_dir: global.pin_dir.display().to_string(),
         interfaces,
         policy: PolicyState::new(document, generation),
-        ports: document.ports.clone(),
+        ports: document.values.ports().to_vec(),
         connections: Connections { live, half_open, max },
         segments: totals(&counters, Counted::Segments),
         commands: totals(&counters, Counted::Commands),
@@ -200,7 +200,7 @@ fn text(document: &Document, report: &Report) -> Result<String> {
         writeln!(out, "interface    {name} (index {ifindex}) by {hook}: {ingress}, {egress}")?;
     }
     let changed = if document.differs_from_profile() { ", changed" } else { "" };
-    let mode = match document.mode {
+    let mode = match document.values.mode() {
         Mode::Enforce => "mode enforce",
         Mode::Monitor => "mode monitor: nothing is touched",
     };

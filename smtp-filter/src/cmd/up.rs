@@ -236,7 +236,7 @@ fn announcement(pins: &PinDir, placed: &Placed) -> String {
         (!names.is_empty()).then(|| format!("{} by {}", names.join(", "), hook.name()))
     };
     let interfaces: Vec<String> = [Hook::Tcx, Hook::Clsact].into_iter().filter_map(by).collect();
-    let mode = match document.mode {
+    let mode = match document.values.mode() {
         Mode::Enforce => "mode enforce",
         Mode::Monitor => "mode monitor: nothing is touched",
     };
@@ -247,7 +247,7 @@ fn announcement(pins: &PinDir, placed: &Placed) -> String {
     format!(
         "{how} {}, ports {:?}, profile {}, {mode}, pinned at {}{}",
         interfaces.join(", "),
-        document.ports,
+        document.values.ports(),
         document.profile.name(),
         pins.path().display(),
         until.unwrap_or_default()

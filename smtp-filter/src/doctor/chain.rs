@@ -8,7 +8,7 @@ use aya::programs::{SchedClassifier, TcAttachType};
 
 use super::{check::Check, view::Place};
 use crate::{
-    attach::netlink::{Filter, filters},
+    kernel::netlink::tc::{Filter, filters},
     pins::Side,
     record::Hook,
 };

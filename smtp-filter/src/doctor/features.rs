@@ -2,8 +2,11 @@
 
 use rustix::{io::Errno, net::netlink};
 
-use super::attributes::{attribute, attributes, find, half, text};
-use crate::attach::netlink::{NLM_F_ACK, request, talk_to};
+use crate::kernel::netlink::{
+    NLM_F_ACK,
+    attributes::{attribute, attributes, find, half, text},
+    request, talk_to,
+};
 
 // linux/genetlink.h, linux/ethtool_netlink.h
 const GENL_ID_CTRL: u16 = 0x10;

@@ -2,8 +2,11 @@
 
 use rustix::{io::Errno, net::netlink};
 
-use super::attributes::{attributes, find, text};
-use crate::attach::netlink::{NLM_F_DUMP, request, talk_to};
+use crate::kernel::netlink::{
+    NLM_F_DUMP,
+    attributes::{attributes, find, text},
+    request, talk_to,
+};
 
 // linux/netfilter/nfnetlink.h, linux/netfilter/nf_tables.h
 const NFNL_SUBSYS_NFTABLES: u16 = 10 << 8;
@@ -59,7 +62,8 @@ fn flowtable(facts: &[u8]) -> Flowtable {
 
 #[cfg(test)]
 mod tests {
-    use super::{super::attributes::attribute, *};
+    use super::*;
+    use crate::kernel::netlink::attributes::attribute;
 
     #[test]
     fn a_flowtable_is_read_as_the_kernel_writes_it() {

@@ -3,7 +3,7 @@
 use rustix::{io::Errno, net::netlink};
 
 use super::check::Check;
-use crate::attach::netlink::{NLM_F_DUMP, request, talk_to};
+use crate::kernel::netlink::{NLM_F_DUMP, request, talk_to};
 
 // linux/xfrm.h
 const XFRM_MSG_NEWPOLICY: u16 = 0x13;

@@ -1,9 +1,10 @@
 //! Is the kernel new enough, and is it of a kind that the program is made for?
 
+use aya::util::KernelVersion;
 use rustix::system::uname;
 
 use super::check::Check;
-use crate::system::{self, OLDEST, Version};
+use crate::system::{self, OLDEST, written};
 
 /// The release, and whether it is one with PREEMPT_RT.
 pub fn checks() -> Vec<Check> {
@@ -12,13 +13,11 @@ pub fn checks() -> Vec<Check> {
     vec![version(&release, system::kernel()), real_time(&about.version().to_string_lossy())]
 }
 
-fn version(release: &str, found: Option<Version>) -> Check {
-    let (major, minor) = OLDEST;
+fn version(release: &str, found: Option<KernelVersion>) -> Check {
+    let oldest = written(OLDEST);
     match found {
-        Some(version) if version < OLDEST => {
-            Check::failure("kernel", release, format!("boot Linux {major}.{minor} or later"))
-        }
-        _ => Check::good("kernel", format!("{release}; Linux {major}.{minor} or later is needed")),
+        Some(version) if version < OLDEST => Check::failure("kernel", release, format!("boot Linux {oldest} or later")),
+        _ => Check::good("kernel", format!("{release}; Linux {oldest} or later is needed")),
     }
 }
 
@@ -41,11 +40,11 @@ mod tests {
     #[test]
     fn an_old_kernel_fails_and_a_real_time_one_is_warned_of() {
         assert_eq!(
-            version("5.10.0-30-amd64", Some((5, 10))).line(),
+            version("5.10.0-30-amd64", Some(KernelVersion::new(5, 10, 0))).line(),
             "kernel: 5.10.0-30-amd64; boot Linux 6.1 or later"
         );
-        assert!(version("5.10.0", Some((5, 10))).needed);
-        assert!(version("6.1.0", Some((6, 1))).ok && version("next", None).ok);
+        assert!(version("5.10.0", Some(KernelVersion::new(5, 10, 0))).needed);
+        assert!(version("6.1.0", Some(KernelVersion::new(6, 1, 0))).ok && version("next", None).ok);
         assert!(!real_time("#1 SMP PREEMPT_RT Debian 6.12.1-1").ok);
         assert!(real_time("#1 SMP PREEMPT_DYNAMIC Debian 6.12.1-1").ok);
     }

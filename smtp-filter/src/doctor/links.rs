@@ -1,9 +1,13 @@
 //! The interfaces of a network namespace, as far as it matters what passes by whom.
 
 use anyhow::{Context as _, Result};
+use zerocopy::{FromBytes as _, IntoBytes as _};
 
-use super::attributes::{attributes, find, half, text};
-use crate::attach::netlink::{NLM_F_DUMP, request, talk_to, word};
+use crate::kernel::netlink::{
+    LinkMessage, NLM_F_DUMP,
+    attributes::{attributes, find, text},
+    request, talk_to, word,
+};
 
 // linux/rtnetlink.h, linux/if_link.h, linux/if.h
 const RTM_NEWLINK: u16 = 16;
@@ -20,8 +24,6 @@ const IFLA_XDP_ATTACHED: u16 = 2;
 const IFLA_XDP_PROG_IDS: [u16; 4] = [4, 5, 6, 7];
 const IFF_UP: u32 = 1;
 const IFF_LOOPBACK: u32 = 8;
-/// `struct ifinfomsg`.
-const HEAD: usize = 16;
 
 /// An interface.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -82,22 +84,16 @@ impl Link {
 /// Lists them.
 pub fn links() -> Result<Vec<Link>> {
     let mut found = Vec::new();
-    let ask = request(RTM_GETLINK, NLM_F_DUMP, &[0; HEAD]);
+    let ask = request(RTM_GETLINK, NLM_F_DUMP, LinkMessage::default().as_bytes());
     talk_to(None, &ask, |kind, body| found.extend((kind == RTM_NEWLINK).then(|| link(body)).flatten()))
         .context("list the interfaces")?;
     Ok(found)
 }
 
 fn link(body: &[u8]) -> Option<Link> {
-    let facts = body.get(HEAD..)?;
-    let flags = word(body, 8);
-    let mut link = Link {
-        index: word(body, 4),
-        layer: half(body, 2)?,
-        up: flags & IFF_UP != 0,
-        loopback: flags & IFF_LOOPBACK != 0,
-        ..Link::default()
-    };
+    let (LinkMessage { index, kind, flags, .. }, facts) = LinkMessage::read_from_prefix(body).ok()?;
+    let mut link =
+        Link { index, layer: kind, up: flags & IFF_UP != 0, loopback: flags & IFF_LOOPBACK != 0, ..Link::default() };
     for (kind, value) in attributes(facts) {
         match kind {
             IFLA_IFNAME => link.name = text(value),

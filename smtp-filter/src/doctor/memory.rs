@@ -2,6 +2,7 @@
 
 use std::{fs, path::Path};
 
+use aya::util::KernelVersion;
 use smtp_filter_common::{
     entry::Connection,
     flow::{HalfOpen, begun::Block, gone::Gone},
@@ -12,7 +13,7 @@ use smtp_filter_common::{
 };
 
 use super::check::Check;
-use crate::system::{self, Version};
+use crate::system;
 
 /// What the kernel adds to an entry of a hash table, and the key.
 const ENTRY: u64 = 48 + 40;
@@ -23,7 +24,7 @@ const ROSTER_ENTRY: u64 = 40;
 /// A slot of the shared pool.
 const SLOT: u64 = size_of::<Slot>() as u64;
 /// The first kernel that charges maps to the control group.
-const CHARGED: Version = (5, 11);
+const CHARGED: KernelVersion = KernelVersion::new(5, 11, 0);
 const MIB: u64 = 1 << 20;
 
 /// The limit of locked memory, and what is free.
@@ -32,7 +33,7 @@ pub fn checks(connections: u32) -> Vec<Check> {
     vec![lock(system::kernel()), room(connections, free, group_room())]
 }
 
-fn lock(kernel: Option<Version>) -> Check {
+fn lock(kernel: Option<KernelVersion>) -> Check {
     match kernel {
         Some(version) if version < CHARGED => Check::warning(
             "memory_lock",
@@ -110,7 +111,7 @@ mod tests {
 
     #[test]
     fn locked_memory_matters_before_5_11() {
-        assert!(!lock(Some((5, 10))).ok);
-        assert!(lock(Some((5, 11))).ok && lock(None).ok);
+        assert!(!lock(Some(KernelVersion::new(5, 10, 0))).ok);
+        assert!(lock(Some(KernelVersion::new(5, 11, 0))).ok && lock(None).ok);
     }
 }

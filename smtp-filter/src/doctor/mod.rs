@@ -3,7 +3,6 @@
 //! A check says what it found and, where that is not well, what to do. Without the privileges for a look it says so.
 
 mod asymmetry;
-mod attributes;
 mod bridge;
 mod chain;
 mod check;

@@ -9,8 +9,11 @@ use anyhow::{Context as _, Result};
 use ipnet::IpNet;
 use rustix::io::Errno;
 
-use super::attributes::{attributes, find, half};
-use crate::attach::netlink::{NLM_F_DUMP, request, talk_to, word};
+use crate::kernel::netlink::{
+    NLM_F_DUMP,
+    attributes::{attributes, find, half},
+    request, talk_to, word,
+};
 
 // linux/rtnetlink.h, linux/fib_rules.h
 const RTM_NEWROUTE: u16 = 24;

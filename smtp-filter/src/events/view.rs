@@ -85,7 +85,7 @@ pub struct EventView {
     pub ts: String,
     /// Interface.
     pub iface: String,
-    /// `connect`, `command`, `guard` or `close`.
+    /// `connect`, `banner`, `command`, `extension`, `guard` or `close`.
     #[cfg_attr(test, schemars(extend("enum" = KINDS)))]
     pub kind: &'static str,
     /// Client's address and port.
@@ -95,8 +95,8 @@ pub struct EventView {
     /// Who sent the segment: `client` or `server`.
     #[cfg_attr(test, schemars(extend("enum" = ["client", "server"])))]
     pub direction: &'static str,
-    /// A command's verb, printable as `arg` is; what is longer than 16 characters is told by its length. Empty where it is
-    /// withheld.
+    /// A command's verb or an extension's keyword, printable as `arg` is; what is longer than 16 characters is told by its
+    /// length. Empty where it is withheld.
     pub verb: Option<String>,
     /// A command's argument, at most its first 64 bytes; none also where it is withheld. It is printable: a byte that is no
     /// printable ASCII is `\xNN`, and so is a backslash that would be mistaken for an escape (`\x5c`); every other

@@ -1,14 +1,16 @@
 //! The policy as the datapath reads it.
 
 use smtp_filter_common::{
+    action::Action,
     limits::{KEYWORD_NAMES, NAMES},
-    policy::Policy,
+    policy::{GUARDS, Policy},
 };
 
 use super::{
     classes::{self, TooManyPairs},
     compiled::Compiled,
     document::Document,
+    keys::KEYS,
     names::Names,
 };
 
@@ -63,34 +65,20 @@ pub fn compile(document: &Document, names: &mut Names, generation: u32, up_at: u
 
 /// Compiles a policy without scopes.
 fn policy(document: &Document, names: &mut Names, generation: u32, up_at: u64) -> Result<Box<Policy>, CompileError> {
-    let Document {
-        profile: _,
-        ports,
-        mode,
-        capture_envelope,
-        commands,
-        extensions,
-        banner,
-        mask,
-        guards,
-        mark,
-        scopes: _,
-    } = document;
-    let grace = u64::try_from(guards.grace.as_nanos()).unwrap_or(u64::MAX);
+    let Document { profile: _, values, commands, extensions, scopes: _ } = document;
     let mut policy = Box::new(Policy {
         generation,
-        mode: mode.number(),
-        capture_envelope: u8::from(*capture_envelope),
         other: commands.other as u8,
         other_keyword: extensions.other as u8,
-        fill: mask.fill.number(),
-        banner: banner.show.number(),
-        mark_value: mark.value,
-        mark_mask: mark.mask,
-        grace_until: up_at.saturating_add(grace),
-        guards: guards.numbers(),
+        guards: [Action::Drop as u8; GUARDS],
         ..Policy::empty()
     });
+    for key in KEYS {
+        if let Some(value) = values.get(key.path) {
+            key.compile(&mut policy, value);
+        }
+    }
+    policy.grace_until = policy.grace_until.saturating_add(up_at);
     for (verb, effective) in document.effective_verbs() {
         let fits = match &effective.masked_with {
             Some(keyword) => {
@@ -109,16 +97,12 @@ fn policy(document: &Document, names: &mut Names, generation: u32, up_at: u64) -
         let fits = policy.set_keyword(keyword.word(), *action, place);
         debug_assert!(fits, "a document names no more keywords than a policy holds");
     }
-    for port in ports {
-        policy.add_port(*port);
-    }
     Ok(policy)
 }
 
 #[cfg(test)]
 mod tests {
     use smtp_filter_common::{
-        action::Action,
         policy::{FILL_NOOP, FILL_X, SHOW_ALL, SHOW_HOST_SMTP},
         reason::Reason,
         word::Word,

@@ -72,7 +72,8 @@ pub(super) fn fit(document: &Document, places: &Places, prefix: &str, beneath: &
             ),
         ));
     }
-    let (value, mask) = (document.mark.value, document.mark.mask);
+    let bits = |path: &str| document.values.bits(path).unwrap_or_default();
+    let (value, mask) = (bits("mark.value"), bits("mark.mask"));
     if mask == 0 {
         let message = format!("{prefix}mark: mask 0x0 would set nothing; expected at least one bit");
         return Err(places.fault([mark, &places.all], message));

@@ -1,86 +1,14 @@
 //! The built-in policies that a file starts from.
 
-use smtp_filter_common::{action::Action, reason::Reason};
+use smtp_filter_common::action::Action;
 
 use super::{
-    document::{Banner, ByName, Document, Guards, Mark, Mask, Mode, Show, WordName},
-    rules::GUARDS,
+    document::{ByName, Document, WordName},
+    key::Datum,
+    keys,
+    values::Values,
+    word_lists::{ASA, ASA_KEYWORDS, CAREFUL, CAREFUL_KEYWORDS, ESMTP, HIDDEN_KEYWORDS, MAILGUARD, RFC_821},
 };
-
-/// The commands of RFC 821.
-pub const RFC_821: &[&str] =
-    &["HELO", "MAIL", "RCPT", "DATA", "RSET", "NOOP", "QUIT", "VRFY", "EXPN", "HELP", "SEND", "SOML", "SAML", "TURN"];
-
-/// EHLO and the commands that came with it: of RFC 1985 (ETRN), 2645 (ATRN), 3030 (BDAT), 3207 (STARTTLS), 4468
-/// (BURL), 4954 (AUTH), LMTP's greeting (RFC 2033), and the private ones of Postfix, Sendmail and Exchange.
-pub const ESMTP: &[&str] = &[
-    "EHLO",
-    "LHLO",
-    "STARTTLS",
-    "AUTH",
-    "BDAT",
-    "BURL",
-    "ETRN",
-    "ATRN",
-    "XCLIENT",
-    "XFORWARD",
-    "VERB",
-    "ONEX",
-    "XEXCH50",
-    "X-LINK2STATE",
-    "X-EXPS",
-    "X-ANONYMOUSTLS",
-];
-
-/// The commands that MailGuard let through: those that every server has (RFC 821 section 4.5.1).
-const MAILGUARD: &[&str] = &["HELO", "MAIL", "RCPT", "DATA", "RSET", "NOOP", "QUIT"];
-
-/// What the ASA's inspection let through besides.
-const ASA: &[&str] = &["AUTH", "EHLO", "ETRN", "HELP", "SAML", "SEND", "SOML", "VRFY"];
-
-/// Keywords that the ASA's inspection knew by name.
-const ASA_KEYWORDS: &[&str] = &["8BITMIME", "AUTH", "CHECKPOINT", "DSN", "ETRN", "PIPELINING", "SIZE", "VRFY"];
-
-/// What mail needs today besides [`MAILGUARD`], and what a word about its extension decides.
-const CAREFUL: &[&str] = &["EHLO", "STARTTLS", "AUTH", "BDAT"];
-
-/// Extensions that only bring parameters, or STARTTLS.
-const CAREFUL_KEYWORDS: &[&str] = &[
-    "8BITMIME",
-    "DELIVERBY",
-    "DSN",
-    "LIMITS",
-    "MT-PRIORITY",
-    "PIPELINING",
-    "REQUIRETLS",
-    "RRVS",
-    "SIZE",
-    "SMTPUTF8",
-    "STARTTLS",
-];
-
-/// Extensions that a careful postmaster does not offer in clear: passwords, chunks, whatever tells about users or
-/// makes a server work for strangers, and what servers use among themselves.
-const HIDDEN_KEYWORDS: &[&str] = &[
-    "ATRN",
-    "AUTH",
-    "BINARYMIME",
-    "BURL",
-    "CHUNKING",
-    "ETRN",
-    "EXPN",
-    "HELP",
-    "ONEX",
-    "TURN",
-    "VERB",
-    "VRFY",
-    "X-ANONYMOUSTLS",
-    "X-EXPS",
-    "X-LINK2STATE",
-    "XCLIENT",
-    "XEXCH50",
-    "XFORWARD",
-];
 
 /// A built-in policy: it says the mode, the commands, the extensions, the banner, how commands are masked, and the
 /// guards. Ports, mark and what is captured are the administrator's.
@@ -148,30 +76,30 @@ impl Profile {
 
     /// The whole policy.
     pub fn document(self) -> Document {
-        Document {
-            profile: self,
-            ports: vec![25],
-            mode: self.mode(),
-            capture_envelope: false,
-            commands: self.commands(),
-            extensions: self.extensions(),
-            banner: Banner { show: self.show() },
-            mask: Mask::default(),
-            guards: self.guards(),
-            mark: Mark::default(),
-            scopes: Vec::new(),
+        let mut values = Values::defaults();
+        for (path, value) in self.values() {
+            if let Some(key) = keys::find(path) {
+                values.set(key, value.clone());
+            }
         }
+        Document { profile: self, values, commands: self.commands(), extensions: self.extensions(), scopes: Vec::new() }
     }
 
-    const fn mode(self) -> Mode {
+    /// Values of keys that are not their defaults.
+    const fn values(self) -> &'static [(&'static str, Datum)] {
+        const ENFORCE: (&str, Datum) = ("mode", Datum::Word("enforce"));
+        const PIX: (&str, Datum) = ("banner.show", Datum::Word("pix"));
         match self {
-            Self::Monitor => Mode::Monitor,
-            Self::MarkEsmtp
-            | Self::DropEsmtp
-            | Self::HeloOnly
-            | Self::PixMailguard
-            | Self::AsaEsmtp
-            | Self::Hardened => Mode::Enforce,
+            Self::Monitor => &[],
+            Self::MarkEsmtp | Self::DropEsmtp | Self::HeloOnly => &[ENFORCE],
+            Self::PixMailguard | Self::AsaEsmtp => &[ENFORCE, PIX],
+            Self::Hardened => &[
+                ENFORCE,
+                ("banner.show", Datum::Word("host")),
+                // No honest sender does either: there is nobody to wait for.
+                ("guards.urgent", Datum::Action(Action::Reset)),
+                ("guards.sync", Datum::Action(Action::Reset)),
+            ],
         }
     }
 
@@ -202,25 +130,6 @@ impl Profile {
             Self::Hardened => by_name(&[(CAREFUL_KEYWORDS, Pass), (HIDDEN_KEYWORDS, Mask)], Mask),
         }
     }
-
-    const fn show(self) -> Show {
-        match self {
-            Self::Monitor | Self::MarkEsmtp | Self::DropEsmtp | Self::HeloOnly => Show::All,
-            Self::PixMailguard | Self::AsaEsmtp => Show::Pix,
-            Self::Hardened => Show::Host,
-        }
-    }
-
-    fn guards(self) -> Guards {
-        let mut guards = Guards::default();
-        if self == Self::Hardened {
-            // No honest sender does either: there is nobody to wait for.
-            for guard in GUARDS.iter().filter(|guard| matches!(guard.reason, Reason::Sync | Reason::Urgent)) {
-                guards.set(guard, Action::Reset);
-            }
-        }
-        guards
-    }
 }
 
 fn by_name(rows: &[(&[&str], Action)], other: Action) -> ByName {
@@ -236,6 +145,7 @@ mod tests {
     use smtp_filter_common::limits::NAMED_VERBS;
 
     use super::*;
+    use crate::policy::Mode;
 
     fn effective(profile: Profile, verb: &str) -> Action {
         let document = profile.document();
@@ -298,7 +208,8 @@ mod tests {
             }
             let unknown = if profile == Profile::HeloOnly { Action::Log } else { Action::Mask };
             assert_eq!(document.commands.other, unknown, "{}", profile.name());
-            assert_eq!((document.mode, document.mask.fill.name()), (Mode::Enforce, "X"), "{}", profile.name());
+            let values = &document.values;
+            assert_eq!((values.mode(), values.word("mask.fill")), (Mode::Enforce, "X"), "{}", profile.name());
         }
     }
 
@@ -329,16 +240,34 @@ mod tests {
 
     #[test]
     fn banners_and_guards_of_the_profiles() {
-        let shown = Profile::ALL.map(|profile| profile.document().banner.show.name());
+        let shown = Profile::ALL.map(|profile| profile.document().values.word("banner.show"));
         assert_eq!(shown, ["all", "all", "all", "all", "pix", "pix", "host"]);
+        let guards = || keys::keys().filter(|key| key.section() == "guards");
         for profile in Profile::ALL {
-            let stricter = profile.document().guards != Guards::default();
+            let values = profile.document().values;
+            let stricter = guards().any(|key| values.get(key.path) != Some(&key.default));
             assert_eq!(stricter, profile == Profile::Hardened);
         }
-        let hardened = Profile::Hardened.document().guards;
-        for guard in GUARDS {
-            let cuts = guard.legal.iter().any(|action| *action >= Action::Drop);
-            assert!(hardened.action(guard) >= guard.default && (!cuts || hardened.action(guard) >= Action::Drop));
+        let hardened = Profile::Hardened.document().values;
+        for guard in guards().filter(|key| !key.legal().is_empty()) {
+            let (action, Datum::Action(default)) = (hardened.action(guard.path).unwrap(), &guard.default) else {
+                panic!()
+            };
+            let cuts = guard.legal().iter().any(|action| *action >= Action::Drop);
+            assert!(action >= *default && (!cuts || action >= Action::Drop));
+        }
+    }
+
+    #[test]
+    fn what_a_profile_sets_is_a_key_of_profiles_with_a_legal_value() {
+        for profile in Profile::ALL {
+            for (path, value) in profile.values() {
+                let key = keys::find(path).unwrap();
+                assert!(key.is_of_profile(), "{} {path}", profile.name());
+                let setting = format!("{path}={}", value.to_toml());
+                let set = crate::policy::set(&Profile::default().document(), &[setting]).unwrap();
+                assert_eq!(set.values.get(path), Some(value));
+            }
         }
     }
 }

@@ -5,17 +5,17 @@ use std::collections::BTreeSet;
 use smtp_filter_common::reason::Reason;
 
 use super::{
-    by_name::{COMMANDS, EXTENSIONS},
     document::WordName,
     fault::{one_of, quoted},
     names::Names,
+    section::SECTIONS,
 };
 
 /// A reason as the command line takes it: whole, or one end of it. One that no policy can give is refused with those that
 /// are there; of a single word there is little to be said, for it may be a verb.
 pub fn reason(text: &str) -> Result<String, String> {
     let known = || Reason::ALL.iter().filter_map(|reason| reason.name().split_once('.'));
-    let words = [&COMMANDS, &EXTENSIONS];
+    let words = || SECTIONS.iter().filter_map(|section| Some((section, section.names.as_ref()?)));
     let Some((section, key)) = text.split_once('.') else {
         let end = known().any(|(section, key)| [section, key].iter().any(|end| end.eq_ignore_ascii_case(text)));
         if end || WordName::new(text).is_some() {
@@ -26,17 +26,17 @@ pub fn reason(text: &str) -> Result<String, String> {
             quoted(text)
         ));
     };
-    if let Some(words) = words.into_iter().find(|words| words.name.eq_ignore_ascii_case(section)) {
+    if let Some((words, names)) = words().find(|(words, _)| words.name.eq_ignore_ascii_case(section)) {
         if words.takes(key) {
             return Ok(text.to_owned());
         }
-        return Err(format!("{}: {} is no {}; expected {}", words.name, quoted(key), words.word, words.expected));
+        return Err(format!("{}: {} is no {}; expected {}", words.name, quoted(key), words.noun, names.expected));
     }
     let of_section: Vec<&str> =
         known().filter(|(known, _)| known.eq_ignore_ascii_case(section)).map(|(_, key)| key).collect();
     if of_section.is_empty() {
         let sections: BTreeSet<&str> =
-            known().map(|(section, _)| section).chain(words.map(|words| words.name)).collect();
+            known().map(|(section, _)| section).chain(words().map(|(words, _)| words.name)).collect();
         return Err(format!("there is no section {} of reasons; expected {}", quoted(section), one_of(sections)));
     }
     if of_section.iter().any(|known| known.eq_ignore_ascii_case(key)) {

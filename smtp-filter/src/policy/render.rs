@@ -1,15 +1,20 @@
 //! The effective policy as a policy file, and for reading.
 
-use std::fmt::{Arguments, Write as _};
+use std::{
+    collections::BTreeMap,
+    fmt::{Arguments, Write as _},
+};
 
 use ipnet::IpNet;
+use smtp_filter_common::action::Action;
 
 use super::{
     announced::Effective,
-    document::{ByName, Document, Guards, WordName},
-    rules::GUARDS,
+    document::{ByName, Document, WordName},
+    keys,
     scope::Scope,
-    settings::{GuardSettings, Words},
+    section::{SECTIONS, Section, Shown},
+    values::Values,
 };
 
 /// Prefixes of one list that are shown in full for reading.
@@ -42,32 +47,54 @@ impl Out {
             self.line(format_args!("{name} = \"{value}\""));
         }
     }
+
+    /// The keys at the top of the file or of a scope.
+    fn top(&mut self, values: &Values) {
+        for key in keys::top() {
+            if let Some(value) = values.get(key.path) {
+                self.line(format_args!("{} = {}", key.path, value.to_toml()));
+            }
+        }
+    }
+
+    /// The keys of a section.
+    fn entries(&mut self, section: &'static Section, values: &Values) {
+        for (name, shown) in section.shown(values) {
+            match shown {
+                Shown::One(value) => self.line(format_args!("{name} = {}", value.to_toml())),
+                Shown::Parts(parts) => {
+                    let parts: Vec<String> =
+                        parts.iter().map(|(part, value)| format!("{part} = {}", value.to_toml())).collect();
+                    self.line(format_args!("{name} = {{ {} }}", parts.join(", ")));
+                }
+            }
+        }
+    }
+
+    /// Actions by word.
+    fn words(&mut self, other: Option<Action>, named: &BTreeMap<WordName, Action>) {
+        self.key("other", other.map(Action::name));
+        for (word, action) in named {
+            self.key(&key(word.as_str()), Some(action.name()));
+        }
+    }
 }
 
 fn render(document: &Document, short: bool) -> String {
-    let Document { profile, ports, mode, capture_envelope, commands, extensions, banner, mask, guards, mark, scopes } =
-        document;
     let mut out = Out::default();
-    out.key("profile", Some(profile.name()));
-    out.line(format_args!("ports = {ports:?}"));
-    out.key("mode", Some(mode.name()));
-    out.line(format_args!("capture_envelope = {capture_envelope}"));
-    whole_commands(&mut out, document, commands);
-    out.line(format_args!("\n[extensions]"));
-    out.key("other", Some(extensions.other.name()));
-    for (keyword, action) in &extensions.named {
-        out.key(&key(keyword.as_str()), Some(action.name()));
+    out.key("profile", Some(document.profile.name()));
+    out.top(&document.values);
+    for section in SECTIONS {
+        out.line(format_args!("\n[{}]", section.name));
+        match section.name {
+            "commands" => whole_commands(&mut out, document, &document.commands),
+            _ => match document.words(section) {
+                Some(words) => out.words(Some(words.other), &words.named),
+                None => out.entries(section, &document.values),
+            },
+        }
     }
-    out.line(format_args!("\n[banner]"));
-    out.key("show", Some(banner.show.name()));
-    out.line(format_args!("\n[mask]"));
-    out.key("fill", Some(mask.fill.name()));
-    out.line(format_args!("\n[guards]"));
-    whole_guards(&mut out, guards);
-    out.line(format_args!("\n[mark]"));
-    out.line(format_args!("value = {:#x}", mark.value));
-    out.line(format_args!("mask = {:#x}", mark.mask));
-    for scope in scopes {
+    for scope in &document.scopes {
         self::scope(&mut out, scope, short);
     }
     out.0
@@ -76,7 +103,6 @@ fn render(document: &Document, short: bool) -> String {
 fn whole_commands(out: &mut Out, document: &Document, commands: &ByName) {
     let verbs = document.effective_verbs();
     let masked_with = |verb: &WordName| verbs.get(verb).and_then(|verb: &Effective| verb.masked_with.as_ref());
-    out.line(format_args!("\n[commands]"));
     out.key("other", Some(commands.other.name()));
     for (verb, action) in &commands.named {
         let remark = masked_with(verb).map(|keyword| format!(" # masked with the extension {keyword}"));
@@ -85,18 +111,6 @@ fn whole_commands(out: &mut Out, document: &Document, commands: &ByName) {
     for verb in verbs.keys().filter(|verb| !commands.named.contains_key(*verb)) {
         if let Some(keyword) = masked_with(verb) {
             out.line(format_args!("# {verb} is masked with the extension {keyword}"));
-        }
-    }
-}
-
-fn whole_guards(out: &mut Out, guards: &Guards) {
-    for guard in GUARDS {
-        let action = guards.action(guard).name();
-        if guard.has_grace() {
-            let grace = humantime::format_duration(guards.grace);
-            out.line(format_args!("{} = {{ action = \"{action}\", grace = \"{grace}\" }}", guard.key()));
-        } else {
-            out.key(guard.key(), Some(action));
         }
     }
 }
@@ -111,27 +125,18 @@ fn scope(out: &mut Out, scope: &Scope, short: bool) {
         }
     }
     let settings = &scope.settings;
-    if let Some(captures) = settings.capture_envelope {
-        out.line(format_args!("capture_envelope = {captures}"));
-    }
-    words(out, "commands", &settings.commands);
-    words(out, "extensions", &settings.extensions);
-    if let Some(show) = settings.banner.show {
-        out.line(format_args!("[scope.banner]"));
-        out.key("show", Some(show.name()));
-    }
-    if let Some(fill) = settings.mask.fill {
-        out.line(format_args!("[scope.mask]"));
-        out.key("fill", Some(fill.name()));
-    }
-    scope_guards(out, &settings.guards);
-    let mark = settings.mark;
-    if mark != Default::default() {
-        out.line(format_args!("[scope.mark]"));
-        for (key, bits) in [("value", mark.value), ("mask", mark.mask)] {
-            if let Some(bits) = bits {
-                out.line(format_args!("{key} = {bits:#x}"));
+    out.top(&settings.values);
+    for section in SECTIONS {
+        match settings.words(section) {
+            Some(words) if !words.is_empty() => {
+                out.line(format_args!("[scope.{}]", section.name));
+                out.words(words.other, &words.named);
             }
+            None if !section.shown(&settings.values).is_empty() => {
+                out.line(format_args!("[scope.{}]", section.name));
+                out.entries(section, &settings.values);
+            }
+            Some(_) | None => {}
         }
     }
 }
@@ -149,35 +154,6 @@ fn prefixes(out: &mut Out, key: &str, prefixes: &[IpNet], short: bool) {
             out.line(format_args!("  \"{prefix}\","));
         }
         out.line(format_args!("]"));
-    }
-}
-
-fn words(out: &mut Out, section: &str, words: &Words) {
-    if *words == Words::default() {
-        return;
-    }
-    out.line(format_args!("[scope.{section}]"));
-    out.key("other", words.other.map(|action| action.name()));
-    for (word, action) in &words.named {
-        out.key(&key(word.as_str()), Some(action.name()));
-    }
-}
-
-fn scope_guards(out: &mut Out, guards: &GuardSettings) {
-    if *guards == GuardSettings::default() {
-        return;
-    }
-    out.line(format_args!("[scope.guards]"));
-    for guard in GUARDS {
-        let action = guards.action(guard).map(|action| action.name());
-        match guards.grace {
-            Some(grace) if guard.has_grace() => {
-                let grace = humantime::format_duration(grace);
-                let action = action.map(|action| format!("action = \"{action}\", ")).unwrap_or_default();
-                out.line(format_args!("{} = {{ {action}grace = \"{grace}\" }}", guard.key()));
-            }
-            _ => out.key(guard.key(), action),
-        }
     }
 }
 

@@ -84,30 +84,12 @@ impl Scope {
 impl Document {
     /// The policy of the connections that fall into no scope, as a policy of its own.
     pub fn whole(&self) -> Self {
-        let Self {
-            profile,
-            ports,
-            mode,
-            capture_envelope,
-            commands,
-            extensions,
-            banner,
-            mask,
-            guards,
-            mark,
-            scopes: _,
-        } = self;
+        let Self { profile, values, commands, extensions, scopes: _ } = self;
         Self {
             profile: *profile,
-            ports: ports.clone(),
-            mode: *mode,
-            capture_envelope: *capture_envelope,
+            values: values.clone(),
             commands: commands.clone(),
             extensions: extensions.clone(),
-            banner: *banner,
-            mask: *mask,
-            guards: guards.clone(),
-            mark: *mark,
             scopes: Vec::new(),
         }
     }

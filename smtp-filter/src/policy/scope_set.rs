@@ -1,13 +1,14 @@
 //! Scopes from the command line: `scope.NAME.KEY=VALUE` and `scope.NAME=none`.
 
 use super::{
-    assign::table,
+    assign::top,
     document::WordName,
     fault::{Fault, Located, one_of, quoted},
-    rules::Guard,
+    key::Key,
     scope::{SCOPE_NAME, Scope, ScopeName},
     scope_text::{ScopePlaces, entry},
-    settings::Settings,
+    section::{Section, table},
+    settings::{Settings, Words},
     value::{Table, Value},
 };
 
@@ -111,41 +112,36 @@ fn path(value: &Located<Value>) -> Vec<&str> {
 
 /// Takes a setting back; `None` where there is no such key.
 fn forget(settings: &mut Settings, path: &[&str]) -> Option<()> {
-    let plain = Settings::default();
-    match path {
-        ["capture_envelope"] => settings.capture_envelope = None,
-        ["commands"] => settings.commands = plain.commands,
-        ["extensions"] => settings.extensions = plain.extensions,
-        [section @ ("commands" | "extensions"), word] => {
-            let words = if *section == "commands" { &mut settings.commands } else { &mut settings.extensions };
-            if word.eq_ignore_ascii_case("other") {
-                words.other = None;
-            } else {
-                words.named.remove(&WordName::new(word)?);
+    if let [name] = path
+        && let Some(key) = top(name).filter(|key| !key.is_whole())
+    {
+        settings.values.forget(key);
+        return Some(());
+    }
+    let (name, rest) = path.split_first()?;
+    let section = Section::find(name)?;
+    match (settings.words_mut(section), rest) {
+        (Some(words), []) => *words = Words::default(),
+        (Some(words), [word]) if word.eq_ignore_ascii_case("other") => words.other = None,
+        (Some(words), [word]) => {
+            words.named.remove(&WordName::new(word)?);
+        }
+        (Some(_), _) => return None,
+        (None, []) => {
+            for key in section.keys() {
+                forget_whole(settings, section, key);
             }
         }
-        ["banner"] | ["banner", "show"] => settings.banner = plain.banner,
-        ["mask"] | ["mask", "fill"] => settings.mask = plain.mask,
-        ["guards"] => settings.guards = plain.guards,
-        ["guards", guard] => {
-            let guard = Guard::find(guard)?;
-            settings.guards.set(guard, None);
-            if guard.has_grace() {
-                settings.guards.grace = None;
-            }
-        }
-        ["guards", guard, part] => {
-            let guard = Guard::find(guard).filter(|guard| guard.has_grace())?;
-            match *part {
-                "action" => settings.guards.set(guard, None),
-                "grace" => settings.guards.grace = None,
-                _ => return None,
-            }
-        }
-        ["mark"] => settings.mark = plain.mark,
-        ["mark", "value"] => settings.mark.value = None,
-        ["mark", "mask"] => settings.mark.mask = None,
-        _ => return None,
+        (None, [name]) => forget_whole(settings, section, section.key(name)?),
+        (None, path) => settings.values.forget(section.at(path)?),
     }
     Some(())
+}
+
+/// Takes back what is set of a key and of its parts.
+fn forget_whole(settings: &mut Settings, section: &Section, key: &Key) {
+    settings.values.forget(key);
+    for part in section.parts(key.name()) {
+        settings.values.forget(part);
+    }
 }

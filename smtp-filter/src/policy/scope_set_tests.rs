@@ -31,7 +31,7 @@ fn set_changes_makes_and_removes_scopes() {
     // What was set before and is not named now stays.
     assert_eq!(within(&after, "printer").extensions.action("AUTH"), Action::Pass);
     assert_eq!(within(&after, "printer").commands.action("EHLO"), Action::Drop);
-    assert_eq!(within(&after, "printer").banner.show, Show::HostSmtp);
+    assert_eq!(within(&after, "printer").values.word("banner.show"), "host-smtp");
     assert_eq!(within(&after, "new").commands.other, Action::Reset);
     assert_eq!(after.scope("new").unwrap().prefixes() + after.scope("new2").unwrap().prefixes(), 4);
     // Removed and made in one command: it starts over.
@@ -77,7 +77,10 @@ fn set_gives_a_key_of_a_scope_back_to_the_whole() {
     assert_eq!((printer.settings, outbound.settings), (Settings::default(), Settings::default()));
     assert_eq!((outbound.servers, outbound.clients.map(|clients| clients.len())), (None, Some(1)));
     let [_, outbound] = kept(&["scope.Outbound.guards.unknown_connection=inherit"]);
-    assert_eq!((outbound.settings.guards.grace, outbound.settings.mark.value), (None, Some(3)));
+    assert_eq!(
+        (outbound.settings.values.time("guards.unknown_connection.grace"), outbound.settings.values.bits("mark.value")),
+        (None, Some(3))
+    );
 }
 
 #[test]

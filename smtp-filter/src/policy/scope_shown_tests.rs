@@ -4,6 +4,7 @@ use proptest::prelude::*;
 use smtp_filter_common::action::Action;
 
 use super::{
+    keys::{COMMANDS, EXTENSIONS},
     scope_tests::{TWO, document},
     tests::documents,
     *,

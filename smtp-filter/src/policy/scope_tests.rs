@@ -33,6 +33,16 @@ fn refused(text: &str) -> String {
     parse("p.toml", text).unwrap_err().to_string()
 }
 
+fn captures(document: &Document) -> bool {
+    document.values.get("capture_envelope") == Some(&Datum::Flag(true))
+}
+
+/// Value and mask.
+fn mark(document: &Document) -> (u32, u32) {
+    let bits = |key: &str| document.values.bits(key).unwrap();
+    (bits("mark.value"), bits("mark.mask"))
+}
+
 pub(super) fn within(document: &Document, scope: &str) -> Document {
     document.within(document.scope(scope).unwrap())
 }
@@ -277,15 +287,21 @@ fn what_a_scope_does_not_set_is_as_in_the_whole() {
         (printer.extensions.action("AUTH"), printer.extensions.action("CHUNKING")),
         (Action::Pass, Action::Mask)
     );
-    assert_eq!((printer.banner.show, printer.capture_envelope), (Show::Host, false));
+    assert_eq!((printer.values.word("banner.show"), captures(&printer)), ("host", false));
     let outbound = within(&both, "Outbound");
-    assert_eq!((outbound.banner.show, outbound.mask.fill, outbound.capture_envelope), (Show::Pix, Fill::Noop, true));
-    let guard = |name: &str| outbound.guards.action(Guard::find(name).unwrap());
+    assert_eq!(
+        (outbound.values.word("banner.show"), outbound.values.word("mask.fill"), captures(&outbound)),
+        ("pix", "noop", true)
+    );
+    let guard = |name: &str| outbound.values.action(&format!("guards.{name}")).unwrap();
     assert_eq!(
         (guard("sync"), guard("urgent"), guard("unknown_connection")),
         (Action::Drop, Action::Reset, Action::Drop)
     );
-    assert_eq!((outbound.guards.grace, outbound.mark), (Duration::from_secs(300), Mark { value: 3, mask: 0xff }));
+    assert_eq!(
+        (outbound.values.time("guards.unknown_connection.grace"), mark(&outbound)),
+        (Some(Duration::from_secs(300)), (3, 0xff))
+    );
     assert!(both.differs_from_profile() && outbound.scopes.is_empty());
     // And stays so when the whole changes.
     let after =
@@ -293,7 +309,7 @@ fn what_a_scope_does_not_set_is_as_in_the_whole() {
             .unwrap();
     let printer = within(&after, "printer");
     assert_eq!((printer.commands.action("EHLO"), printer.commands.action("VRFY")), (Action::Pass, Action::Drop));
-    assert_eq!((printer.mode, within(&after, "Outbound").mark), (Mode::Monitor, Mark { value: 3, mask: 0xf }));
+    assert_eq!((printer.values.mode(), mark(&within(&after, "Outbound"))), (Mode::Monitor, (3, 0xf)));
     // A profile does not speak of scopes.
     let after = set(&both, &["profile=monitor"]).unwrap();
     assert_eq!(after.scopes, both.scopes);

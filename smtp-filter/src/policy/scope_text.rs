@@ -3,11 +3,14 @@
 use std::{collections::HashSet, ops::Range};
 
 use super::{
-    assign::{SETTINGS, setting, table, text},
-    fault::{Fault, Located, quoted},
+    assign::{of_scopes, setting, top},
+    fault::{Fault, Located, one_of, quoted},
     fit::Places,
+    key::Key,
     prefix::prefixes,
+    read::text,
     scope::{SCOPE_NAME, Scope, ScopeName},
+    section::{of_the_whole, table},
     settings::Settings,
     value::Value,
 };
@@ -78,16 +81,13 @@ pub(super) fn entry<'t>(
             scope.servers = Some(prefixes(value, &format!("{name}.servers"))?);
             places.servers = Some(value);
         }
-        whole @ ("profile" | "ports" | "mode") => {
-            return Err(key.fault(format!(
-                "{name}: {whole} belongs to the whole policy and holds for every scope; expected it above the first \
-                 [[scope]]"
-            )));
+        whole if whole == "profile" || top(whole).is_some_and(Key::is_whole) => {
+            return Err(key.fault(of_the_whole(&name, whole)));
         }
         section => {
             let mut settings = Settings::default();
             if !setting(&mut settings, &format!("{name}."), key, value)? {
-                let expected = format!("name, clients, servers, {SETTINGS}").replace(['[', ']'], "");
+                let expected = one_of(["name", "clients", "servers"].into_iter().chain(of_scopes()));
                 return Err(key.fault(format!("{name}: unknown key {}; expected {expected}", quoted(section))));
             }
             scope.settings.add(settings);

@@ -11,8 +11,11 @@ use super::{
     document::Document,
     fault::{Fault, Located, PolicyError, quoted},
     fit::{Places, fit_whole},
+    key::Kind,
+    keys,
     profiles::Profile,
     scope_check, scope_set, scope_text,
+    section::Section,
     value::{Table, Value, parse_table, parse_value},
 };
 use crate::files;
@@ -72,8 +75,8 @@ fn read(text: &str) -> Result<Document, Fault> {
     Ok(document)
 }
 
-/// Lays `KEY=VALUE` arguments over a policy. `profile=NAME` starts over from that profile, with the ports, the mark,
-/// `capture_envelope` and the scopes as they are, for a profile does not speak of them.
+/// Lays `KEY=VALUE` arguments over a policy. `profile=NAME` starts over from that profile, with the scopes as they are,
+/// and with the keys that no profile has a value for: ports, mark, `capture_envelope`.
 pub fn set<S: AsRef<str>>(document: &Document, arguments: &[S]) -> Result<Document, String> {
     let mut tables = Vec::new();
     let mut keys = HashSet::new();
@@ -127,7 +130,12 @@ fn blamed<'a>(tables: &[(&'a str, Table)], fault: &Fault) -> Vec<&'a str> {
 fn rank(argument: &str) -> u8 {
     let path: Vec<&str> = argument.split('=').take(1).flat_map(|path| path.split('.')).map(str::trim).collect();
     match path.as_slice() {
-        ["commands" | "extensions", other] if other.eq_ignore_ascii_case("other") => 0,
+        [section, other]
+            if other.eq_ignore_ascii_case("other")
+                && Section::find(section).is_some_and(|section| section.names.is_some()) =>
+        {
+            0
+        }
         path => scope_set::rank(path),
     }
 }
@@ -149,14 +157,10 @@ fn paths(table: &Table) -> Vec<String> {
 }
 
 fn start_over(document: &Document, profile: Profile) -> Document {
-    let Document { ports, capture_envelope, mark, scopes, .. } = document;
-    Document {
-        ports: ports.clone(),
-        capture_envelope: *capture_envelope,
-        mark: *mark,
-        scopes: scopes.clone(),
-        ..profile.document()
-    }
+    let mut plain = profile.document();
+    plain.values.lay(&document.values.of_no_profile());
+    plain.scopes.clone_from(&document.scopes);
+    plain
 }
 
 fn in_argument(argument: &str, fault: &Fault) -> String {
@@ -184,7 +188,7 @@ fn setting(argument: &str) -> Result<Table, Fault> {
 /// A value of the command line: TOML where it is TOML, else the text as it stands, so that no shell has to be talked
 /// into passing quotes on. Ports may be written as `25,587`, and prefixes as `10.0.0.0/8,192.0.2.25`.
 fn argument_value(path: &str, text: &str) -> Value {
-    if path.trim() == "ports"
+    if keys::find(path.trim()).is_some_and(|key| matches!(key.kind, Kind::Ports))
         && let Ok(list) = parse_value(&format!("[{text}]"))
         && let Value::List(items) = &list.value
         && items.iter().all(|item| matches!(item.value, Value::Number(_)))

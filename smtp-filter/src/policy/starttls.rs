@@ -7,8 +7,8 @@ use super::document::{Document, Mode};
 /// The keys by which a policy that is enforced keeps mail from being sent in TLS, each with its action; empty where it
 /// does not.
 fn keys(document: &Document) -> Vec<String> {
-    let Document { mode, commands, extensions, .. } = document;
-    if *mode != Mode::Enforce {
+    let Document { values, commands, extensions, .. } = document;
+    if values.mode() != Mode::Enforce {
         return Vec::new();
     }
     let command = |verb: &str, from: Action| {

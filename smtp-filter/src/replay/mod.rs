@@ -9,6 +9,7 @@
 //! knows; the rest of the capture is judged all the same.
 
 pub mod capture;
+mod format;
 mod judge;
 pub mod kernel;
 mod link;

@@ -1,7 +1,6 @@
 //! The capture of what would have come out: a pcap file with nanoseconds.
 
 use std::{
-    borrow::Cow,
     ffi::OsString,
     fs::{self, File},
     io::{self, BufWriter, Write},
@@ -10,14 +9,13 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, bail};
-use pcap_file::{
-    DataLink, Endianness, TsResolution,
-    pcap::{PcapHeader, PcapWriter, RawPcapPacket},
-};
+use pcap_parser::{LegacyPcapBlock, Linktype, PcapHeader, ToVec as _};
 use rustix::fs::{fstat, stat};
 
 /// Nanoseconds of a second.
 const SECOND: u64 = 1_000_000_000;
+/// The first number of a file whose times have nanoseconds; the file is little-endian.
+const NANOSECONDS: u32 = 0xa1b2_3c4d;
 /// What other programs take at most for a frame.
 const LONGEST: u32 = 262_144;
 /// The link type of a capture without frames.
@@ -29,7 +27,7 @@ pub struct Output {
     /// Until the first frame says what the link type is.
     bytes: Option<Bytes>,
     /// From then on.
-    writer: Option<(u32, PcapWriter<Bytes>)>,
+    writer: Option<(u32, Bytes)>,
     frames: u64,
 }
 
@@ -67,10 +65,10 @@ impl Output {
         let Ok(ts_sec) = u32::try_from(time / SECOND) else {
             bail!("frame {} is of a time behind the year 2105, which a pcap file cannot hold", self.frames);
         };
-        let incl_len = u32::try_from(bytes.len())?;
-        let (ts_frac, orig_len) = ((time % SECOND) as u32, length.max(incl_len));
-        writer.write_raw_packet(&RawPcapPacket { ts_sec, ts_frac, incl_len, orig_len, data: Cow::Borrowed(bytes) })?;
-        Ok(())
+        let caplen = u32::try_from(bytes.len())?;
+        let (ts_usec, origlen) = ((time % SECOND) as u32, length.max(caplen));
+        let block = LegacyPcapBlock { ts_sec, ts_usec, caplen, origlen, data: bytes };
+        Ok(writer.write_all(&block.to_vec_raw()?)?)
     }
 
     /// Ends it: now it takes its place.
@@ -80,23 +78,23 @@ impl Output {
 
     fn end(&mut self) -> Result<()> {
         self.begin(ETHERNET)?;
-        if let Some((_, writer)) = self.writer.take() {
-            writer.into_writer().flush()?;
+        if let Some((_, mut writer)) = self.writer.take() {
+            writer.flush()?;
         }
         Ok(self.place.take()?)
     }
 
     /// Writes the file's header, where that is not done yet.
     fn begin(&mut self, link: u32) -> Result<()> {
-        if let Some(bytes) = self.bytes.take() {
+        if let Some(mut bytes) = self.bytes.take() {
             let header = PcapHeader {
+                magic_number: NANOSECONDS,
                 snaplen: LONGEST,
-                datalink: DataLink::from(link),
-                ts_resolution: TsResolution::NanoSecond,
-                endianness: Endianness::Little,
-                ..PcapHeader::default()
+                network: Linktype(i32::try_from(link)?),
+                ..PcapHeader::new()
             };
-            self.writer = Some((link, PcapWriter::with_header(bytes, header)?));
+            bytes.write_all(&header.to_vec_raw()?)?;
+            self.writer = Some((link, bytes));
         }
         Ok(())
     }

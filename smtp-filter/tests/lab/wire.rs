@@ -1,10 +1,10 @@
 //! What was on the wire: the bytes of each connection at an interface, both ways, put together from a capture.
 
-use std::{collections::BTreeMap, fs::File, io::BufReader, net::SocketAddr};
+use std::{collections::BTreeMap, fs, net::SocketAddr};
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result, anyhow, ensure};
 use etherparse::{NetSlice, SlicedPacket, TcpSlice, TransportSlice};
-use pcap_file::pcap::PcapReader;
+use pcap_parser::{parse_pcap_frame, parse_pcap_header};
 use smtp_filter_testnet::{Namespace, Running};
 
 use super::{SOON, TemporaryFile, wait_until};
@@ -99,25 +99,34 @@ impl Wire {
         Ok(Self { file, _tcpdump: tcpdump })
     }
 
+    /// Hands on each frame so far, with its length on the wire.
+    fn frames(&self, mut each: impl FnMut(u32, &[u8]) -> Result<()>) -> Result<()> {
+        let bytes = fs::read(&self.file.0).context("read the capture")?;
+        let (mut rest, _) = parse_pcap_header(&bytes).map_err(|_| anyhow!("the capture has no header"))?;
+        // The last frame may not be written whole yet.
+        while let Ok((after, frame)) = parse_pcap_frame(rest) {
+            each(frame.origlen, frame.data)?;
+            rest = after;
+        }
+        Ok(())
+    }
+
     /// How long the longest frame so far is.
     pub fn longest(&self) -> Result<u32> {
-        let mut reader = PcapReader::new(BufReader::new(File::open(&self.file.0).context("open the capture")?))?;
         let mut longest = 0;
-        while let Some(Ok(frame)) = reader.next_packet() {
-            longest = longest.max(frame.orig_len);
-        }
+        self.frames(|length, _| {
+            longest = longest.max(length);
+            Ok(())
+        })?;
         Ok(longest)
     }
 
     /// The connections so far, by their clients' addresses.
     pub fn sessions(&self) -> Result<BTreeMap<SocketAddr, Session>> {
         let mut sessions: BTreeMap<SocketAddr, Session> = BTreeMap::new();
-        let file = File::open(&self.file.0).context("open the capture")?;
-        let mut reader = PcapReader::new(BufReader::new(file))?;
-        // The last frame may not be written whole yet.
-        while let Some(Ok(frame)) = reader.next_packet() {
-            let packet = SlicedPacket::from_ethernet(&frame.data)?;
-            let (Some(net), Some(TransportSlice::Tcp(tcp))) = (packet.net, packet.transport) else { continue };
+        self.frames(|_, frame| {
+            let packet = SlicedPacket::from_ethernet(frame)?;
+            let (Some(net), Some(TransportSlice::Tcp(tcp))) = (packet.net, packet.transport) else { return Ok(()) };
             let (source, destination) = match net {
                 NetSlice::Ipv4(ip) => {
                     let header = ip.header();
@@ -127,7 +136,7 @@ impl Wire {
                     let header = ip.header();
                     (header.source_addr().into(), header.destination_addr().into())
                 }
-                NetSlice::Arp(_) => continue,
+                NetSlice::Arp(_) => return Ok(()),
             };
             let from = SocketAddr::new(source, tcp.source_port());
             let to = SocketAddr::new(destination, tcp.destination_port());
@@ -136,7 +145,8 @@ impl Wire {
             let half = if is_server { &mut session.server } else { &mut session.client };
             half.take(&tcp).with_context(|| format!("{from} to {to}"))?;
             session.reset |= tcp.rst();
-        }
+            Ok(())
+        })?;
         Ok(sessions)
     }
 }

@@ -2,7 +2,6 @@
 
 use std::collections::VecDeque;
 
-use smtp_filter::policy::Fill;
 use smtp_filter_common::action::Action;
 
 use super::{
@@ -231,7 +230,7 @@ fn fate(rules: &Rules, action: Action, line: &[u8], start: usize, gone: usize) -
     let never = NEVER_NOOP.iter().any(|verb| verb.eq_ignore_ascii_case(&line[start..end]));
     if action == Action::Downgrade && gone <= start {
         Fate::Downgraded
-    } else if rules.fill == Fill::Noop && !never && gone <= start && body(line) >= gone + 4 {
+    } else if rules.fill == "noop" && !never && gone <= start && body(line) >= gone + 4 {
         Fate::Noop(gone)
     } else {
         Fate::Xs

@@ -43,7 +43,11 @@ impl UserSpace {
     pub fn new(document: &Document) -> Result<Self> {
         let policy = compile(document, &mut Names::default(), 1, 1)?;
         // Long behind the grace.
-        Ok(Self { world: World::new(), policy, now: document.guards.grace.as_nanos() as u64 * 2 })
+        Ok(Self {
+            world: World::new(),
+            policy,
+            now: document.values.time("guards.unknown_connection.grace").unwrap_or_default().as_nanos() as u64 * 2,
+        })
     }
 }
 

@@ -2,7 +2,6 @@
 
 use std::collections::VecDeque;
 
-use smtp_filter::policy::Show;
 use smtp_filter_common::action::Action;
 
 use super::{
@@ -120,16 +119,16 @@ fn banner(rules: &Rules, line: &[u8], lines: usize, gone: usize, out: &mut [u8])
     }
     let body = body(line);
     match rules.show {
-        Show::All => {}
-        Show::Pix => overwrite(out, gone, CODE, body, |_, was| if b"20".contains(&was) { was } else { b'*' }),
-        Show::Host | Show::HostSmtp => {
+        "pix" => overwrite(out, gone, CODE, body, |_, was| if b"20".contains(&was) { was } else { b'*' }),
+        "host" | "host-smtp" => {
             let keeps = |at: usize| {
                 let (word, first, ends) = word_around(line, at);
                 let esmtp = if ends { word.eq_ignore_ascii_case(b"ESMTP") } else { begins(b"ESMTP", word) };
-                is_blank(line[at]) || first && lines == 0 || rules.show == Show::Host && esmtp
+                is_blank(line[at]) || first && lines == 0 || rules.show == "host" && esmtp
             };
             overwrite(out, gone, CODE, body, |at, was| if keeps(at) { was } else { b'X' });
         }
+        all => assert_eq!(all, "all"),
     }
 }
 

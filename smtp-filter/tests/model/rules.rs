@@ -1,6 +1,6 @@
 //! What a policy says of a word, as `docs/policy.md` tells it.
 
-use smtp_filter::policy::{ByName, Document, Fill, Mode, Show};
+use smtp_filter::policy::{ByName, Document, Mode};
 use smtp_filter_common::action::Action;
 
 /// Keywords that announce no verb: they bring parameters or a way to send, or are commands of every server.
@@ -43,9 +43,9 @@ pub struct Rules {
     verbs: ByName,
     keywords: ByName,
     /// What stays of the banner.
-    pub show: Show,
+    pub show: &'static str,
     /// What a masked command becomes.
-    pub fill: Fill,
+    pub fill: &'static str,
     /// Whether anything is done at all.
     pub enforce: bool,
 }
@@ -68,9 +68,9 @@ impl Rules {
         Self {
             verbs,
             keywords: document.extensions.clone(),
-            show: document.banner.show,
-            fill: document.mask.fill,
-            enforce: document.mode == Mode::Enforce,
+            show: document.values.word("banner.show"),
+            fill: document.values.word("mask.fill"),
+            enforce: document.values.mode() == Mode::Enforce,
         }
     }
 

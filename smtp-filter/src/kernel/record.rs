@@ -280,7 +280,7 @@ mod tests {
     #[test]
     fn the_largest_policy_fits() {
         let mut document = Profile::Monitor.document();
-        document.ports = (60_000..60_000 + PORTS as u16).collect();
+        document.values.set_ports((60_000..60_000 + PORTS as u16).collect());
         let mut names = Names::default();
         for i in 0..255 {
             let verb = WordName::new(&format!("\"\"\"\"\"\"\"\"\"\"\"\"\"{i}")).unwrap();

@@ -15,8 +15,9 @@ pub(super) fn changes(before: &Document, after: &Document) -> String {
     let mut line = |text: String| {
         let _ = writeln!(out, "{text}");
     };
-    if before.ports != after.ports {
-        line(format!("ports: {:?} instead of {:?}", after.ports, before.ports));
+    let (were, ports) = (before.values.ports(), after.values.ports());
+    if were != ports {
+        line(format!("ports: {ports:?} instead of {were:?}"));
     }
     let gone = Gone::between(before, after);
     for (words, what) in [(&gone.verbs, "commands"), (&gone.keywords, "extensions")] {

@@ -7,15 +7,15 @@ use aya::programs::{
 };
 use rustix::io::Errno;
 
-use super::{netlink, tcx::attach_type};
-use crate::{loader::source_errno, netns, pins::Side, record::Attached};
+use super::tcx::attach_type;
+use crate::{kernel::netlink::tc, loader::source_errno, netns, pins::Side, record::Attached};
 
 /// Priorities that are tried: one may be taken by a filter of another kind.
 const TRIES: u16 = 32;
 
 /// Whether the qdisc has to be made.
 pub(super) fn lacks_qdisc(ifindex: u32) -> Result<bool> {
-    Ok(!netlink::has_clsact(ifindex)?)
+    Ok(!tc::has_clsact(ifindex)?)
 }
 
 /// Makes the qdisc; one that is there already is as good.
@@ -27,7 +27,7 @@ pub(super) fn make_qdisc(name: &str) -> Result<()> {
 }
 
 pub(super) fn attach(program: &mut SchedClassifier, at: &Attached, side: Side) -> Result<()> {
-    let own = netlink::filters(at.ifindex, side)?.into_iter().find(|filter| filter.handle == at.handle);
+    let own = tc::filters(at.ifindex, side)?.into_iter().find(|filter| filter.handle == at.handle);
     if let Some(filter) = own {
         return replace(program, at, side, filter.priority());
     }
@@ -71,20 +71,20 @@ fn replace(program: &mut SchedClassifier, at: &Attached, side: Side, priority: u
 pub(super) fn detach(at: &Attached) -> Result<()> {
     let mut others = false;
     for side in Side::BOTH {
-        for filter in netlink::filters(at.ifindex, side)? {
+        for filter in tc::filters(at.ifindex, side)? {
             if filter.handle == at.handle {
-                netlink::delete_filter(at.ifindex, side, filter)?;
+                tc::delete_filter(at.ifindex, side, filter)?;
             } else {
                 others = true;
             }
         }
     }
     if at.made_qdisc && !others {
-        netlink::delete_clsact(at.ifindex)?;
+        tc::delete_clsact(at.ifindex)?;
     }
     Ok(())
 }
 
 pub(super) fn is_attached(at: &Attached, side: Side) -> bool {
-    netlink::filters(at.ifindex, side).is_ok_and(|filters| filters.iter().any(|filter| filter.handle == at.handle))
+    tc::filters(at.ifindex, side).is_ok_and(|filters| filters.iter().any(|filter| filter.handle == at.handle))
 }

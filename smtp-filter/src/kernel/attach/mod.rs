@@ -4,7 +4,6 @@
 //! out as the wire will carry it.
 
 mod clsact;
-pub(crate) mod netlink;
 mod tcx;
 pub mod watch;
 
@@ -12,7 +11,9 @@ use anyhow::{Context as _, Result, bail};
 use aya::programs::SchedClassifier;
 
 use crate::{
-    clock, netns,
+    clock,
+    kernel::netlink::tc,
+    netns,
     pins::{PinDir, Side},
     record::{Attached, Hook},
     system,
@@ -70,7 +71,7 @@ pub fn reads_link_layer(kind: u16) -> bool {
 }
 
 fn require_link_layer(name: &str, ifindex: u32) -> Result<()> {
-    match netlink::link_layer(ifindex)? {
+    match tc::link_layer(ifindex)? {
         None => Ok(()),
         Some(kind) if reads_link_layer(kind) => Ok(()),
         Some(other) => bail!(
