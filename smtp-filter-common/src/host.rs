@@ -84,6 +84,12 @@ pub trait Host {
     /// Returns `value`, without letting the compiler know its bounds: it would drop a mask that the verifier needs.
     fn opaque(value: u32) -> u32;
 
+    /// The same of 64 bits.
+    #[inline(always)]
+    fn opaque_word(value: u64) -> u64 {
+        Self::opaque(value as u32) as u64 | (Self::opaque((value >> 32) as u32) as u64) << 32
+    }
+
     /// Fetches `length` bytes (1 to [`PIECE`]) of payload at `offset` into a piece, from word 1 on. `false` where the
     /// segment does not give them.
     fn fetch(&mut self, offset: u32, length: u32, piece: &mut Piece) -> bool;

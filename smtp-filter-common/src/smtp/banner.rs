@@ -1,13 +1,14 @@
 //! The banner, veiled: of every line the code with its separator and the line's end stay, and what the policy shows.
 
 use crate::{
+    branchless::{choose, less, same},
     event::SERVER,
     host::{Host, Patch, Step},
     limits::PATCH,
     policy::{Policy, SHOW_ALL, SHOW_HOST, SHOW_PIX},
     reason::Reason,
     report,
-    smtp::rewrite::{self, Change, Place, choose, patch_length, present, same},
+    smtp::rewrite::{self, Change, Place, patch_length, present},
     smtp::server::BEFORE,
     work::Work,
 };
@@ -92,8 +93,8 @@ struct Bytes<'a, H> {
 
 /// 1 for a byte that stands between words.
 #[inline(always)]
-const fn space(byte: u8) -> u32 {
-    (byte as u32).wrapping_sub(0x21) >> 31 | same(byte as u32, 0x7f)
+fn space<H: Host>(byte: u8) -> u32 {
+    less::<H>(byte as u32, 0x21) | same::<H>(byte as u32, 0x7f)
 }
 
 impl<H: Host> Bytes<'_, H> {
@@ -112,7 +113,7 @@ impl<H: Host> Bytes<'_, H> {
         let count = if whole != 0 { wanted } else { left };
         let mask = present::<H>(count);
         let differs = ((bytes | 0x2020_2020_2020_2020) ^ (ESMTP >> ((begun & 7) * 8))) & mask;
-        let behind = space((bytes >> ((wanted & 7) * 8)) as u8);
+        let behind = space::<H>((bytes >> ((wanted & 7) * 8)) as u8);
         if differs == 0 && (whole == 0 || behind != 0) { count } else { 0 }
     }
 }
@@ -140,7 +141,7 @@ impl<H: Host> Step for Bytes<'_, H> {
         let head = at.wrapping_sub(self.start).wrapping_sub(BEFORE) >> 31;
         if at >= self.from && head == 0 {
             let shown = self.shown((at, offset, patch.wrapping_add(length)), byte);
-            self.work.new[i] ^= ((choose(shown, byte, b'X') ^ byte) as u64) << shift;
+            self.work.new[i] ^= ((choose::<H>(shown, byte, b'X') ^ byte) as u64) << shift;
         }
         if offset + 1 < PATCH as u32 && at + 1 < self.to || self.work.run.telling == 0 {
             return false;
@@ -177,15 +178,15 @@ impl<H: Host> Bytes<'_, H> {
     #[inline(always)]
     fn shown(&mut self, place: (u32, u32, u32), byte: u8) -> u32 {
         let at = place.0;
-        let space = space(byte);
+        let space = space::<H>(byte);
         let before = self.work.state.session.banner;
         if before <= IN_HOST {
             // White space in front of the host is none behind it.
-            let behind = choose(before as u32, BEHIND_SPACE, BEFORE_HOST);
-            self.work.state.session.banner = choose(space, behind, IN_HOST);
+            let behind = choose::<H>(before as u32, BEHIND_SPACE, BEFORE_HOST);
+            self.work.state.session.banner = choose::<H>(space, behind, IN_HOST);
             return 1;
         }
-        self.work.state.session.banner = choose(space, BEHIND_SPACE, IN_WORD);
+        self.work.state.session.banner = choose::<H>(space, BEHIND_SPACE, IN_WORD);
         let begun = self.work.state.session.esmtp * (before & 1);
         self.work.state.session.esmtp = begun * (1 ^ space as u8);
         let goes_on = before == BEHIND_SPACE || begun != 0 && begun <= 5;

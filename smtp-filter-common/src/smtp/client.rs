@@ -224,7 +224,7 @@ fn command<H: Host>(host: &mut H, policy: &Policy, work: &mut Work) -> bool {
         return work.wait(verb::AUTH);
     }
     let kind = work.unknown::<H>(verb::kind(line.name()));
-    let mut verdict = policy.verb_hiding(line.name(), H::opaque);
+    let mut verdict = policy.verb_hiding(line.name(), H::opaque_word);
     let header = (kind == verb::PROXY && work.state.session.commands == 0) as u8;
     if header != 0 {
         let reason = Reason::ProxyProtocol.number();
@@ -233,7 +233,7 @@ fn command<H: Host>(host: &mut H, policy: &Policy, work: &mut Work) -> bool {
     if work.monitors != 0 && !monitor::is_command(work, kind, verdict.reason) {
         return true;
     }
-    report::command(policy, work, line, kind, verdict);
+    report::command::<H>(policy, work, line, kind, verdict);
     if policy.enforces() && Action::number_cuts(verdict.action) {
         work.cut(verdict.reason, verdict.action, line.start);
         work.run.line_cut = 1;
@@ -380,7 +380,7 @@ fn unfinished<H: Host>(host: &mut H, policy: &Policy, work: &mut Work) -> bool {
     let kept = cr & (1 ^ (kind == verb::BDAT && announces_chunk::<H>(work)) as u32);
     let place = Place { to: place.to - kept, ..place };
     let line = &work.state.line[SIDE];
-    let verdict = policy.verb_hiding(line.name(), H::opaque);
+    let verdict = policy.verb_hiding(line.name(), H::opaque_word);
     // The word goes on behind HELO.
     let crossed = line.facts & DOWNGRADED != 0 && kind != verb::EHLO;
     if line.facts & MASKED != 0 || crossed {

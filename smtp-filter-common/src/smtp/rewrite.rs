@@ -5,6 +5,7 @@
 use core::marker::PhantomData;
 
 use crate::{
+    branchless::same,
     event::CUT_MORE,
     host::{Host, Patch, Step},
     limits::{CUT, PATCH},
@@ -146,19 +147,6 @@ pub(crate) fn present<H: Host>(left: u32) -> u64 {
 #[inline(always)]
 pub(crate) fn between<H: Host>(from: u32, to: u32) -> u64 {
     present::<H>(to) & !present::<H>(from)
-}
-
-/// 1 if `a` is `b`, else 0.
-#[inline(always)]
-pub(crate) const fn same(a: u32, b: u32) -> u32 {
-    let differs = a ^ b;
-    1 ^ (differs | differs.wrapping_neg()) >> 31
-}
-
-/// `a` if `is` is 1, `b` if it is 0.
-#[inline(always)]
-pub(super) const fn choose(is: u32, a: u8, b: u8) -> u8 {
-    b ^ ((a ^ b) & (is as u8).wrapping_neg())
 }
 
 struct Patches<'a, H> {
@@ -317,5 +305,5 @@ pub fn ends_with_cr<H: Host>(host: &mut H, work: &mut Work, from: u32, to: u32) 
     if !host.fetch_patch(to - 1, 1, &mut work.old) {
         return 0;
     }
-    same(work.old[0] as u32 & 0xff, b'\r' as u32)
+    same::<H>(work.old[0] as u32 & 0xff, b'\r' as u32)
 }

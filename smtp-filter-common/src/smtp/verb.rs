@@ -67,7 +67,7 @@ pub const fn kind(verb: Word) -> u8 {
     const L_XAUTH: u64 = low("XAUTH");
     const X_ANONYMOUSTLS: Word = Word::of("X-ANONYMOUSTLS");
     if verb.high != 0 {
-        return if verb.is(X_ANONYMOUSTLS) != 0 { CLAIM } else { PLAIN };
+        return if verb.high == X_ANONYMOUSTLS.high && verb.low == X_ANONYMOUSTLS.low { CLAIM } else { PLAIN };
     }
     match verb.low {
         L_HELO => HELO,

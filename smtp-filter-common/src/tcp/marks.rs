@@ -8,6 +8,7 @@
 
 use super::{ahead, early};
 use crate::{
+    branchless::{choose_number, less, same},
     entry::Memory,
     event::CLIENT,
     host::{Host, Step},
@@ -129,7 +130,7 @@ fn boundary<H: Host>(memory: &Memory, number: u32) -> usize {
 /// there until the segment passes.
 #[inline(never)]
 pub fn remember<H: Host>(host: &mut H, work: &mut Work, at: u32, state: u8, spare: usize) -> bool {
-    if work.state.memory.mark(at, state, spare) {
+    if work.state.memory.mark::<H>(at, state, spare) {
         return true;
     }
     if work.state.memory.boundaries as usize + spare >= BOUNDARIES {
@@ -177,15 +178,16 @@ pub fn forget_first<H: Host>(host: &mut H, work: &mut Work) {
 impl Memory {
     /// Remembers a place in the entry; `false` where there is no room.
     #[inline(always)]
-    fn mark(&mut self, at: u32, state: u8, spare: usize) -> bool {
-        let mut free = MARKS;
+    fn mark<H: Host>(&mut self, at: u32, state: u8, spare: usize) -> bool {
+        let mut free = MARKS as u32;
         let mut i = 0;
         while i < MARKS {
-            let fits =
-                ((self.mark_state[i] & USED == 0) | (self.mark_at[i] == at)) & (i + (spare & (MARKS - 1)) < MARKS);
-            free = if fits { i } else { free };
+            let unused = 1 ^ (self.mark_state[i] / USED) as u32;
+            let fits = (unused | same::<H>(self.mark_at[i], at)) & less::<H>(i as u32 + (spare & (MARKS - 1)) as u32, MARKS as u32);
+            free = choose_number::<H>(fits, i as u32, free);
             i += 1;
         }
+        let free = free as usize;
         if free >= MARKS {
             return false;
         }
