@@ -8,13 +8,13 @@ use crate::host::Host;
 #[inline(always)]
 pub(crate) fn same<H: Host>(a: u32, b: u32) -> u32 {
     let differs = a ^ b;
-    1 ^ (differs | H::opaque(differs.wrapping_neg())) >> 31
+    1 ^ H::opaque((differs | H::opaque(differs.wrapping_neg())) >> 31)
 }
 
 /// 1 if `a` is less than `b`, else 0. Both are below 2^31.
 #[inline(always)]
 pub(crate) fn less<H: Host>(a: u32, b: u32) -> u32 {
-    H::opaque(a.wrapping_sub(b)) >> 31
+    H::opaque(a.wrapping_sub(b) >> 31)
 }
 
 /// `a` if `is` is 1, `b` if it is 0.

@@ -41,9 +41,9 @@ impl Word {
     /// without letting the compiler know what it says.
     #[inline(always)]
     pub fn at_most(self, other: Self, hide: impl Fn(u64) -> u64) -> u64 {
-        let less = below(self.high, other.high);
-        let same = hide(equal(self.high, other.high, &hide));
-        less | same & (1 ^ below(other.low, self.low))
+        let less = hide(below(self.high, other.high));
+        let same = equal(self.high, other.high, &hide);
+        less | same & (1 ^ hide(below(other.low, self.low)))
     }
 
     /// 1 if it is `other`, else 0. In arithmetic, as [`Word::at_most`].
@@ -85,7 +85,7 @@ const fn below(a: u64, b: u64) -> u64 {
 #[inline(always)]
 fn equal(a: u64, b: u64, hide: impl Fn(u64) -> u64) -> u64 {
     let differs = a ^ b;
-    1 ^ (differs | hide(differs.wrapping_neg())) >> 63
+    1 ^ hide((differs | hide(differs.wrapping_neg())) >> 63)
 }
 
 #[cfg(test)]

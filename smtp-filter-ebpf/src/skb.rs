@@ -134,6 +134,11 @@ impl Frame for Skb {
         }
         self.read_after_pull(offset)
     }
+
+    #[inline(always)]
+    fn read_before<const N: usize>(&self, offset: u32) -> Option<Raw<N>> {
+        self.at(offset)
+    }
 }
 
 impl Skb {

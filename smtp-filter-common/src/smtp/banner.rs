@@ -1,7 +1,7 @@
 //! The banner, veiled: of every line the code with its separator and the line's end stay, and what the policy shows.
 
 use crate::{
-    branchless::{choose, less, same},
+    branchless::{choose, choose_number, less, same},
     event::SERVER,
     host::{Host, Patch, Step},
     limits::PATCH,
@@ -107,10 +107,10 @@ impl<H: Host> Bytes<'_, H> {
         let (low, high) = (self.work.old[i & (PATCH / 8 - 1)], self.work.old[(i + 1) & (PATCH / 8 - 1)]);
         let bytes = (low >> shift) | (high << 1) << (63 - shift);
         let wanted = 5_u32.wrapping_sub(begun);
-        let end = if self.to.wrapping_sub(end) as i32 <= 0 { self.to } else { end };
+        let end = choose_number::<H>(H::opaque(end.wrapping_sub(self.to) >> 31), end, self.to);
         let left = end.wrapping_sub(at);
-        let whole = wanted.wrapping_sub(left) >> 31;
-        let count = if whole != 0 { wanted } else { left };
+        let whole = H::opaque(wanted.wrapping_sub(left) >> 31);
+        let count = choose_number::<H>(whole, wanted, left);
         let mask = present::<H>(count);
         let differs = ((bytes | 0x2020_2020_2020_2020) ^ (ESMTP >> ((begun & 7) * 8))) & mask;
         let behind = space::<H>((bytes >> ((wanted & 7) * 8)) as u8);

@@ -64,7 +64,7 @@ fn expected<H: Host>(line: &Patch, place: u32, period: u32) -> u64 {
     while i < GROUP {
         let at = place + i;
         // A line has no fewer bytes than this has.
-        let at = at - (period & H::opaque(1 ^ at.wrapping_sub(period) >> 31).wrapping_neg());
+        let at = at - (period & (1 ^ H::opaque(at.wrapping_sub(period) >> 31)).wrapping_neg());
         let of = line[H::opaque(at >> 3) as usize & (PATCH / 8 - 1)];
         word |= (of >> ((at & 7) * 8) & 0xff) << (i * 8);
         i += 1;

@@ -182,7 +182,7 @@ impl Memory {
         let mut free = MARKS as u32;
         let mut i = 0;
         while i < MARKS {
-            let unused = 1 ^ (self.mark_state[i] / USED) as u32;
+            let unused = 1 ^ H::opaque((self.mark_state[i] / USED) as u32);
             let fits = (unused | same::<H>(self.mark_at[i], at)) & less::<H>(i as u32 + (spare & (MARKS - 1)) as u32, MARKS as u32);
             free = choose_number::<H>(fits, i as u32, free);
             i += 1;

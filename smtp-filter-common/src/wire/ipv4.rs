@@ -1,6 +1,6 @@
 //! IPv4 with options and fragments (RFC 791 section 3.1).
 
-use super::{Frame, HEADER_SUM, IP_OPTION, Kind, Raw, Segment, TCP, is_ours, tcp};
+use super::{Frame, HEADER_SUM, IP_OPTION, Kind, Raw, Segment, TCP, is_ours};
 use crate::{host::Step, policy::Policy};
 
 /// The header and, where there are no options, the ports behind it: what most frames are judged by.
@@ -63,7 +63,8 @@ pub(super) fn read<F: Frame>(frame: &F, policy: &Policy, offset: u32, segment: &
     if others != 0 {
         segment.options |= IP_OPTION;
     }
-    tcp::read(frame, offset + header, offset + total, segment)
+    segment.begins(offset + header, offset + total);
+    Kind::Segment
 }
 
 /// What the IP header says of a segment; nothing is known of its ports and payload yet.

@@ -52,6 +52,10 @@ pub trait Frame {
     }
     /// `N` bytes at an offset; `None` where the frame ends before.
     fn read<const N: usize>(&self, offset: u32) -> Option<Raw<N>>;
+    /// The same of bytes that lie before others that were read.
+    fn read_before<const N: usize>(&self, offset: u32) -> Option<Raw<N>> {
+        self.read(offset)
+    }
 }
 
 /// What a frame is.
@@ -183,6 +187,13 @@ impl Segment {
         self.hops = 0;
     }
 
+    /// Where the TCP header begins and the segment ends: for [`tcp::read`], which says the rest.
+    #[inline(always)]
+    const fn begins(&mut self, header: u32, end: u32) {
+        self.header = header;
+        self.length = end;
+    }
+
     /// Forgets the segment before, the addresses too.
     #[inline(always)]
     fn forget(&mut self, network: u32) {
@@ -225,7 +236,7 @@ fn is_ours<F: Frame>(policy: &Policy, port: u16) -> bool {
 #[inline(always)]
 pub fn read<F: Frame>(frame: &F, policy: &Policy, segment: &mut Segment) -> Kind {
     let (protocol, offset) = vlan::skip(frame);
-    match protocol {
+    let kind = match protocol {
         IPV4 => ipv4::read(frame, policy, offset, segment),
         IPV6 => ipv6::read(frame, policy, offset, segment),
         // Linux takes off priority tags without a limit: below more than are walked here may be a segment for the ports.
@@ -234,5 +245,6 @@ pub fn read<F: Frame>(frame: &F, policy: &Policy, segment: &mut Segment) -> Kind
             Kind::Unreadable
         }
         _ => Kind::Other,
-    }
+    };
+    if kind == Kind::Segment { tcp::read(frame, segment) } else { kind }
 }
