@@ -223,6 +223,8 @@ pub struct Work {
     pub taken: u32,
     /// Bytes of the link layer's header.
     pub link: u32,
+    /// In the kernel: what offsets in the frame count from.
+    pub start: u32,
     /// 1: a segment that passes carries the policy's mark.
     pub marked: u8,
     /// [`crate::event::Ended`] by number where the connection ends with this segment; else 0.
@@ -283,6 +285,7 @@ impl Work {
             greeted: 0,
             taken: 0,
             link: 0,
+            start: 0,
             marked: 0,
             ends: 0,
             closing: 0,

@@ -164,10 +164,13 @@ fn begin(skb: *mut __sk_buff, egress: bool) -> i32 {
     let Some(work) = work() else { return TCX_NEXT };
     work.generation = policies.generation;
     work.found = Found { reason: 0, how: SETTLED, verdict: Verdict::Pass as u8 };
-    let kind = headers(skb, whole, work);
+    let mut kind = network(skb, whole, work);
     if kind == Kind::Other as u32 {
         replay::judged(Verdict::Pass);
         return TCX_NEXT;
+    }
+    if kind == Kind::Segment as u32 {
+        kind = transport(skb, work);
     }
     let met = Met {
         now: replay::now(),
@@ -215,15 +218,19 @@ fn mark(skb: *mut __sk_buff, policy: &Policy) {
 // The steps are functions of their own: their frames are gone when they return, so that the verifier finds nothing
 // but the working place between them; and the parameters tell the compiler how they are aligned.
 
-/// Reads the headers: a [`Kind`] by number.
+/// Reads the headers before that of TCP: a [`Kind`] by number.
 #[inline(never)]
-fn headers(skb: *mut __sk_buff, whole: &Policy, work: &mut Work) -> u32 {
+fn network(skb: *mut __sk_buff, whole: &Policy, work: &mut Work) -> u32 {
     let frame = Skb::new(skb).found(work);
-    let kind = wire::read(&frame, whole, &mut work.segment);
-    if kind != Kind::Other {
-        work.link = frame.link();
-    }
-    kind as u32
+    wire::network(&frame, whole, &mut work.segment) as u32
+}
+
+/// Reads that of TCP: a [`Kind`] by number.
+#[inline(never)]
+fn transport(skb: *mut __sk_buff, work: &mut Work) -> u32 {
+    let frame = Skb::new(skb).found_before(work);
+    work.link = frame.link();
+    wire::transport(&frame, &mut work.segment) as u32
 }
 
 /// Deals with what belongs to no connection.

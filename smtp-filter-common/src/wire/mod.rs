@@ -187,7 +187,8 @@ impl Segment {
         self.hops = 0;
     }
 
-    /// Where the TCP header begins and the segment ends: for [`tcp::read`], which says the rest.
+    /// Where the TCP header begins and the segment ends, as the IP header says; 0: at the frame's end. For [`tcp::read`], which
+    /// says the rest.
     #[inline(always)]
     const fn begins(&mut self, header: u32, end: u32) {
         self.header = header;
@@ -235,8 +236,24 @@ fn is_ours<F: Frame>(policy: &Policy, port: u16) -> bool {
 /// Reads a frame's headers into `segment`.
 #[inline(always)]
 pub fn read<F: Frame>(frame: &F, policy: &Policy, segment: &mut Segment) -> Kind {
+    match network(frame, policy, segment) {
+        Kind::Segment => transport(frame, segment),
+        other => other,
+    }
+}
+
+/// Reads the TCP header, after [`network`] has found [`Kind::Segment`].
+#[inline(always)]
+pub fn transport<F: Frame>(frame: &F, segment: &mut Segment) -> Kind {
+    tcp::read(frame, segment)
+}
+
+/// Reads all in front of the TCP header, and the ports. With [`Kind::Segment`] there is a TCP header to be read by
+/// [`transport`].
+#[inline(always)]
+pub fn network<F: Frame>(frame: &F, policy: &Policy, segment: &mut Segment) -> Kind {
     let (protocol, offset) = vlan::skip(frame);
-    let kind = match protocol {
+    match protocol {
         IPV4 => ipv4::read(frame, policy, offset, segment),
         IPV6 => ipv6::read(frame, policy, offset, segment),
         // Linux takes off priority tags without a limit: below more than are walked here may be a segment for the ports.
@@ -245,6 +262,5 @@ pub fn read<F: Frame>(frame: &F, policy: &Policy, segment: &mut Segment) -> Kind
             Kind::Unreadable
         }
         _ => Kind::Other,
-    };
-    if kind == Kind::Segment { tcp::read(frame, segment) } else { kind }
+    }
 }
