@@ -264,6 +264,13 @@ impl Work {
         H::load(&self.hidden) as u8
     }
 
+    /// The same of a greater number.
+    #[inline(always)]
+    pub fn unknown_number<H: Host>(&self, value: u32) -> u32 {
+        H::store(&self.hidden, value as u64);
+        H::load(&self.hidden) as u32
+    }
+
     /// A fresh one.
     #[expect(clippy::new_without_default, reason = "as large as a page: nobody should make one without thinking")]
     pub const fn new() -> Self {

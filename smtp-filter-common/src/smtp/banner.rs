@@ -76,7 +76,9 @@ fn words<H: Host>(host: &mut H, policy: &Policy, work: &mut Work, from: u32, to:
     }
     let start = work.state.line[SIDE].start.wrapping_sub(work.segment.sequence);
     work.run.kept = from;
-    let esmtp = (policy.banner == SHOW_HOST) as u32;
+    // verifier: walked once for both.
+    let esmtp = work.unknown::<H>((policy.banner == SHOW_HOST) as u8) as u32;
+    let enforces = work.unknown::<H>(enforces as u8);
     H::repeat(to - (from & !3), &mut Bytes { host, work, from, to, start, esmtp, enforces });
 }
 
@@ -88,7 +90,7 @@ struct Bytes<'a, H> {
     /// Offset of the line's first byte; it may lie before the payload.
     start: u32,
     esmtp: u32,
-    enforces: bool,
+    enforces: u8,
 }
 
 /// 1 for a byte that stands between words.
@@ -127,7 +129,9 @@ impl<H: Host> Step for Bytes<'_, H> {
         if at >= self.to || self.to > self.work.segment.length {
             return true;
         }
+        // verifier: however it came about.
         let length = patch_length(self.to, patch, self.work.segment.length);
+        let length = self.work.unknown_number::<H>(length);
         if offset == 0 {
             clear(&mut self.work.old);
             if !self.host.fetch_patch(patch, length, &mut self.work.old) {
@@ -143,12 +147,14 @@ impl<H: Host> Step for Bytes<'_, H> {
             let shown = self.shown((at, offset, patch.wrapping_add(length)), byte);
             self.work.new[i] ^= ((choose::<H>(shown, byte, b'X') ^ byte) as u64) << shift;
         }
-        if offset + 1 < PATCH as u32 && at + 1 < self.to || self.work.run.telling == 0 {
+        // verifier: whatever the byte was.
+        let goes_on = (offset + 1 < PATCH as u32 && at + 1 < self.to || self.work.run.telling == 0) as u8;
+        if self.work.unknown::<H>(goes_on) != 0 {
             return false;
         }
         let (host, work) = (&mut *self.host, &mut *self.work);
         work.state.session.veiled |= rewrite::changes(&work.old, &work.new);
-        if !self.enforces {
+        if self.enforces == 0 {
             return false;
         }
         if patch == self.from & !3 {

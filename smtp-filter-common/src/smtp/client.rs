@@ -223,8 +223,9 @@ fn command<H: Host>(host: &mut H, policy: &Policy, work: &mut Work) -> bool {
         work.state.session.hold = verb::AUTH;
         return work.wait(verb::AUTH);
     }
-    let kind = work.unknown::<H>(verb::kind(line.name()));
+    // verifier: in this order, for of a word that has a kind it knows every byte.
     let mut verdict = policy.verb_hiding(line.name(), H::opaque_word);
+    let kind = work.unknown::<H>(verb::kind(line.name()));
     let header = (kind == verb::PROXY && work.state.session.commands == 0) as u8;
     if header != 0 {
         let reason = Reason::ProxyProtocol.number();
@@ -375,12 +376,13 @@ fn unfinished<H: Host>(host: &mut H, policy: &Policy, work: &mut Work) -> bool {
     let place = Place::of(work, SIDE, work.state.line[SIDE].head);
     // It may be the CR of the line's end.
     let cr = rewrite::ends_with_cr(host, work, place.from, place.to);
+    // verifier: in this order, as in `command`.
+    let verdict = policy.verb_hiding(work.state.line[SIDE].name(), H::opaque_word);
     let kind = work.unknown::<H>(verb::kind(work.state.line[SIDE].name()));
     // That of a chunk's line stands in the midst of what becomes one line.
     let kept = cr & (1 ^ (kind == verb::BDAT && announces_chunk::<H>(work)) as u32);
     let place = Place { to: place.to - kept, ..place };
     let line = &work.state.line[SIDE];
-    let verdict = policy.verb_hiding(line.name(), H::opaque_word);
     // The word goes on behind HELO.
     let crossed = line.facts & DOWNGRADED != 0 && kind != verb::EHLO;
     if line.facts & MASKED != 0 || crossed {
