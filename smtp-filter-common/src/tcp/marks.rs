@@ -187,12 +187,12 @@ impl Memory {
             free = choose_number::<H>(fits, i as u32, free);
             i += 1;
         }
-        let free = free as usize;
-        if free >= MARKS {
+        if free >= MARKS as u32 {
             return false;
         }
-        self.mark_at[free & (MARKS - 1)] = at;
-        self.mark_state[free & (MARKS - 1)] = state | USED;
+        let free = H::opaque(free) as usize & (MARKS - 1);
+        self.mark_at[free] = at;
+        self.mark_state[free] = state | USED;
         true
     }
 
