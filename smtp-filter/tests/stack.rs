@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::{Context as _, Result, ensure};
 use aya_obj::{Object, generated::bpf_insn};
+use smtp_filter_common::abi;
 
 static OBJECT: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/smtp-filter-ebpf"));
 

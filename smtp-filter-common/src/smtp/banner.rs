@@ -153,7 +153,7 @@ impl<H: Host> Step for Bytes<'_, H> {
             return false;
         }
         let (host, work) = (&mut *self.host, &mut *self.work);
-        work.state.session.veiled |= rewrite::changes(&work.old, &work.new);
+        work.state.session.veiled |= rewrite::changes::<H>(&work.old, &work.new);
         if self.enforces == 0 {
             return false;
         }

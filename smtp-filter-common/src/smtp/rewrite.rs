@@ -172,7 +172,7 @@ impl<H: Host> Step for Patches<'_, H> {
         // Not kept over the loop: the stack is short here.
         let change = &{ work.change };
         if change.digits != 0 {
-            work.state.session.veiled |= changes(&work.old, &work.new);
+            work.state.session.veiled |= changes::<H>(&work.old, &work.new);
         }
         if change.tries != 0 {
             return false;
@@ -199,13 +199,13 @@ pub(crate) const fn patch_length(to: u32, start: u32, payload: u32) -> u32 {
 
 /// 1 where the patches differ. Without a branch.
 #[inline(always)]
-pub(super) const fn changes(old: &Patch, new: &Patch) -> u8 {
+pub(super) fn changes<H: Host>(old: &Patch, new: &Patch) -> u8 {
     let (mut differs, mut i) = (0_u64, 0);
     while i < PATCH / 8 {
-        differs |= old[i] ^ new[i];
+        differs |= H::opaque_word(old[i] ^ new[i]);
         i += 1;
     }
-    ((differs | differs.wrapping_neg()) >> 63) as u8
+    ((differs | H::opaque_word(differs.wrapping_neg())) >> 63) as u8
 }
 
 /// What was and what became, into the event in hand.

@@ -8,7 +8,7 @@
 
 use super::{ahead, early};
 use crate::{
-    branchless::{choose_number, less, same},
+    branchless::{choose, choose_number, less, same},
     entry::Memory,
     event::CLIENT,
     host::{Host, Step},
@@ -32,19 +32,17 @@ pub const fn matters(state: u8, first: u32, short: bool) -> bool {
 
 /// The state so many bytes in front of a place with this state; [`text::END`] where that does not tell.
 #[inline(always)]
-pub const fn under_way(state: u8, bytes: u32) -> u8 {
-    if bytes == 0 {
-        return state;
-    }
+pub fn under_way<H: Host>(state: u8, bytes: u32) -> u8 {
     // Each of these states has only one that leads to it.
     const _: () = assert!(CR == 1 && LINE == 2 && DOT == 3 && DOT_CR == 4 && text::END == 5);
-    if bytes < state as u32 { state - bytes as u8 } else { text::END }
+    let fewer = H::opaque(((bytes as u64).wrapping_sub(state as u64) >> 63) as u32);
+    choose::<H>(fewer | same::<H>(bytes, 0), state.wrapping_sub(bytes as u8), text::END)
 }
 
 /// The one that is known.
 #[inline(always)]
-const fn either(one: u8, other: u8) -> u8 {
-    if one == text::END { other } else { one }
+fn either<H: Host>(one: u8, other: u8) -> u8 {
+    choose::<H>(same::<H>(one as u32, text::END as u32), other, one)
 }
 
 struct Look<'a, H> {
@@ -64,9 +62,9 @@ impl<H: Host> Step for Look<'_, H> {
         }
         let (place, state, is_end) = place(self.host, self.work, index);
         let before = place.wrapping_sub(self.at);
-        let under_way = under_way(state, before);
+        let under_way = under_way::<H>(state, before);
         // A mark tells of its own place alone.
-        let known = if !is_end && before != 0 { text::END } else { under_way };
+        let known = choose::<H>(is_end as u32 | same::<H>(before, 0), under_way, text::END);
         if state != text::END && known != text::END {
             *self.state = known as u32;
         } else if state != text::END && under_way != text::END {
@@ -83,9 +81,9 @@ pub fn state_at<H: Host>(host: &mut H, work: &mut Work, at: u32, before: u32) ->
     let memory = &work.state.memory;
     // What belongs to an end of data, whole or under way, is known without a mark.
     let [last, other] = memory.end_of_data;
-    let known = either(
-        either(under_way(text::END, last.wrapping_sub(at)), under_way(text::END, other.wrapping_sub(at))),
-        under_way(memory.text, before),
+    let known = either::<H>(
+        either::<H>(under_way::<H>(text::END, last.wrapping_sub(at)), under_way::<H>(text::END, other.wrapping_sub(at))),
+        under_way::<H>(memory.text, before),
     );
     let mut state = known as u32 | (text::END as u32) << 8;
     let count = count(memory);
