@@ -7,6 +7,9 @@ use crate::{
     event::Event,
     flow::{HalfOpen, Key, begun::Block, gone::Gone},
     limits::{PATCH, PIECE, WIDE_WINDOW},
+    smtp::text,
+    tcp::marks,
+    work::Work,
 };
 
 /// A step of a loop. The verifier looks at it once, however often it runs, so loops over a segment are made of these.
@@ -188,4 +191,34 @@ pub trait Host {
 
     /// The same as a list. Which of both it is depends on the kind of use.
     fn list(&mut self, slot: u32) -> Option<&mut List>;
+
+    // verifier: what follows are parts of the datapath that many ways lead to. The kernel has a function of its own for each,
+    // which is verified once and apart from those that call it.
+
+    /// [`text::run`].
+    #[inline(always)]
+    fn scan(&mut self, work: &mut Work)
+    where
+        Self: Sized,
+    {
+        text::run(self, work);
+    }
+
+    /// [`marks::note`].
+    #[inline(always)]
+    fn note_place(&mut self, work: &mut Work, at: u32, state: u8, spare: usize) -> bool
+    where
+        Self: Sized,
+    {
+        marks::note(self, work, at, state, spare)
+    }
+
+    /// [`marks::look`].
+    #[inline(always)]
+    fn look_at_place(&mut self, work: &mut Work, at: u32, before: u32) -> u32
+    where
+        Self: Sized,
+    {
+        marks::look(self, work, at, before)
+    }
 }

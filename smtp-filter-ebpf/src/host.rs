@@ -16,6 +16,8 @@ use smtp_filter_common::{
     flow::{HalfOpen, Key, begun::Block, gone::Gone},
     host::{FULL, Host, List, MADE, Patch, Piece, Step, UNKNOWN, Wide},
     limits::{PATCH, PIECE},
+    smtp::text,
+    tcp::marks,
     work::Work,
 };
 
@@ -473,4 +475,50 @@ impl Host for Kernel {
         // SAFETY: as in `wide`.
         Some(unsafe { &mut (*slot).list })
     }
+
+    #[inline(always)]
+    fn scan(&mut self, work: &mut Work) {
+        scan(self.skb, work);
+    }
+
+    #[inline(always)]
+    fn note_place(&mut self, work: &mut Work, at: u32, state: u8, spare: usize) -> bool {
+        note_place(self.skb, work, self.entry, at, state as u32 | (spare as u32) << 8) != 0
+    }
+
+    #[inline(always)]
+    fn look_at_place(&mut self, work: &mut Work, at: u32, before: u32) -> u32 {
+        look_at_place(self.skb, work, self.entry, at, before)
+    }
+}
+
+// Functions with global linkage, which the verifier walks once each, whoever calls them. It knows of a pointer no more than
+// its type, and that it may be null.
+
+/// Scans mail data.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn scan(skb: *mut __sk_buff, work: *mut Work) -> u32 {
+    // SAFETY: null, or the working place in hand.
+    let Some(work) = (unsafe { work.as_mut() }) else { return 0 };
+    text::run(&mut Kernel::new(skb, work, core::ptr::null_mut()), work);
+    0
+}
+
+/// Remembers a boundary, with the scanner's state there and, in the second byte, how many are to be left for others.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn note_place(skb: *mut __sk_buff, work: *mut Work, entry: *mut Connection, at: u32, what: u32) -> u32 {
+    // SAFETY: as in `scan`.
+    let Some(work) = (unsafe { work.as_mut() }) else { return 0 };
+    marks::note(&mut Kernel::new(skb, work, entry), work, at, what as u8, (what >> 8) as usize & 0xff) as u32
+}
+
+/// What is known of a place in mail data.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn look_at_place(skb: *mut __sk_buff, work: *mut Work, entry: *mut Connection, at: u32, before: u32) -> u32 {
+    // SAFETY: as in `scan`.
+    let Some(work) = (unsafe { work.as_mut() }) else { return 0 };
+    marks::look(&mut Kernel::new(skb, work, entry), work, at, before)
 }

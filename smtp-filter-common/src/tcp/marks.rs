@@ -78,6 +78,13 @@ impl<H: Host> Step for Look<'_, H> {
 /// first copy had there, as far as marks behind it say, or [`text::END`].
 #[inline(always)]
 pub fn state_at<H: Host>(host: &mut H, work: &mut Work, at: u32, before: u32) -> (u8, u8) {
+    let state = host.look_at_place(work, at, before);
+    (state as u8, (state >> 8) as u8)
+}
+
+/// See [`state_at`]: both in one number.
+#[inline(always)]
+pub fn look<H: Host>(host: &mut H, work: &mut Work, at: u32, before: u32) -> u32 {
     let memory = &work.state.memory;
     // What belongs to an end of data, whole or under way, is known without a mark.
     let [last, other] = memory.end_of_data;
@@ -88,7 +95,7 @@ pub fn state_at<H: Host>(host: &mut H, work: &mut Work, at: u32, before: u32) ->
     let mut state = known as u32 | (text::END as u32) << 8;
     let count = count(memory);
     H::repeat(count, &mut Look { host, work, at, state: &mut state });
-    (state as u8, (state >> 8) as u8)
+    state
 }
 
 /// Places that matter, at most.
@@ -126,8 +133,14 @@ fn boundary<H: Host>(memory: &Memory, number: u32) -> usize {
 /// Remembers a place; `false` where there is no room: the segment is held back. What stands in front of a gap leaves some
 /// ([`SPARE`]) for what fills it, which is acknowledged first. What is written into the pool lies beyond what is counted
 /// there until the segment passes.
-#[inline(never)]
+#[inline(always)]
 pub fn remember<H: Host>(host: &mut H, work: &mut Work, at: u32, state: u8, spare: usize) -> bool {
+    host.note_place(work, at, state, spare)
+}
+
+/// See [`remember`].
+#[inline(always)]
+pub fn note<H: Host>(host: &mut H, work: &mut Work, at: u32, state: u8, spare: usize) -> bool {
     if work.state.memory.mark::<H>(at, state, spare) {
         return true;
     }
