@@ -255,7 +255,7 @@ fn greet<H: Host, P: Policies>(host: &mut H, policies: &P, work: &mut Work) -> F
             _ => Found::passes(Reason::Handshake),
         };
     }
-    let known = handshake::known(host, work, there, from_client, met);
+    let known = handshake::known(host, work, there, from_client);
     if known == NO_ROOM {
         return Found::held_back(Reason::TableFull);
     }

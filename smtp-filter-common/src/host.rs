@@ -5,7 +5,7 @@ use core::sync::atomic::AtomicU64;
 use crate::{
     entry::{Shared, State, Windows},
     event::Event,
-    flow::{HalfOpen, Key, begun::Block, gone::Gone},
+    flow::{HalfOpen, Key, begun::Block, gone::Gone, handshake},
     limits::{PATCH, PIECE, WIDE_WINDOW},
     smtp::text,
     tcp::marks,
@@ -194,6 +194,15 @@ pub trait Host {
 
     // verifier: what follows are parts of the datapath that many ways lead to. The kernel has a function of its own for each,
     // which is verified once and apart from those that call it.
+
+    /// [`handshake::promote`].
+    #[inline(always)]
+    fn promote(&mut self, work: &mut Work) -> u8
+    where
+        Self: Sized,
+    {
+        handshake::promote(self, work)
+    }
 
     /// [`text::run`].
     #[inline(always)]

@@ -13,7 +13,7 @@ use aya_ebpf::{
 use smtp_filter_common::{
     entry::{Connection, Shared, State, Windows},
     event::Event,
-    flow::{HalfOpen, Key, begun::Block, gone::Gone},
+    flow::{HalfOpen, Key, begun::Block, gone::Gone, handshake},
     host::{FULL, Host, List, MADE, Patch, Piece, Step, UNKNOWN, Wide},
     limits::{PATCH, PIECE},
     smtp::text,
@@ -23,7 +23,7 @@ use smtp_filter_common::{
 
 use crate::{
     emit,
-    maps::{BEGUN, COUNTERS, FRESH, GONE, HALF, LIVE, LOST, POOL, ROSTER, copy_words},
+    maps::{BEGUN, COUNTERS, FRESH, GONE, HALF, LIVE, LOST, POOL, ROSTER, WORK, copy_words},
     replay,
 };
 
@@ -477,6 +477,11 @@ impl Host for Kernel {
     }
 
     #[inline(always)]
+    fn promote(&mut self, work: &mut Work) -> u8 {
+        promote(self.skb, work) as u8
+    }
+
+    #[inline(always)]
     fn scan(&mut self, work: &mut Work) {
         scan(self.skb, work);
     }
@@ -494,6 +499,20 @@ impl Host for Kernel {
 
 // Functions with global linkage, which the verifier walks once each, whoever calls them. It knows of a pointer no more than
 // its type, and that it may be null.
+
+/// Makes a half-open connection live.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn promote(skb: *mut __sk_buff, work: *mut Work) -> u32 {
+    // verifier: before 6.2 or so a key of a map may not lie in memory that is known by its type alone. So the working place is
+    // asked for again; that it is the same the compiler is not to find out.
+    // SAFETY: does nothing, and may do anything to the working place for all that the compiler knows.
+    unsafe { asm!("{0} = {0}", inout(reg) work => _, options(nostack)) };
+    let Some(work) = WORK.get_ptr_mut(0) else { return 0 };
+    // SAFETY: the working place in hand, which the caller does not use meanwhile.
+    let work = unsafe { &mut *work };
+    handshake::promote(&mut Kernel::new(skb, work, core::ptr::null_mut()), work) as u32
+}
 
 /// Scans mail data.
 #[unsafe(no_mangle)]
