@@ -21,8 +21,8 @@ use crate::{
     verdict::Verdict,
     wire::{ACK, FIN, Kind, RST, SYN, Segment, URG},
     work::{
-        FIND_CLIENT, FIND_SERVER, Found, GUARDED, HANDSHAKE, HELD_BACK, MISSING, PASSES, Passed, READ_CLIENT, READ_SERVER, Run,
-        SETTLED, Work,
+        FIND_CLIENT, FIND_SERVER, Found, GUARDED, HANDSHAKE, HELD_BACK, MISSING, PASSES, Passed, READ_CLIENT,
+        READ_SERVER, Run, SETTLED, Work,
     },
 };
 

@@ -89,7 +89,10 @@ pub fn look<H: Host>(host: &mut H, work: &mut Work, at: u32, before: u32) -> u32
     // What belongs to an end of data, whole or under way, is known without a mark.
     let [last, other] = memory.end_of_data;
     let known = either::<H>(
-        either::<H>(under_way::<H>(text::END, last.wrapping_sub(at)), under_way::<H>(text::END, other.wrapping_sub(at))),
+        either::<H>(
+            under_way::<H>(text::END, last.wrapping_sub(at)),
+            under_way::<H>(text::END, other.wrapping_sub(at)),
+        ),
         under_way::<H>(memory.text, before),
     );
     let mut state = known as u32 | (text::END as u32) << 8;
@@ -194,7 +197,8 @@ impl Memory {
         let mut i = 0;
         while i < MARKS {
             let unused = 1 ^ H::opaque((self.mark_state[i] / USED) as u32);
-            let fits = (unused | same::<H>(self.mark_at[i], at)) & less::<H>(i as u32 + (spare & (MARKS - 1)) as u32, MARKS as u32);
+            let fits = (unused | same::<H>(self.mark_at[i], at))
+                & less::<H>(i as u32 + (spare & (MARKS - 1)) as u32, MARKS as u32);
             free = choose_number::<H>(fits, i as u32, free);
             i += 1;
         }

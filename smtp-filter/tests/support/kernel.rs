@@ -12,10 +12,7 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, bail, ensure};
-use aya::{
-    TestRunOptions,
-    programs::TestRun as _,
-};
+use aya::{TestRunOptions, programs::TestRun as _};
 use etherparse::{NetHeaders, PacketHeaders, TransportHeader};
 use rustix::{
     event::{PollFd, PollFlags, Timespec, poll},
