@@ -1,13 +1,26 @@
 //! What the program in the kernel and the loader agree on: names of programs, maps and globals, and the version of
 //! the pinned layout. A loader that finds another version does not touch what is pinned.
 
-/// Version of everything that lies in pinned maps. Any change of a map's key, value or meaning changes it.
+/// Version of everything that is pinned. Any change of a map's key, value or meaning changes it, and of what is pinned
+/// beside the maps.
 pub const VERSION: u32 = 12;
 
 /// Program at the ingress hook.
 pub const INGRESS: &str = "smtp_ingress";
 /// Program at the egress hook.
 pub const EGRESS: &str = "smtp_egress";
+/// Programs that follow those at the hooks, by their places in [`CHAIN`].
+pub const STEPS: [&str; 4] = ["smtp_handshake", "smtp_client", "smtp_server", "smtp_finish"];
+/// Place in [`CHAIN`]: what begins a connection, or belongs to none.
+pub const STEP_HANDSHAKE: u32 = 0;
+/// Place in [`CHAIN`]: what the client of a connection sends.
+pub const STEP_CLIENT: u32 = 1;
+/// Place in [`CHAIN`]: what its server sends.
+pub const STEP_SERVER: u32 = 2;
+/// Place in [`CHAIN`]: what is left to be done.
+pub const STEP_FINISH: u32 = 3;
+/// Program array of [`STEPS`]. It loses them with its last user-space reference, and so is pinned.
+pub const CHAIN: &str = "CHAIN";
 /// Program that does nothing: what others are measured beside. Loaded for that alone.
 pub const NOTHING: &str = "smtp_nothing";
 /// Array of one [`Control`].

@@ -4,7 +4,7 @@ use crate::{
     action::Action,
     entry::{
         CLOSED, CUT, CUT_REPORTED, DEAD, FIN_PASSED, FINISHED, HELLO, MAIL_DATA, MARKED, PHASE, REPLACED, SEALED,
-        SPOKE, Shared, TLS, TRANSACTION, UNCERTAIN, first, pair, second,
+        SPOKE, SYN_NOTED, Shared, TLS, TRANSACTION, UNCERTAIN, first, pair, second,
     },
     event::{CLIENT, Ended, SERVER},
     flow::{
@@ -20,7 +20,10 @@ use crate::{
     tcp::{self, acceptable, ahead, backlog, client::Taken, lock, normalise, peer},
     verdict::Verdict,
     wire::{ACK, FIN, Kind, RST, SYN, Segment, URG},
-    work::{Found, GUARDED, HELD_BACK, MISSING, PASSES, Passed, READ_CLIENT, READ_SERVER, Run, SETTLED, Work},
+    work::{
+        FIND_CLIENT, FIND_SERVER, Found, GUARDED, HANDSHAKE, HELD_BACK, MISSING, PASSES, Passed, READ_CLIENT,
+        READ_SERVER, Run, SETTLED, Work,
+    },
 };
 
 /// Where and when a segment was met.
@@ -65,15 +68,21 @@ impl Found {
         Self { how: HELD_BACK, reason: reason.number(), verdict: Verdict::Drop as u8 }
     }
 
+    const fn to_find(from: usize) -> Self {
+        Self { how: if from == FROM_CLIENT { FIND_CLIENT } else { FIND_SERVER }, reason: 0, verdict: 0 }
+    }
+
     const fn to_read(from: usize) -> Self {
         Self { how: if from == FROM_CLIENT { READ_CLIENT } else { READ_SERVER }, reason: 0, verdict: 0 }
     }
 }
 
-/// Judges a frame whose headers are read: the steps one after the other. `None` where there is no policy.
+/// Judges a frame whose headers are read: the steps one after the other, each of which says in `Work::found` how to go on.
+/// `None` where there is no policy.
 ///
-/// The shell in the kernel calls them one by one: what they have to tell one another lies in the working place, of
-/// which the verifier knows nothing, so that it walks each step once and not once for each way through the one before.
+/// In the kernel they are a chain of programs: [`begin`] belongs to the two at the hooks, [`handshake`], the three for the
+/// client, the three for the server and [`finish`] are one each. All that they have to tell one another lies in the working
+/// place.
 #[inline(always)]
 pub fn judge<H: Host, P: Policies>(
     host: &mut H,
@@ -82,7 +91,21 @@ pub fn judge<H: Host, P: Policies>(
     kind: Kind,
     met: Met,
 ) -> Option<Verdict> {
-    find(host, policies, policies.of_scope(0)?, work, kind, met);
+    begin(policies.of_scope(0)?, work, kind, met);
+    if work.found.how == FIND_CLIENT {
+        find_client(host, policies, work);
+    } else if work.found.how == FIND_SERVER {
+        find_server(host, policies, work);
+    }
+    if work.found.how == HANDSHAKE {
+        handshake(host, policies, work);
+        // It is the first one of its connection.
+        match work.found.how {
+            FIND_CLIENT => find_client(host, policies, work),
+            FIND_SERVER => find_server(host, policies, work),
+            _ => {}
+        }
+    }
     let Some(policy) = policies.of_scope(work.scope as u32) else {
         return Some(without_policy(host, work));
     };
@@ -97,7 +120,7 @@ pub fn judge<H: Host, P: Policies>(
         }
         _ => {}
     }
-    Some(finish(host, policy, work))
+    Some(leave(host, work).unwrap_or_else(|| finish(host, policy, work)))
 }
 
 /// The policy of the segment's scope gave way to a newer one in the meantime. The segment is held back: its sender sends it
@@ -108,42 +131,196 @@ pub fn without_policy<H: Host>(host: &mut H, work: &Work) -> Verdict {
     Verdict::Drop
 }
 
-/// First step: which connection, and what can be said without reading on. `Work::found` says how to go on; with
-/// [`READ_CLIENT`] and [`READ_SERVER`] the connection's lock is held. `Work::scope` says whose policy judges it in all steps.
+/// First step: who sends it, by the ports alone.
 #[inline(always)]
-pub fn find<H: Host, P: Policies>(host: &mut H, policies: &P, whole: &Policy, work: &mut Work, kind: Kind, met: Met) {
+pub fn begin(whole: &Policy, work: &mut Work, kind: Kind, met: Met) {
     work.marked = 0;
     work.ends = 0;
     work.closing = 0;
     work.scope = 0;
-    work.found = look(host, policies, whole, work, kind, met);
+    work.greeted = 0;
+    work.kind = kind as u8;
+    work.met = met;
+    work.found = meet(whole, work, kind, met);
 }
 
-/// Second step, where [`READ_CLIENT`] was found: the longest chains of calls begin here, and so it keeps nothing for later.
+#[inline(always)]
+fn meet(whole: &Policy, work: &mut Work, kind: Kind, met: Met) -> Found {
+    if whole.is_off(met.now) {
+        return Found::settled(Verdict::Pass);
+    }
+    match kind {
+        Kind::Other => return Found::settled(Verdict::Pass),
+        Kind::LaterFragment => return Found::passes(Reason::LaterFragment),
+        Kind::FirstFragment | Kind::Unreadable | Kind::Segment => {}
+    }
+    let from_client = Ports::of(whole, &work.segment).from_client();
+    set_key(work, from_client);
+    if kind != Kind::Segment || work.segment.has(SYN) {
+        return Found { how: HANDSHAKE, reason: 0, verdict: 0 };
+    }
+    Found::to_find(if from_client { FROM_CLIENT } else { FROM_SERVER })
+}
+
+/// Which of a segment's ports are the policy's.
+struct Ports {
+    to_server: bool,
+    from_server: bool,
+    answers: bool,
+}
+
+impl Ports {
+    #[inline(always)]
+    const fn of(whole: &Policy, segment: &Segment) -> Self {
+        let to_server = whole.has_port(segment.destination_port);
+        let from_server = whole.has_port(segment.source_port);
+        Self { to_server, from_server, answers: from_server & segment.has(SYN) & segment.has(ACK) }
+    }
+
+    /// Without readable ports nobody can say which end is the client. It is for its own policy to say what becomes of what
+    /// it sends unread.
+    #[inline(always)]
+    const fn from_client(&self) -> bool {
+        !self.from_server | (self.to_server & !self.answers)
+    }
+}
+
+/// Second step, where [`FIND_CLIENT`] was found: the connection, and what can be said without reading on. With [`READ_CLIENT`]
+/// the connection's lock is held. `Work::scope` says whose policy judges it in all that follows. [`HANDSHAKE`] where no
+/// connection is known, or another one may begin.
+#[inline(always)]
+pub fn find_client<H: Host, P: Policies>(host: &mut H, policies: &P, work: &mut Work) {
+    work.found = find::<H, P, FROM_CLIENT>(host, policies, work);
+}
+
+/// Second step, where [`FIND_SERVER`] was found: the same of the server.
+#[inline(always)]
+pub fn find_server<H: Host, P: Policies>(host: &mut H, policies: &P, work: &mut Work) {
+    work.found = find::<H, P, FROM_SERVER>(host, policies, work);
+}
+
+#[inline(always)]
+fn find<H: Host, P: Policies, const FROM: usize>(host: &mut H, policies: &P, work: &mut Work) -> Found {
+    let there = host.find(&work.key);
+    let known = match host.shared() {
+        Some(shared) if there => H::load(&shared.flags) & SYN_NOTED == 0 || work.greeted != 0,
+        _ => false,
+    };
+    if !known {
+        // It came with the handshake, and another CPU took it away again.
+        let busy = Found::held_back(Reason::Busy);
+        return if work.greeted != 0 { busy } else { Found { how: HANDSHAKE, reason: 0, verdict: 0 } };
+    }
+    let policy = policies.of_scope(0).and_then(|whole| scope::choose(host, policies, whole, work, true));
+    let Some(policy) = policy else { return Found::held_back(Reason::Busy) };
+    begin_event(policy, work, FROM == FROM_SERVER);
+    live::<H, FROM>(host, policy, work)
+}
+
+/// Second step, where [`HANDSHAKE`] was found: what begins a connection, and what belongs to none. Where it turns out to belong
+/// to one after all, [`FIND_CLIENT`] or [`FIND_SERVER`] follows, and not this again.
+#[inline(always)]
+pub fn handshake<H: Host, P: Policies>(host: &mut H, policies: &P, work: &mut Work) {
+    work.greeted = 1;
+    work.found = greet(host, policies, work);
+}
+
+#[inline(always)]
+fn greet<H: Host, P: Policies>(host: &mut H, policies: &P, work: &mut Work) -> Found {
+    let met = work.met;
+    let Some(whole) = policies.of_scope(0) else { return Found::held_back(Reason::Busy) };
+    let ports = Ports::of(whole, &work.segment);
+    let from_client = ports.from_client();
+    let there = !work.segment.has(SYN) && host.find(&work.key);
+    let Some(policy) = scope::choose(host, policies, whole, work, there) else {
+        return Found::held_back(Reason::Busy);
+    };
+    begin_event(policy, work, !from_client);
+    match Kind::from_u8(work.kind) {
+        Kind::FirstFragment => return Found::guarded(Reason::Fragment),
+        Kind::Segment => {}
+        _ => return Found::guarded(Reason::Unreadable),
+    }
+    let Ports { to_server, from_server, .. } = ports;
+    let segment = &work.segment;
+    if segment.has(SYN) {
+        if segment.multipath != 0 {
+            return Found::guarded(Reason::Multipath);
+        }
+        return match (segment.has(ACK), to_server, from_server) {
+            (false, true, _) => handshake::syn(host, work, met),
+            (true, _, true) => handshake::syn_ack(host, policy, work, met),
+            _ if segment.length > 0 => Found::guarded(Reason::SynData),
+            // The port is the client's own.
+            _ => Found::passes(Reason::Handshake),
+        };
+    }
+    let known = handshake::known(host, work, there, from_client);
+    if known == NO_ROOM {
+        return Found::held_back(Reason::TableFull);
+    }
+    if known == KNOWN {
+        return Found::to_find(if from_client { FROM_CLIENT } else { FROM_SERVER });
+    }
+    let mut policy = policy;
+    let mut from_client = from_client;
+    if to_server && from_server {
+        set_key(work, false);
+        let Some(chosen) = scope::choose(host, policies, whole, work, false) else {
+            return Found::held_back(Reason::Busy);
+        };
+        policy = chosen;
+        begin_event(policy, work, true);
+        from_client = false;
+    }
+    // Between two of the ports only a handshake whose sides came different ways says who the server is: else a client
+    // could answer a SYN that it sent in the server's name, and be the server of what it says.
+    let mirrored = |host: &H| host.shared().is_none_or(|shared| first(H::load(&shared.ways)) == 0);
+    if from_client || !to_server || !host.find(&work.key) || mirrored(host) {
+        return handshake::stranger(host, policy, work, met);
+    }
+    Found::to_find(FROM_SERVER)
+}
+
+/// Third step, where [`READ_CLIENT`] was found: the longest chains of calls begin here, and so it keeps nothing for later.
 #[inline(always)]
 pub fn read_client<H: Host>(host: &mut H, policy: &Policy, work: &mut Work) {
     read::<H, FROM_CLIENT>(host, policy, work);
 }
 
-/// Second step, where [`READ_SERVER`] was found.
+/// Third step, where [`READ_SERVER`] was found.
 #[inline(always)]
 pub fn read_server<H: Host>(host: &mut H, policy: &Policy, work: &mut Work) {
     read::<H, FROM_SERVER>(host, policy, work);
 }
 
-/// Third step, behind [`read_client`].
+/// Fourth step, after [`read_client`].
 #[inline(always)]
 pub fn decide_client<H: Host>(host: &mut H, policy: &Policy, work: &mut Work) {
     work.found = decide::<H, FROM_CLIENT>(host, policy, work);
 }
 
-/// Third step, behind [`read_server`].
+/// Fourth step, after [`read_server`].
 #[inline(always)]
 pub fn decide_server<H: Host>(host: &mut H, policy: &Policy, work: &mut Work) {
     work.found = decide::<H, FROM_SERVER>(host, policy, work);
 }
 
-/// Last step: counts and tells what has not been counted yet.
+/// The last step of most segments: counts one that passes. `None` where there is more to be done: [`finish`] does it.
+#[inline(always)]
+pub fn leave<H: Host>(host: &mut H, work: &Work) -> Option<Verdict> {
+    let Found { how, reason, verdict } = work.found;
+    if work.ends | work.closing != 0 {
+        return None;
+    }
+    if how == PASSES {
+        host.count(counter(reason, Action::Pass as u8, true), 1, work.segment.length);
+        return Some(Verdict::Pass);
+    }
+    if how == SETTLED && verdict <= Verdict::Drop as u8 { Some(Verdict::from_u8(verdict)) } else { None }
+}
+
+/// Last step: counts and reports what has not been counted yet, and what ends a connection.
 #[inline(always)]
 pub fn finish<H: Host>(host: &mut H, policy: &Policy, work: &mut Work) -> Verdict {
     let Found { how, reason, verdict } = work.found;
@@ -160,85 +337,10 @@ pub fn finish<H: Host>(host: &mut H, policy: &Policy, work: &mut Work) -> Verdic
             if enforces { Verdict::from_u8(verdict) } else { Verdict::Pass }
         }
     };
-    if work.ends | work.closing != 0 {
+    if work.ends | work.closing != 0 && host.find(&work.key) {
         end::close(host, work);
     }
     verdict
-}
-
-#[inline(always)]
-fn look<H: Host, P: Policies>(
-    host: &mut H,
-    policies: &P,
-    whole: &Policy,
-    work: &mut Work,
-    kind: Kind,
-    met: Met,
-) -> Found {
-    if whole.is_off(met.now) {
-        return Found::settled(Verdict::Pass);
-    }
-    match kind {
-        Kind::Other => return Found::settled(Verdict::Pass),
-        Kind::LaterFragment => return Found::passes(Reason::LaterFragment),
-        Kind::FirstFragment | Kind::Unreadable | Kind::Segment => {}
-    }
-    let to_server = whole.has_port(work.segment.destination_port);
-    let from_server = whole.has_port(work.segment.source_port);
-    let answers = from_server & work.segment.has(SYN) & work.segment.has(ACK);
-    // Without readable ports nobody can say which end is the client. It is for its own policy to say what becomes of what
-    // it sends unread.
-    let mut from_client = !from_server | (to_server & !answers);
-    set_key(work, from_client);
-    let found = !work.segment.has(SYN) && host.find(&work.key);
-    let Some(mut policy) = scope::choose(host, policies, whole, work, found) else {
-        return Found::held_back(Reason::Busy);
-    };
-    begin_event(policy, work, met, !from_client);
-    match kind {
-        Kind::FirstFragment => return Found::guarded(Reason::Fragment),
-        Kind::Unreadable => return Found::guarded(Reason::Unreadable),
-        _ => {}
-    }
-    let segment = &work.segment;
-    if segment.has(SYN) {
-        if segment.multipath != 0 {
-            return Found::guarded(Reason::Multipath);
-        }
-        return match (segment.has(ACK), to_server, from_server) {
-            (false, true, _) => handshake::syn(host, work, met),
-            (true, _, true) => handshake::syn_ack(host, policy, work, met),
-            _ if segment.length > 0 => Found::guarded(Reason::SynData),
-            // The port is the client's own.
-            _ => Found::passes(Reason::Handshake),
-        };
-    }
-    let known = handshake::known(host, work, found, from_client, met);
-    if known == NO_ROOM {
-        return Found::held_back(Reason::TableFull);
-    }
-    if known != KNOWN {
-        if to_server && from_server {
-            set_key(work, false);
-            let Some(chosen) = scope::choose(host, policies, whole, work, false) else {
-                return Found::held_back(Reason::Busy);
-            };
-            policy = chosen;
-            begin_event(policy, work, met, true);
-            from_client = false;
-        }
-        // Between two of the ports only a handshake whose sides came different ways says who the server is: else a client
-        // could answer a SYN that it sent in the server's name, and be the server of what it says.
-        let mirrored = |host: &H| host.shared().is_none_or(|shared| first(H::load(&shared.ways)) == 0);
-        if from_client || !to_server || !host.find(&work.key) || mirrored(host) {
-            return handshake::stranger(host, policy, work, met);
-        }
-    }
-    if from_client {
-        live::<H, FROM_CLIENT>(host, policy, work, met)
-    } else {
-        live::<H, FROM_SERVER>(host, policy, work, met)
-    }
 }
 
 /// The connection's key, if the segment is of the client or of the server.
@@ -255,7 +357,8 @@ fn set_key(work: &mut Work, from_client: bool) {
 
 /// What all events of the segment share.
 #[inline(always)]
-fn begin_event(policy: &Policy, work: &mut Work, met: Met, from_server: bool) {
+fn begin_event(policy: &Policy, work: &mut Work, from_server: bool) {
+    let met = work.met;
     let event = &mut work.event;
     event.time = met.now;
     event.connection = 0;
@@ -297,7 +400,8 @@ fn guard<H: Host>(host: &mut H, policy: &Policy, work: &mut Work, reason: u16) -
 
 /// A segment of a live connection.
 #[inline(always)]
-fn live<H: Host, const FROM: usize>(host: &mut H, policy: &Policy, work: &mut Work, met: Met) -> Found {
+fn live<H: Host, const FROM: usize>(host: &mut H, policy: &Policy, work: &mut Work) -> Found {
+    let met = work.met;
     let Some(shared) = host.shared() else { return Found::held_back(Reason::Busy) };
     work.begin(!policy.enforces());
     // First: what is read behind it belongs to this connection if it still stands there afterwards.

@@ -5,8 +5,11 @@ use core::sync::atomic::AtomicU64;
 use crate::{
     entry::{Shared, State, Windows},
     event::Event,
-    flow::{HalfOpen, Key, begun::Block, gone::Gone},
+    flow::{HalfOpen, Key, begun::Block, gone::Gone, handshake},
     limits::{PATCH, PIECE, WIDE_WINDOW},
+    smtp::text,
+    tcp::marks,
+    work::Work,
 };
 
 /// A step of a loop. The verifier looks at it once, however often it runs, so loops over a segment are made of these.
@@ -83,6 +86,12 @@ pub trait Host {
 
     /// Returns `value`, without letting the compiler know its bounds: it would drop a mask that the verifier needs.
     fn opaque(value: u32) -> u32;
+
+    /// The same of 64 bits.
+    #[inline(always)]
+    fn opaque_word(value: u64) -> u64 {
+        Self::opaque(value as u32) as u64 | (Self::opaque((value >> 32) as u32) as u64) << 32
+    }
 
     /// Fetches `length` bytes (1 to [`PIECE`]) of payload at `offset` into a piece, from word 1 on. `false` where the
     /// segment does not give them.
@@ -182,4 +191,43 @@ pub trait Host {
 
     /// The same as a list. Which of both it is depends on the kind of use.
     fn list(&mut self, slot: u32) -> Option<&mut List>;
+
+    // verifier: what follows are parts of the datapath that many ways lead to. The kernel has a function of its own for each,
+    // which is verified once and apart from those that call it.
+
+    /// [`handshake::promote`].
+    #[inline(always)]
+    fn promote(&mut self, work: &mut Work) -> u8
+    where
+        Self: Sized,
+    {
+        handshake::promote(self, work)
+    }
+
+    /// [`text::run`].
+    #[inline(always)]
+    fn scan(&mut self, work: &mut Work)
+    where
+        Self: Sized,
+    {
+        text::run(self, work);
+    }
+
+    /// [`marks::note`].
+    #[inline(always)]
+    fn note_place(&mut self, work: &mut Work, at: u32, state: u8, spare: usize) -> bool
+    where
+        Self: Sized,
+    {
+        marks::note(self, work, at, state, spare)
+    }
+
+    /// [`marks::look`].
+    #[inline(always)]
+    fn look_at_place(&mut self, work: &mut Work, at: u32, before: u32) -> u32
+    where
+        Self: Sized,
+    {
+        marks::look(self, work, at, before)
+    }
 }

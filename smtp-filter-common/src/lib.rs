@@ -10,6 +10,7 @@ extern crate std;
 
 pub mod abi;
 pub mod action;
+mod branchless;
 pub mod datapath;
 pub mod entry;
 pub mod event;

@@ -184,24 +184,24 @@ impl Policy {
 
     /// Looks a verb up.
     pub fn verb(&self, verb: Word) -> VerbVerdict {
-        self.verb_hiding(verb, |index| index)
+        self.verb_hiding(verb, |number| number)
     }
 
-    /// Looks a verb up. `hide` gives an index back without letting the compiler know its bounds, or it would drop the
-    /// mask that the verifier needs.
+    /// Looks a verb up. `hide` gives a number back without letting the compiler know what it says, or it would drop the mask
+    /// that the verifier needs, and make jumps of arithmetic.
     #[inline(always)]
-    pub fn verb_hiding(&self, verb: Word, hide: impl Fn(u32) -> u32) -> VerbVerdict {
+    pub fn verb_hiding(&self, verb: Word, hide: impl Fn(u64) -> u64) -> VerbVerdict {
         look_up(&self.verbs, verb, (FIRST_NAME, self.other), hide)
     }
 
     /// Looks a keyword up.
     pub fn keyword(&self, keyword: Word) -> VerbVerdict {
-        self.keyword_hiding(keyword, |index| index)
+        self.keyword_hiding(keyword, |number| number)
     }
 
     /// Looks a keyword up, as [`Policy::verb_hiding`] does a verb.
     #[inline(always)]
-    pub fn keyword_hiding(&self, keyword: Word, hide: impl Fn(u32) -> u32) -> VerbVerdict {
+    pub fn keyword_hiding(&self, keyword: Word, hide: impl Fn(u64) -> u64) -> VerbVerdict {
         look_up(&self.keywords, keyword, (FIRST_KEYWORD, self.other_keyword), hide)
     }
 }
@@ -231,18 +231,18 @@ fn look_up<const N: usize>(
     rules: &[VerbRule; N],
     word: Word,
     other: (u16, u8),
-    hide: impl Fn(u32) -> u32,
+    hide: impl Fn(u64) -> u64,
 ) -> VerbVerdict {
-    let mut at = 0_u32;
-    let mut width = N as u32 / 2;
+    let mut at = 0_u64;
+    let mut width = N as u64 / 2;
     while width > 0 {
         let probe = rules[hide(at + width) as usize & (N - 1)].verb;
-        at += width * probe.at_most(word) as u32;
+        at += width * hide(probe.at_most(word, &hide));
         width /= 2;
     }
     let rule = &rules[hide(at) as usize & (N - 1)];
     // Sixteen bytes of 0xff would find an unused place.
-    let named = (rule.verb.is(word) & (1 ^ word.is(VerbRule::UNUSED.verb))) as u8;
+    let named = hide(rule.verb.is(word, &hide) & (1 ^ word.is(VerbRule::UNUSED.verb, &hide))) as u8;
     VerbVerdict {
         reason: (rule.reason * named as u16) | (other.0 * (1 ^ named as u16)),
         action: (rule.action * named) | (other.1 * (1 ^ named)),

@@ -2,6 +2,7 @@
 
 use crate::{
     action::Action,
+    branchless::same,
     entry::{Line, Shared, TLS, first, second},
     event::{
         ARG_MORE, ARG_WITHHELD, BANNER, CLIENT, CLOSE, COMMAND, CONNECT, CUT_MORE, EXTENSION, Ended, Event, GUARD,
@@ -11,23 +12,20 @@ use crate::{
     limits::{ARG_ROOM, CUT},
     policy::{Policy, VerbVerdict},
     reason::{FIRST_NAME, Reason, counter},
-    smtp::{
-        rewrite::{self, same},
-        verb::Command,
-    },
+    smtp::{rewrite, verb::Command},
     word::Word,
     work::Work,
 };
 
 /// What the policy says of the command in hand, into the event in hand.
 #[inline(always)]
-pub fn command(policy: &Policy, work: &mut Work, line: &Line, kind: Command, verdict: VerbVerdict) {
+pub fn command<H: Host>(policy: &Policy, work: &mut Work, line: &Line, kind: Command, verdict: VerbVerdict) {
     let enforced = policy.enforces() || verdict.action <= Action::Log as u8;
     // Who is refused AUTH may send what would follow it all the same, and then that is read as a command.
-    // Without branches, as all that stands in front of much.
-    let is = |other: Command| same(kind.0 as u32, other.0 as u32) as u8;
+    // verifier: without branches, as all that comes before much.
+    let is = |other: Command| same::<H>(kind.0 as u32, other.0 as u32) as u8;
     let secret = is(Command::AUTH) | is(Command::LOGIN);
-    let unknown = is(Command::PLAIN) & same(verdict.reason as u32, FIRST_NAME as u32) as u8;
+    let unknown = is(Command::PLAIN) & same::<H>(verdict.reason as u32, FIRST_NAME as u32) as u8;
     let hidden = work.state.session.secret & unknown;
     work.state.session.secret = secret | hidden;
     let envelope = (is(Command::MAIL) | is(Command::RCPT)) & (1 ^ policy.capture_envelope);
@@ -55,10 +53,10 @@ pub fn command(policy: &Policy, work: &mut Work, line: &Line, kind: Command, ver
     one_more(work, line.length);
     // Of commands that are counted alike, without an event, the number is enough.
     let like = (verdict.reason as u32) << 16 | (verdict.action as u32) << 8 | enforced as u32;
-    let first = same(work.run.commands, 1).wrapping_neg();
+    let first = same::<H>(work.run.commands, 1).wrapping_neg();
     work.run.like = like & first | work.run.like & !first;
     let tells = 1 ^ (verdict.action as u32).wrapping_sub(Action::Log as u32) >> 31;
-    work.run.several |= (1 ^ same(work.run.like, like) | tells) as u8;
+    work.run.several |= (1 ^ same::<H>(work.run.like, like) | tells) as u8;
 }
 
 /// Counts what is in hand.

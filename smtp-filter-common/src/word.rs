@@ -37,19 +37,20 @@ impl Word {
         }
     }
 
-    /// 1 if it does not stand behind `other`, else 0. In arithmetic, for eBPF has no comparison but the jump, and the
-    /// verifier walks both ways of each.
+    /// 1 if it does not stand behind `other`, else 0. In arithmetic: see [`crate::branchless`]. `hide` gives a number back
+    /// without letting the compiler know what it says.
     #[inline(always)]
-    pub const fn at_most(self, other: Self) -> u64 {
-        let less = below(self.high, other.high);
-        let same = equal(self.high, other.high);
-        less | same & (1 ^ below(other.low, self.low))
+    pub fn at_most(self, other: Self, hide: impl Fn(u64) -> u64) -> u64 {
+        let less = hide(below(self.high, other.high));
+        let same = equal(self.high, other.high, &hide);
+        less | same & (1 ^ hide(below(other.low, self.low)))
     }
 
-    /// 1 if it is `other`, else 0.
+    /// 1 if it is `other`, else 0. In arithmetic, as [`Word::at_most`].
     #[inline(always)]
-    pub const fn is(self, other: Self) -> u64 {
-        equal(self.high, other.high) & equal(self.low, other.low)
+    pub fn is(self, other: Self, hide: impl Fn(u64) -> u64) -> u64 {
+        let differs = (self.high ^ other.high) | (self.low ^ other.low);
+        equal(differs, 0, hide)
     }
 
     /// The word without its last `count` characters (0 to 15).
@@ -82,9 +83,9 @@ const fn below(a: u64, b: u64) -> u64 {
 
 /// 1 if `a` is `b`.
 #[inline(always)]
-const fn equal(a: u64, b: u64) -> u64 {
+fn equal(a: u64, b: u64, hide: impl Fn(u64) -> u64) -> u64 {
     let differs = a ^ b;
-    1 ^ (differs | differs.wrapping_neg()) >> 63
+    1 ^ hide((differs | hide(differs.wrapping_neg())) >> 63)
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@ use core::sync::atomic::AtomicU64;
 
 use crate::{
     action::Action,
+    datapath::Met,
     entry::{Line, State},
     event::Event,
     flow::{HalfOpen, Key, evict::Sample, gone::Gone},
@@ -131,6 +132,12 @@ pub const PASSES: u8 = 1;
 pub const GUARDED: u8 = 2;
 /// `Found::how`: in mode `enforce` the verdict is taken whatever the policy says; else it passes.
 pub const HELD_BACK: u8 = 3;
+/// `Found::how`: what begins a connection, or belongs to none that is known.
+pub const HANDSHAKE: u8 = 6;
+/// `Found::how`: a client's segment, whose connection is to be found.
+pub const FIND_CLIENT: u8 = 7;
+/// `Found::how`: a server's segment, whose connection is to be found.
+pub const FIND_SERVER: u8 = 8;
 /// `Found::how`: the client's bytes are to be read.
 pub const READ_CLIENT: u8 = 4;
 /// `Found::how`: the server's bytes are to be read.
@@ -204,10 +211,20 @@ pub struct Work {
     pub discard: [u8; ARG_ROOM],
     /// What the last step came to.
     pub found: Found,
+    /// Where and when the segment was met.
+    pub met: Met,
+    /// In the kernel: generation of the policies that judge it.
+    pub generation: u32,
+    /// What the frame is: a [`crate::wire::Kind`] by number.
+    pub kind: u8,
+    /// 1: the handshake was looked at.
+    pub greeted: u8,
     /// What came of reading: a reason's number, and whether the state changed.
     pub taken: u32,
     /// Bytes of the link layer's header.
     pub link: u32,
+    /// In the kernel: what offsets in the frame count from.
+    pub start: u32,
     /// 1: a segment that passes carries the policy's mark.
     pub marked: u8,
     /// [`crate::event::Ended`] by number where the connection ends with this segment; else 0.
@@ -247,6 +264,13 @@ impl Work {
         H::load(&self.hidden) as u8
     }
 
+    /// The same of a greater number.
+    #[inline(always)]
+    pub fn unknown_number<H: Host>(&self, value: u32) -> u32 {
+        H::store(&self.hidden, value as u64);
+        H::load(&self.hidden) as u32
+    }
+
     /// A fresh one.
     #[expect(clippy::new_without_default, reason = "as large as a page: nobody should make one without thinking")]
     pub const fn new() -> Self {
@@ -262,8 +286,13 @@ impl Work {
             event: Event::EMPTY,
             discard: [0; ARG_ROOM],
             found: Found { reason: 0, how: SETTLED, verdict: 0 },
+            met: Met { now: 0, ifindex: 0, egress: false },
+            generation: 0,
+            kind: 0,
+            greeted: 0,
             taken: 0,
             link: 0,
+            start: 0,
             marked: 0,
             ends: 0,
             closing: 0,

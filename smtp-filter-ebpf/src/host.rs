@@ -13,15 +13,17 @@ use aya_ebpf::{
 use smtp_filter_common::{
     entry::{Connection, Shared, State, Windows},
     event::Event,
-    flow::{HalfOpen, Key, begun::Block, gone::Gone},
+    flow::{HalfOpen, Key, begun::Block, gone::Gone, handshake},
     host::{FULL, Host, List, MADE, Patch, Piece, Step, UNKNOWN, Wide},
     limits::{PATCH, PIECE},
+    smtp::text,
+    tcp::marks,
     work::Work,
 };
 
 use crate::{
     emit,
-    maps::{BEGUN, COUNTERS, FRESH, GONE, HALF, LIVE, LOST, POOL, ROSTER, copy_words},
+    maps::{BEGUN, COUNTERS, FRESH, GONE, HALF, LIVE, LOST, POOL, ROSTER, WORK, copy_words},
     replay,
 };
 
@@ -184,6 +186,14 @@ impl Host for Kernel {
         // SAFETY: the register is given back as it was.
         unsafe { asm!("{0} = {0}", inout(reg) value, options(pure, nomem, nostack)) };
         value as u32
+    }
+
+    #[inline(always)]
+    fn opaque_word(value: u64) -> u64 {
+        let mut value = value;
+        // SAFETY: the register is given back as it was.
+        unsafe { asm!("{0} = {0}", inout(reg) value, options(pure, nomem, nostack)) };
+        value
     }
 
     #[inline(always)]
@@ -465,4 +475,69 @@ impl Host for Kernel {
         // SAFETY: as in `wide`.
         Some(unsafe { &mut (*slot).list })
     }
+
+    #[inline(always)]
+    fn promote(&mut self, work: &mut Work) -> u8 {
+        promote(self.skb, work) as u8
+    }
+
+    #[inline(always)]
+    fn scan(&mut self, work: &mut Work) {
+        scan(self.skb, work);
+    }
+
+    #[inline(always)]
+    fn note_place(&mut self, work: &mut Work, at: u32, state: u8, spare: usize) -> bool {
+        note_place(self.skb, work, self.entry, at, state as u32 | (spare as u32) << 8) != 0
+    }
+
+    #[inline(always)]
+    fn look_at_place(&mut self, work: &mut Work, at: u32, before: u32) -> u32 {
+        look_at_place(self.skb, work, self.entry, at, before)
+    }
+}
+
+// Functions with global linkage, which the verifier walks once each, whoever calls them. It knows of a pointer no more than
+// its type, and that it may be null.
+
+/// Makes a half-open connection live.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn promote(skb: *mut __sk_buff, work: *mut Work) -> u32 {
+    // verifier: before 6.2 or so a key of a map may not lie in memory that is known by its type alone. So the working place is
+    // asked for again; that it is the same the compiler is not to find out.
+    // SAFETY: does nothing, and may do anything to the working place for all that the compiler knows.
+    unsafe { asm!("{0} = {0}", inout(reg) work => _, options(nostack)) };
+    let Some(work) = WORK.get_ptr_mut(0) else { return 0 };
+    // SAFETY: the working place in hand, which the caller does not use meanwhile.
+    let work = unsafe { &mut *work };
+    handshake::promote(&mut Kernel::new(skb, work, core::ptr::null_mut()), work) as u32
+}
+
+/// Scans mail data.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn scan(skb: *mut __sk_buff, work: *mut Work) -> u32 {
+    // SAFETY: null, or the working place in hand.
+    let Some(work) = (unsafe { work.as_mut() }) else { return 0 };
+    text::run(&mut Kernel::new(skb, work, core::ptr::null_mut()), work);
+    0
+}
+
+/// Remembers a boundary, with the scanner's state there and, in the second byte, how many are to be left for others.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn note_place(skb: *mut __sk_buff, work: *mut Work, entry: *mut Connection, at: u32, what: u32) -> u32 {
+    // SAFETY: as in `scan`.
+    let Some(work) = (unsafe { work.as_mut() }) else { return 0 };
+    marks::note(&mut Kernel::new(skb, work, entry), work, at, what as u8, (what >> 8) as usize & 0xff) as u32
+}
+
+/// What is known of a place in mail data.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn look_at_place(skb: *mut __sk_buff, work: *mut Work, entry: *mut Connection, at: u32, before: u32) -> u32 {
+    // SAFETY: as in `scan`.
+    let Some(work) = (unsafe { work.as_mut() }) else { return 0 };
+    marks::look(&mut Kernel::new(skb, work, entry), work, at, before)
 }

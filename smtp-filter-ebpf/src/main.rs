@@ -23,6 +23,7 @@ use aya_ebpf::{
     programs::TcContext,
 };
 use smtp_filter_common::{
+    abi,
     datapath::{self, Met},
     entry::Connection,
     policy::Policy,
@@ -30,21 +31,24 @@ use smtp_filter_common::{
     scope::Policies as _,
     verdict::Verdict,
     wire::{self, Kind},
-    work::{Found, READ_CLIENT, READ_SERVER, SETTLED, Work},
+    work::{FIND_CLIENT, FIND_SERVER, Found, HANDSHAKE, READ_CLIENT, READ_SERVER, SETTLED, Work},
 };
 
 use crate::{
     host::Kernel,
-    maps::{SENDING, WORK},
+    maps::{CHAIN, SENDING, WORK},
     policies::InForce,
     reset::Turned,
     skb::Skb,
 };
 
+// The chain: a program for each hook, which reads the headers, and one for each step that may follow. All of them know one
+// another by their places in CHAIN. The working place is all that goes from one to the next.
+
 /// What comes in by the interface.
 #[classifier]
 pub fn smtp_ingress(context: TcContext) -> i32 {
-    run(context.as_ptr().cast(), false)
+    begin(context.as_ptr().cast(), false)
 }
 
 /// What goes out by the interface.
@@ -56,7 +60,70 @@ pub fn smtp_egress(context: TcContext) -> i32 {
             return TCX_NEXT;
         }
     }
-    run(context.as_ptr().cast(), true)
+    begin(context.as_ptr().cast(), true)
+}
+
+/// What begins a connection, or belongs to none that is known.
+#[classifier]
+pub fn smtp_handshake(context: TcContext) -> i32 {
+    let skb = context.as_ptr().cast();
+    let Some(work) = work() else { return TCX_DROP };
+    handshake(skb, InForce::of(work), work);
+    match work.found.how {
+        FIND_CLIENT => go_on::<{ abi::STEP_CLIENT }>(skb, work),
+        FIND_SERVER => go_on::<{ abi::STEP_SERVER }>(skb, work),
+        _ => go_on::<{ abi::STEP_FINISH }>(skb, work),
+    }
+}
+
+/// What the client of a connection sends.
+#[classifier]
+pub fn smtp_client(context: TcContext) -> i32 {
+    let skb = context.as_ptr().cast();
+    let Some(work) = work() else { return TCX_DROP };
+    let policies = InForce::of(work);
+    let entry = find_client(skb, policies, work);
+    match work.found.how {
+        READ_CLIENT => {
+            let Some(policy) = policies.of_scope(work.scope as u32) else { return unread(skb, work) };
+            read_client(skb, policy, work, entry);
+            decide_client(skb, policy, work, entry);
+        }
+        HANDSHAKE => return go_on::<{ abi::STEP_HANDSHAKE }>(skb, work),
+        _ => {}
+    }
+    leave(skb, policies, work)
+}
+
+/// What the server of a connection sends.
+#[classifier]
+pub fn smtp_server(context: TcContext) -> i32 {
+    let skb = context.as_ptr().cast();
+    let Some(work) = work() else { return TCX_DROP };
+    let policies = InForce::of(work);
+    let entry = find_server(skb, policies, work);
+    match work.found.how {
+        READ_SERVER => {
+            let Some(policy) = policies.of_scope(work.scope as u32) else { return unread(skb, work) };
+            read_server(skb, policy, work, entry);
+            decide_server(skb, policy, work, entry);
+        }
+        HANDSHAKE => return go_on::<{ abi::STEP_HANDSHAKE }>(skb, work),
+        _ => {}
+    }
+    leave(skb, policies, work)
+}
+
+/// What is left to be done: guards, the end of a connection, RSTs.
+#[classifier]
+pub fn smtp_finish(context: TcContext) -> i32 {
+    let skb = context.as_ptr().cast();
+    let Some(work) = work() else { return TCX_DROP };
+    let policies = InForce::of(work);
+    let Some(policy) = policies.of_scope(work.scope as u32) else { return unread(skb, work) };
+    trace::judged(skb, work);
+    let verdict = Verdict::from_u8(finish(skb, policy, work) as u8);
+    carry_out(skb, policy, work, verdict)
 }
 
 /// Does nothing: what the others are measured beside. The loader does not load it.
@@ -65,82 +132,129 @@ pub fn smtp_nothing(_context: TcContext) -> i32 {
     TCX_NEXT
 }
 
-/// Beside the number of a [`Kind`]: at egress. A function takes five arguments at most.
-const EGRESS: u32 = 1 << 8;
+/// The working place. It is there.
+#[inline(always)]
+fn work() -> Option<&'static mut Work> {
+    let work = WORK.get_ptr_mut(0)?;
+    // SAFETY: this CPU's own place, and no run interrupts another on one CPU.
+    Some(unsafe { &mut *work })
+}
+
+/// The next program of the chain. Where there is none, nothing passes unread.
+#[inline(always)]
+fn go_on<const STEP: u32>(skb: *mut __sk_buff, work: &Work) -> i32 {
+    // SAFETY: the program that follows takes the same context.
+    let _ = unsafe { CHAIN.tail_call(&TcContext::new(skb), STEP) };
+    unread(skb, work)
+}
+
+/// The segment cannot be judged: its sender sends it again.
+#[inline(always)]
+fn unread(skb: *mut __sk_buff, work: &Work) -> i32 {
+    let verdict = datapath::without_policy(&mut Kernel::new(skb, work, core::ptr::null_mut()), work);
+    replay::judged(verdict);
+    TCX_DROP
+}
 
 #[inline(always)]
-fn run(skb: *mut __sk_buff, egress: bool) -> i32 {
+fn begin(skb: *mut __sk_buff, egress: bool) -> i32 {
     // Nothing is filtered before there is a policy.
     let Some(policies) = InForce::now() else { return TCX_NEXT };
     let Some(whole) = policies.of_scope(0) else { return TCX_NEXT };
-    let Some(work) = WORK.get_ptr_mut(0) else { return TCX_NEXT };
-    // SAFETY: this CPU's own place, and no run interrupts another on one CPU.
-    let work = unsafe { &mut *work };
+    let Some(work) = work() else { return TCX_NEXT };
+    work.generation = policies.generation;
     work.found = Found { reason: 0, how: SETTLED, verdict: Verdict::Pass as u8 };
-    let kind = headers(skb, whole, work);
+    let mut kind = network(skb, whole, work);
     if kind == Kind::Other as u32 {
         replay::judged(Verdict::Pass);
         return TCX_NEXT;
     }
-    let entry = find(skb, policies, whole, work, kind | (EGRESS * egress as u32));
-    let Some(policy) = policies.of_scope(work.scope as u32) else {
-        datapath::without_policy(&mut Kernel::new(skb, work, entry), work);
-        return TCX_DROP;
-    };
-    match work.found.how {
-        SETTLED => {
-            let verdict = Verdict::from_u8(work.found.verdict);
-            replay::judged(verdict);
-            return if verdict == Verdict::Pass { TCX_NEXT } else { TCX_DROP };
-        }
-        READ_CLIENT => {
-            read_client(skb, policy, work, entry);
-            decide_client(skb, policy, work, entry);
-        }
-        READ_SERVER => {
-            read_server(skb, policy, work, entry);
-            decide_server(skb, policy, work, entry);
-        }
-        _ => {}
+    if kind == Kind::Segment as u32 {
+        kind = transport(skb, work);
     }
-    trace::judged(skb, work, egress);
-    finish(skb, policy, work, entry, egress)
-}
-
-// The steps are functions of their own: their frames are gone when they return, so that the verifier finds nothing
-// but the working place between them; and the parameters tell the compiler how they are aligned.
-
-/// Reads the headers: a [`Kind`] by number.
-#[inline(never)]
-fn headers(skb: *mut __sk_buff, whole: &Policy, work: &mut Work) -> u32 {
-    let frame = Skb::new(skb).found(work);
-    let kind = wire::read(&frame, whole, &mut work.segment);
-    if kind != Kind::Other {
-        work.link = frame.link();
-    }
-    kind as u32
-}
-
-/// Finds the connection of a frame of this kind.
-#[inline(never)]
-fn find(
-    skb: *mut __sk_buff,
-    policies: InForce,
-    whole: &Policy,
-    work: &mut Work,
-    kind_and_hook: u32,
-) -> *mut Connection {
-    let egress = kind_and_hook & EGRESS != 0;
-    // verifier: walked once, not once for each way through the headers.
-    let kind = Kind::from_u8(work.unknown::<Kernel>(kind_and_hook as u8));
-    let mut kernel = Kernel::new(skb, work, core::ptr::null_mut());
     let met = Met {
         now: replay::now(),
         // SAFETY: the context is the kernel's.
         ifindex: unsafe { (*skb).ifindex },
         egress,
     };
-    datapath::find(&mut kernel, &policies, whole, work, kind, met);
+    // verifier: walked once, not once for each way through the headers.
+    let kind = Kind::from_u8(work.unknown::<Kernel>(kind as u8));
+    datapath::begin(whole, work, kind, met);
+    match work.found.how {
+        FIND_CLIENT => go_on::<{ abi::STEP_CLIENT }>(skb, work),
+        FIND_SERVER => go_on::<{ abi::STEP_SERVER }>(skb, work),
+        HANDSHAKE => go_on::<{ abi::STEP_HANDSHAKE }>(skb, work),
+        _ => leave(skb, policies, work),
+    }
+}
+
+/// Ends here, if nothing is left to be done but to count; else the last program does it.
+#[inline(always)]
+fn leave(skb: *mut __sk_buff, policies: InForce, work: &mut Work) -> i32 {
+    let Some(verdict) = datapath::leave(&mut Kernel::new(skb, work, core::ptr::null_mut()), work) else {
+        return go_on::<{ abi::STEP_FINISH }>(skb, work);
+    };
+    trace::judged(skb, work);
+    replay::judged(verdict);
+    if verdict != Verdict::Pass {
+        return TCX_DROP;
+    }
+    if work.marked != 0 {
+        let Some(policy) = policies.of_scope(work.scope as u32) else { return TCX_DROP };
+        mark(skb, policy);
+    }
+    TCX_NEXT
+}
+
+/// Puts the policy's mark on the segment.
+#[inline(always)]
+fn mark(skb: *mut __sk_buff, policy: &Policy) {
+    // SAFETY: the context is the kernel's.
+    let mark = unsafe { &mut (*skb).mark };
+    *mark = *mark & !policy.mark_mask | policy.mark_value & policy.mark_mask;
+}
+
+// The steps are functions of their own: their frames are gone when they return, so that the verifier finds nothing
+// but the working place between them; and the parameters tell the compiler how they are aligned.
+
+/// Reads the headers before that of TCP: a [`Kind`] by number.
+#[inline(never)]
+fn network(skb: *mut __sk_buff, whole: &Policy, work: &mut Work) -> u32 {
+    let frame = Skb::new(skb).found(work);
+    wire::network(&frame, whole, &mut work.segment) as u32
+}
+
+/// Reads that of TCP: a [`Kind`] by number.
+#[inline(never)]
+fn transport(skb: *mut __sk_buff, work: &mut Work) -> u32 {
+    let frame = Skb::new(skb).found_before(work);
+    work.link = frame.link();
+    wire::transport(&frame, &mut work.segment) as u32
+}
+
+/// Deals with what belongs to no connection.
+#[inline(never)]
+fn handshake(skb: *mut __sk_buff, policies: InForce, work: &mut Work) -> bool {
+    let mut kernel = Kernel::new(skb, work, core::ptr::null_mut());
+    datapath::handshake(&mut kernel, &policies, work);
+    // A function that returns nothing may leave a pointer to its stack behind, which the verifier refuses.
+    true
+}
+
+/// Finds the connection of a client's segment.
+#[inline(never)]
+fn find_client(skb: *mut __sk_buff, policies: InForce, work: &mut Work) -> *mut Connection {
+    let mut kernel = Kernel::new(skb, work, core::ptr::null_mut());
+    datapath::find_client(&mut kernel, &policies, work);
+    kernel.entry
+}
+
+/// Finds the connection of a server's segment.
+#[inline(never)]
+fn find_server(skb: *mut __sk_buff, policies: InForce, work: &mut Work) -> *mut Connection {
+    let mut kernel = Kernel::new(skb, work, core::ptr::null_mut());
+    datapath::find_server(&mut kernel, &policies, work);
     kernel.entry
 }
 
@@ -149,7 +263,7 @@ fn find(
 fn read_client(skb: *mut __sk_buff, policy: &Policy, work: &mut Work, entry: *mut Connection) -> bool {
     let mut kernel = Kernel::new(skb, work, entry);
     datapath::read_client(&mut kernel, policy, work);
-    // A function that returns nothing may leave a pointer to its stack behind, which the verifier refuses.
+    // See `handshake`.
     true
 }
 
@@ -158,7 +272,7 @@ fn read_client(skb: *mut __sk_buff, policy: &Policy, work: &mut Work, entry: *mu
 fn read_server(skb: *mut __sk_buff, policy: &Policy, work: &mut Work, entry: *mut Connection) -> bool {
     let mut kernel = Kernel::new(skb, work, entry);
     datapath::read_server(&mut kernel, policy, work);
-    // See `read_client`.
+    // See `handshake`.
     true
 }
 
@@ -167,7 +281,7 @@ fn read_server(skb: *mut __sk_buff, policy: &Policy, work: &mut Work, entry: *mu
 fn decide_client(skb: *mut __sk_buff, policy: &Policy, work: &mut Work, entry: *mut Connection) -> bool {
     let mut kernel = Kernel::new(skb, work, entry);
     datapath::decide_client(&mut kernel, policy, work);
-    // See `read_client`.
+    // See `handshake`.
     true
 }
 
@@ -176,39 +290,42 @@ fn decide_client(skb: *mut __sk_buff, policy: &Policy, work: &mut Work, entry: *
 fn decide_server(skb: *mut __sk_buff, policy: &Policy, work: &mut Work, entry: *mut Connection) -> bool {
     let mut kernel = Kernel::new(skb, work, entry);
     datapath::decide_server(&mut kernel, policy, work);
-    // See `read_client`.
+    // See `handshake`.
     true
 }
 
-/// Carries the verdict out.
+/// Does what is left: a [`Verdict`] by number.
 #[inline(never)]
-fn finish(skb: *mut __sk_buff, policy: &Policy, work: &mut Work, entry: *mut Connection, egress: bool) -> i32 {
-    let mut kernel = Kernel::new(skb, work, entry);
-    let verdict = datapath::finish(&mut kernel, policy, work);
+fn finish(skb: *mut __sk_buff, policy: &Policy, work: &mut Work) -> u32 {
+    let mut kernel = Kernel::new(skb, work, core::ptr::null_mut());
+    datapath::finish(&mut kernel, policy, work) as u32
+}
+
+/// Carries the verdict out.
+#[inline(always)]
+fn carry_out(skb: *mut __sk_buff, policy: &Policy, work: &Work, verdict: Verdict) -> i32 {
     replay::judged(verdict);
     match verdict {
         Verdict::Pass => {
             if work.marked != 0 {
-                // SAFETY: the context is the kernel's.
-                let mark = unsafe { &mut (*skb).mark };
-                *mark = *mark & !policy.mark_mask | policy.mark_value & policy.mark_mask;
+                mark(skb, policy);
             }
             TCX_NEXT
         }
         Verdict::Drop => TCX_DROP,
-        Verdict::Reset => reset(skb, work, egress, true),
-        Verdict::ResetSender => reset(skb, work, egress, false),
+        Verdict::Reset => reset(skb, work, true),
+        Verdict::ResetSender => reset(skb, work, false),
     }
 }
 
 /// Sends a RST to the segment's sender, and (`both`) turns the segment into one to its receiver.
-#[inline(always)]
-fn reset(skb: *mut __sk_buff, work: &Work, egress: bool, both: bool) -> i32 {
+#[inline(never)]
+fn reset(skb: *mut __sk_buff, work: &Work, both: bool) -> i32 {
     let segment = &work.segment;
     let mut turned = Turned { skb, link: work.link };
     let Some(partial) = shorten(&mut turned, work.link, segment) else { return TCX_DROP };
     let to_sender = Reset::to_sender(segment).write(&mut turned, work.link, segment.header, partial);
-    if !(to_sender && turned.turn_link() && turned.send_back(egress)) || !both {
+    if !(to_sender && turned.turn_link() && turned.send_back(work.met.egress)) || !both {
         return TCX_DROP;
     }
     // Whatever fails here, the connection is cut: its next segment brings the RST once more.

@@ -3,10 +3,10 @@
 use aya_ebpf::{
     btf_maps::{ArrayOfMaps, LpmTrie, RingBuf},
     macros::{btf_map, map},
-    maps::{Array, HashMap, LruHashMap, PerCpuArray},
+    maps::{Array, HashMap, LruHashMap, PerCpuArray, ProgramArray},
 };
 use smtp_filter_common::{
-    abi::{Control, Lost, Replayed},
+    abi::{Control, Lost, Replayed, STEPS},
     entry::Connection,
     event::Event,
     flow::{HalfOpen, Key, begun::Block, gone::Gone},
@@ -66,6 +66,10 @@ pub static LOST: PerCpuArray<Lost> = PerCpuArray::with_max_entries(1, 0);
 /// the size it likes.
 #[btf_map]
 pub static READERS: ArrayOfMaps<RingBuf<Event, 4096>, { READER_SLOTS as usize }> = ArrayOfMaps::new();
+
+/// The programs that follow those at the hooks, by `smtp_filter_common::abi::STEPS`.
+#[map]
+pub static CHAIN: ProgramArray = ProgramArray::with_max_entries(STEPS.len() as u32, 0);
 
 /// The working place of each CPU. No segment interrupts another one on the same CPU: the hooks run with softirqs off,
 /// and the one nested run there is (egress, for our own RST) leaves at once.

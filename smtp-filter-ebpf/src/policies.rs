@@ -5,6 +5,7 @@ use smtp_filter_common::{
     limits::{POLICY_SLOTS, SCOPE_PAIRS},
     policy::Policy,
     scope::{Policies, Prefix, Scopes, place},
+    work::Work,
 };
 
 use crate::maps::{CONTROL, PAIRS, POLICIES, PREFIXES};
@@ -12,7 +13,8 @@ use crate::maps::{CONTROL, PAIRS, POLICIES, PREFIXES};
 /// Those of one generation.
 #[derive(Clone, Copy)]
 pub struct InForce {
-    generation: u32,
+    /// Which one.
+    pub generation: u32,
 }
 
 impl InForce {
@@ -23,6 +25,12 @@ impl InForce {
         // SAFETY: the loader changes the generation in one write.
         let generation = unsafe { core::ptr::addr_of!((*control).generation).read_volatile() };
         Some(Self { generation })
+    }
+
+    /// Those that judge the segment in hand.
+    #[inline(always)]
+    pub const fn of(work: &Work) -> Self {
+        Self { generation: work.generation }
     }
 }
 

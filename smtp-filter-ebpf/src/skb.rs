@@ -59,10 +59,16 @@ impl Skb {
     /// Finds where the network header is to be looked for. The kernel says it, but for a tagged frame that a packet
     /// socket or a macvtap sends: there it says the place behind the tags that its EtherType still names.
     #[inline(always)]
-    pub fn found(self, work: &Work) -> Self {
+    pub fn found(self, work: &mut Work) -> Self {
         let by_ethernet = is_tag(self.protocol()) && self.link() == ETHERNET;
-        let start = u32::from(work.unknown::<Kernel>(u8::from(!by_ethernet)) & 1);
-        Self { start, ..Self::new(self.skb) }
+        work.start = work.unknown::<Kernel>(u8::from(!by_ethernet)) as u32;
+        Self { start: work.start & 1, ..Self::new(self.skb) }
+    }
+
+    /// What [`Skb::found`] has found before.
+    #[inline(always)]
+    pub const fn found_before(self, work: &Work) -> Self {
+        Self { start: work.start & 1, ..self }
     }
 
     /// The whole frame, link layer included.
@@ -133,6 +139,11 @@ impl Frame for Skb {
             return Some(raw);
         }
         self.read_after_pull(offset)
+    }
+
+    #[inline(always)]
+    fn read_before<const N: usize>(&self, offset: u32) -> Option<Raw<N>> {
+        self.at(offset)
     }
 }
 

@@ -6,12 +6,12 @@ use smtp_filter_common::work::Work;
 
 /// One line a judged segment: what was found, by the numbers in `smtp_filter_common::{work, reason, verdict}`.
 #[inline(never)]
-pub fn judged(skb: *mut __sk_buff, work: &Work, egress: bool) -> bool {
+pub fn judged(skb: *mut __sk_buff, work: &Work) -> bool {
     let segment = &work.segment;
     debug!(
         &TcContext::new(skb),
         "egress {} ports {} -> {} flags {:x} seq {} length {}: found {} reason {}, mode {}, cut {} by {}",
-        egress as u8,
+        work.met.egress as u8,
         segment.source_port,
         segment.destination_port,
         segment.flags,
@@ -23,6 +23,6 @@ pub fn judged(skb: *mut __sk_buff, work: &Work, egress: bool) -> bool {
         work.run.cut,
         work.run.reason,
     );
-    // See `read_client`.
+    // See `handshake`.
     true
 }

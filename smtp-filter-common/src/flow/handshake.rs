@@ -5,7 +5,7 @@ use crate::{
     datapath::Met,
     entry::{CUT, REPLACED, SYN_NOTED, first, pair, second},
     event::{CLIENT, Ended, SERVER},
-    host::{Host, Step},
+    host::Host,
     policy::Policy,
     reason::Reason,
     report, smtp,
@@ -138,7 +138,7 @@ pub fn syn_ack<H: Host>(host: &mut H, policy: &Policy, work: &mut Work, met: Met
 
 /// Finds the live connection of a segment; makes it where the segment shows that the handshake is complete.
 #[inline(always)]
-pub fn known<H: Host>(host: &mut H, work: &mut Work, found: bool, from_client: bool, met: Met) -> u8 {
+pub fn known<H: Host>(host: &mut H, work: &mut Work, found: bool, from_client: bool) -> u8 {
     let noted = match host.shared() {
         Some(shared) if found => H::load(&shared.flags) & SYN_NOTED != 0,
         _ => false,
@@ -155,35 +155,18 @@ pub fn known<H: Host>(host: &mut H, work: &mut Work, found: bool, from_client: b
         work.half.client_completes(sequence, acknowledgement)
     } else {
         // One without payload is sent before it is complete, too.
-        length > 0 && work.half.server_completes(sequence, acknowledgement, met.side())
+        length > 0 && work.half.server_completes(sequence, acknowledgement, work.met.side())
     };
     if !completes {
         return otherwise;
     }
-    let mut known = UNKNOWN as u32;
-    H::repeat(1, &mut Promote { host, work, met, known: &mut known });
-    known as u8
+    host.promote(work)
 }
 
-/// A step, although there is one alone: the verifier walks it apart from what comes before and after.
-struct Promote<'a, H> {
-    host: &'a mut H,
-    work: &'a mut Work,
-    met: Met,
-    known: &'a mut u32,
-}
-
-impl<H: Host> Step for Promote<'_, H> {
-    #[inline(always)]
-    fn step(&mut self, _index: u32) -> bool {
-        *self.known = promote(self.host, self.work, self.met) as u32;
-        true
-    }
-}
-
-/// Makes a half-open connection live.
+/// Makes a half-open connection live: [`KNOWN`], [`NO_ROOM`], or [`UNKNOWN`] where that fails.
 #[inline(always)]
-fn promote<H: Host>(host: &mut H, work: &mut Work, met: Met) -> u8 {
+pub fn promote<H: Host>(host: &mut H, work: &mut Work) -> u8 {
+    let met = work.met;
     let mut slot = evict::free_slot(host, work);
     let mut created = if slot == evict::NOWHERE { None } else { host.create(&work.key) };
     if created.is_none() {

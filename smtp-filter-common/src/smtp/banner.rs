@@ -1,13 +1,14 @@
 //! The banner, veiled: of every line the code with its separator and the line's end stay, and what the policy shows.
 
 use crate::{
+    branchless::{choose, choose_number, less, same},
     event::SERVER,
     host::{Host, Patch, Step},
     limits::PATCH,
     policy::{Policy, SHOW_ALL, SHOW_HOST, SHOW_PIX},
     reason::Reason,
     report,
-    smtp::rewrite::{self, Change, Place, choose, patch_length, present, same},
+    smtp::rewrite::{self, Change, Place, patch_length, present},
     smtp::server::BEFORE,
     work::Work,
 };
@@ -75,7 +76,9 @@ fn words<H: Host>(host: &mut H, policy: &Policy, work: &mut Work, from: u32, to:
     }
     let start = work.state.line[SIDE].start.wrapping_sub(work.segment.sequence);
     work.run.kept = from;
-    let esmtp = (policy.banner == SHOW_HOST) as u32;
+    // verifier: walked once for both.
+    let esmtp = work.unknown::<H>((policy.banner == SHOW_HOST) as u8) as u32;
+    let enforces = work.unknown::<H>(enforces as u8);
     H::repeat(to - (from & !3), &mut Bytes { host, work, from, to, start, esmtp, enforces });
 }
 
@@ -87,13 +90,13 @@ struct Bytes<'a, H> {
     /// Offset of the line's first byte; it may lie before the payload.
     start: u32,
     esmtp: u32,
-    enforces: bool,
+    enforces: u8,
 }
 
 /// 1 for a byte that stands between words.
 #[inline(always)]
-const fn space(byte: u8) -> u32 {
-    (byte as u32).wrapping_sub(0x21) >> 31 | same(byte as u32, 0x7f)
+fn space<H: Host>(byte: u8) -> u32 {
+    less::<H>(byte as u32, 0x21) | same::<H>(byte as u32, 0x7f)
 }
 
 impl<H: Host> Bytes<'_, H> {
@@ -106,13 +109,13 @@ impl<H: Host> Bytes<'_, H> {
         let (low, high) = (self.work.old[i & (PATCH / 8 - 1)], self.work.old[(i + 1) & (PATCH / 8 - 1)]);
         let bytes = (low >> shift) | (high << 1) << (63 - shift);
         let wanted = 5_u32.wrapping_sub(begun);
-        let end = if self.to.wrapping_sub(end) as i32 <= 0 { self.to } else { end };
+        let end = choose_number::<H>(H::opaque(end.wrapping_sub(self.to) >> 31), end, self.to);
         let left = end.wrapping_sub(at);
-        let whole = wanted.wrapping_sub(left) >> 31;
-        let count = if whole != 0 { wanted } else { left };
+        let whole = H::opaque(wanted.wrapping_sub(left) >> 31);
+        let count = choose_number::<H>(whole, wanted, left);
         let mask = present::<H>(count);
         let differs = ((bytes | 0x2020_2020_2020_2020) ^ (ESMTP >> ((begun & 7) * 8))) & mask;
-        let behind = space((bytes >> ((wanted & 7) * 8)) as u8);
+        let behind = space::<H>((bytes >> ((wanted & 7) * 8)) as u8);
         if differs == 0 && (whole == 0 || behind != 0) { count } else { 0 }
     }
 }
@@ -126,7 +129,9 @@ impl<H: Host> Step for Bytes<'_, H> {
         if at >= self.to || self.to > self.work.segment.length {
             return true;
         }
+        // verifier: however it came about.
         let length = patch_length(self.to, patch, self.work.segment.length);
+        let length = self.work.unknown_number::<H>(length);
         if offset == 0 {
             clear(&mut self.work.old);
             if !self.host.fetch_patch(patch, length, &mut self.work.old) {
@@ -140,14 +145,16 @@ impl<H: Host> Step for Bytes<'_, H> {
         let head = at.wrapping_sub(self.start).wrapping_sub(BEFORE) >> 31;
         if at >= self.from && head == 0 {
             let shown = self.shown((at, offset, patch.wrapping_add(length)), byte);
-            self.work.new[i] ^= ((choose(shown, byte, b'X') ^ byte) as u64) << shift;
+            self.work.new[i] ^= ((choose::<H>(shown, byte, b'X') ^ byte) as u64) << shift;
         }
-        if offset + 1 < PATCH as u32 && at + 1 < self.to || self.work.run.telling == 0 {
+        // verifier: whatever the byte was.
+        let goes_on = (offset + 1 < PATCH as u32 && at + 1 < self.to || self.work.run.telling == 0) as u8;
+        if self.work.unknown::<H>(goes_on) != 0 {
             return false;
         }
         let (host, work) = (&mut *self.host, &mut *self.work);
-        work.state.session.veiled |= rewrite::changes(&work.old, &work.new);
-        if !self.enforces {
+        work.state.session.veiled |= rewrite::changes::<H>(&work.old, &work.new);
+        if self.enforces == 0 {
             return false;
         }
         if patch == self.from & !3 {
@@ -177,15 +184,15 @@ impl<H: Host> Bytes<'_, H> {
     #[inline(always)]
     fn shown(&mut self, place: (u32, u32, u32), byte: u8) -> u32 {
         let at = place.0;
-        let space = space(byte);
+        let space = space::<H>(byte);
         let before = self.work.state.session.banner;
         if before <= IN_HOST {
             // White space in front of the host is none behind it.
-            let behind = choose(before as u32, BEHIND_SPACE, BEFORE_HOST);
-            self.work.state.session.banner = choose(space, behind, IN_HOST);
+            let behind = choose::<H>(before as u32, BEHIND_SPACE, BEFORE_HOST);
+            self.work.state.session.banner = choose::<H>(space, behind, IN_HOST);
             return 1;
         }
-        self.work.state.session.banner = choose(space, BEHIND_SPACE, IN_WORD);
+        self.work.state.session.banner = choose::<H>(space, BEHIND_SPACE, IN_WORD);
         let begun = self.work.state.session.esmtp * (before & 1);
         self.work.state.session.esmtp = begun * (1 ^ space as u8);
         let goes_on = before == BEHIND_SPACE || begun != 0 && begun <= 5;

@@ -224,8 +224,9 @@ fn command<H: Host>(host: &mut H, policy: &Policy, work: &mut Work) -> bool {
         work.state.session.hold = Command::AUTH;
         return work.wait(Command::AUTH);
     }
+    // verifier: in this order, for of a word that has a kind it knows every byte.
+    let mut verdict = policy.verb_hiding(line.name(), H::opaque_word);
     let kind = Command(work.unknown::<H>(verb::kind(line.name()).0));
-    let mut verdict = policy.verb_hiding(line.name(), H::opaque);
     let header = (kind == Command::PROXY && work.state.session.commands == 0) as u8;
     if header != 0 {
         let reason = Reason::ProxyProtocol.number();
@@ -234,7 +235,7 @@ fn command<H: Host>(host: &mut H, policy: &Policy, work: &mut Work) -> bool {
     if work.monitors != 0 && !monitor::is_command(work, kind, verdict.reason) {
         return true;
     }
-    report::command(policy, work, line, kind, verdict);
+    report::command::<H>(policy, work, line, kind, verdict);
     if policy.enforces() && Action::number_cuts(verdict.action) {
         work.cut(verdict.reason, verdict.action, line.start);
         work.run.line_cut = 1;
@@ -376,12 +377,13 @@ fn unfinished<H: Host>(host: &mut H, policy: &Policy, work: &mut Work) -> bool {
     let place = Place::of(work, SIDE, work.state.line[SIDE].head);
     // It may be the CR of the line's end.
     let cr = rewrite::ends_with_cr(host, work, place.from, place.to);
+    // verifier: in this order, as in `command`.
+    let verdict = policy.verb_hiding(work.state.line[SIDE].name(), H::opaque_word);
     let kind = Command(work.unknown::<H>(verb::kind(work.state.line[SIDE].name()).0));
     // That of a chunk's line stands in the midst of what becomes one line.
     let kept = cr & (1 ^ (kind == Command::BDAT && announces_chunk::<H>(work)) as u32);
     let place = Place { to: place.to - kept, ..place };
     let line = &work.state.line[SIDE];
-    let verdict = policy.verb_hiding(line.name(), H::opaque);
     // The word goes on behind HELO.
     let crossed = line.facts & DOWNGRADED != 0 && kind != Command::EHLO;
     if line.facts & MASKED != 0 || crossed {

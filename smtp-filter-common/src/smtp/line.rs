@@ -159,21 +159,21 @@ impl Line {
         self.word.high = (self.word.high << (word * 8)) | ((self.word.low >> 56) * word);
         self.word.low = (self.word.low << (word * 8)) | (upper * word);
         // Stops at 128: long enough to be no name.
-        self.word_length += word as u8 & (1 ^ self.word_length >> 7);
+        self.word_length += word as u8 & (1 ^ H::opaque((self.word_length >> 7) as u32) as u8);
 
         let kept = entry >> 5 & 1;
         let room = ((self.arg_length as u32).wrapping_sub(ARG as u32) >> 31) as u8;
         arg[self.arg_length as usize & (ARG_ROOM - 1)] = byte;
         self.arg_length += kept & room;
         let odd = (facts >> 15) as u32 & between & read;
-        self.facts |= kept & (1 ^ room) | (odd as u8) << 1;
+        self.facts |= kept & (1 ^ H::opaque(room as u32) as u8) | (odd as u8) << 1;
 
         let head = (entry >> 6 & 1) as u32;
         self.head = (self.head << (head * 8)) | (byte as u32 * head);
         // BLANK is 0.
         let blank = (self.state as u32).wrapping_sub(1) >> 31;
         self.head += blank & read & (1 - REPLY);
-        self.length += read & (1 ^ self.length >> 31);
+        self.length += read & (1 ^ H::opaque(self.length >> 31));
         read
     }
 }

@@ -5,6 +5,7 @@
 use core::marker::PhantomData;
 
 use crate::{
+    branchless::same,
     event::CUT_MORE,
     host::{Host, Patch, Step},
     limits::{CUT, PATCH},
@@ -148,19 +149,6 @@ pub(crate) fn between<H: Host>(from: u32, to: u32) -> u64 {
     present::<H>(to) & !present::<H>(from)
 }
 
-/// 1 if `a` is `b`, else 0.
-#[inline(always)]
-pub(crate) const fn same(a: u32, b: u32) -> u32 {
-    let differs = a ^ b;
-    1 ^ (differs | differs.wrapping_neg()) >> 31
-}
-
-/// `a` if `is` is 1, `b` if it is 0.
-#[inline(always)]
-pub(super) const fn choose(is: u32, a: u8, b: u8) -> u8 {
-    b ^ ((a ^ b) & (is as u8).wrapping_neg())
-}
-
 struct Patches<'a, H> {
     host: &'a mut H,
     work: &'a mut Work,
@@ -184,7 +172,7 @@ impl<H: Host> Step for Patches<'_, H> {
         // Not kept over the loop: the stack is short here.
         let change = &{ work.change };
         if change.digits != 0 {
-            work.state.session.veiled |= changes(&work.old, &work.new);
+            work.state.session.veiled |= changes::<H>(&work.old, &work.new);
         }
         if change.tries != 0 {
             return false;
@@ -211,13 +199,13 @@ pub(crate) const fn patch_length(to: u32, start: u32, payload: u32) -> u32 {
 
 /// 1 where the patches differ. Without a branch.
 #[inline(always)]
-pub(super) const fn changes(old: &Patch, new: &Patch) -> u8 {
+pub(super) fn changes<H: Host>(old: &Patch, new: &Patch) -> u8 {
     let (mut differs, mut i) = (0_u64, 0);
     while i < PATCH / 8 {
-        differs |= old[i] ^ new[i];
+        differs |= H::opaque_word(old[i] ^ new[i]);
         i += 1;
     }
-    ((differs | differs.wrapping_neg()) >> 63) as u8
+    ((differs | H::opaque_word(differs.wrapping_neg())) >> 63) as u8
 }
 
 /// What was and what became, into the event in hand.
@@ -317,5 +305,5 @@ pub fn ends_with_cr<H: Host>(host: &mut H, work: &mut Work, from: u32, to: u32) 
     if !host.fetch_patch(to - 1, 1, &mut work.old) {
         return 0;
     }
-    same(work.old[0] as u32 & 0xff, b'\r' as u32)
+    same::<H>(work.old[0] as u32 & 0xff, b'\r' as u32)
 }

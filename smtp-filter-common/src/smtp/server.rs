@@ -136,7 +136,7 @@ fn keyword<H: Host>(host: &mut H, policy: &Policy, work: &mut Work) -> bool {
     let place = Place::of(work, SIDE, BEFORE);
     let line = &work.state.line[SIDE];
     let crossed = line.facts & CROSSED != 0;
-    let verdict = policy.keyword_hiding(line.name(), H::opaque);
+    let verdict = policy.keyword_hiding(line.name(), H::opaque_word);
     report::extension(policy, work, verdict);
     if crossed || policy.enforces() && verdict.action == Action::Mask as u8 {
         work.event.action = Action::Mask as u8;
@@ -171,7 +171,7 @@ fn unfinished<H: Host>(host: &mut H, policy: &Policy, work: &mut Work) -> bool {
     let mut change = Change::fill(from, place.to - cr, b'X');
     let line = &work.state.line[SIDE];
     if line.facts & CROSSED == 0 {
-        let verdict = policy.keyword_hiding(line.name(), H::opaque);
+        let verdict = policy.keyword_hiding(line.name(), H::opaque_word);
         if !policy.enforces() || verdict.action != Action::Mask as u8 {
             return false;
         }

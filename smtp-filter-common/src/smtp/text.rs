@@ -155,6 +155,8 @@ impl<H: Host> Step for Scan<'_, H> {
             }
             here = 0;
         }
+        // verifier: however it came about.
+        let here = work.unknown_number::<H>(here);
         if work.run.exact != 0 {
             group::<H>(work, here);
             return false;
@@ -290,7 +292,14 @@ pub fn scan<H: Host>(host: &mut H, work: &mut Work, from: u32, to: u32) {
     work.run.exact = 0;
     work.run.dotted = 0;
     work.run.piece_length = 0;
+    host.scan(work);
+}
+
+/// The same of payload `run.scan_at..run.scan_to`.
+#[inline(always)]
+pub fn run<H: Host>(host: &mut H, work: &mut Work) {
+    let length = work.run.scan_to.wrapping_sub(work.run.scan_at);
     // Each step reads a group at least, but for those that find a field's dots and a block's sign.
-    let steps = (to - from) / GROUP + (to - from) / BLOCK_BYTES * 2 + 8;
+    let steps = length / GROUP + length / BLOCK_BYTES * 2 + 8;
     H::repeat(steps, &mut Scan { host, work });
 }

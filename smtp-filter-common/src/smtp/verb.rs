@@ -90,7 +90,8 @@ pub const fn kind(verb: Word) -> Command {
     const L_XAUTH: u64 = low("XAUTH");
     const X_ANONYMOUSTLS: Word = Word::of("X-ANONYMOUSTLS");
     if verb.high != 0 {
-        return if verb.is(X_ANONYMOUSTLS) != 0 { Command::CLAIM } else { Command::PLAIN };
+        let same = verb.high == X_ANONYMOUSTLS.high && verb.low == X_ANONYMOUSTLS.low;
+        return if same { Command::CLAIM } else { Command::PLAIN };
     }
     match verb.low {
         L_HELO => Command::HELO,

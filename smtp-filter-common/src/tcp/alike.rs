@@ -7,11 +7,11 @@
 
 use super::{ahead, earlier, later};
 use crate::{
+    branchless::same,
     entry::Alike,
     event::SERVER,
     host::{Host, Patch, Step},
     limits::{PATCH, SERVER_WINDOW, WIDE_WINDOW},
-    smtp::rewrite::same,
     work::{FORGOTTEN, Work},
 };
 
@@ -64,7 +64,7 @@ fn expected<H: Host>(line: &Patch, place: u32, period: u32) -> u64 {
     while i < GROUP {
         let at = place + i;
         // A line has no fewer bytes than this has.
-        let at = at - (period & 0_u32.wrapping_sub(1 ^ at.wrapping_sub(period) >> 31));
+        let at = at - (period & (1 ^ H::opaque(at.wrapping_sub(period) >> 31)).wrapping_neg());
         let of = line[H::opaque(at >> 3) as usize & (PATCH / 8 - 1)];
         word |= (of >> ((at & 7) * 8) & 0xff) << (i * 8);
         i += 1;
@@ -280,7 +280,7 @@ pub fn repeat<H: Host>(host: &mut H, work: &mut Work, from: u32, to: u32) {
     before_window(host, work, from, to);
     let to = work.run.windowed;
     compare(host, work, to);
-    work.run.differs |= 1 ^ same(work.run.alike_to, to);
+    work.run.differs |= 1 ^ same::<H>(work.run.alike_to, to);
 }
 
 #[inline(never)]

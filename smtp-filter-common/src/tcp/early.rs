@@ -370,7 +370,7 @@ impl<H: Host> Step for Border<'_, H> {
         }
         // At a range's end, and close before it, the state there tells that of the first copy; elsewhere nothing
         // may be under way.
-        let known = marks::under_way(state & STATE, end.wrapping_sub(found.reached));
+        let known = marks::under_way::<H>(state & STATE, end.wrapping_sub(found.reached));
         let expected = if known == text::END { text::MIDDLE } else { known };
         found.astray |= (found.text != expected as u32) as u32 * WAITS;
         found.inside |= (end != found.reached) as u32;

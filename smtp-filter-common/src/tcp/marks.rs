@@ -8,6 +8,7 @@
 
 use super::{ahead, early};
 use crate::{
+    branchless::{choose, choose_number, less, same},
     entry::Memory,
     event::CLIENT,
     host::{Host, Step},
@@ -31,19 +32,17 @@ pub const fn matters(state: u8, first: u32, short: bool) -> bool {
 
 /// The state so many bytes in front of a place with this state; [`text::END`] where that does not tell.
 #[inline(always)]
-pub const fn under_way(state: u8, bytes: u32) -> u8 {
-    if bytes == 0 {
-        return state;
-    }
+pub fn under_way<H: Host>(state: u8, bytes: u32) -> u8 {
     // Each of these states has only one that leads to it.
     const _: () = assert!(CR == 1 && LINE == 2 && DOT == 3 && DOT_CR == 4 && text::END == 5);
-    if bytes < state as u32 { state - bytes as u8 } else { text::END }
+    let fewer = H::opaque(((bytes as u64).wrapping_sub(state as u64) >> 63) as u32);
+    choose::<H>(fewer | same::<H>(bytes, 0), state.wrapping_sub(bytes as u8), text::END)
 }
 
 /// The one that is known.
 #[inline(always)]
-const fn either(one: u8, other: u8) -> u8 {
-    if one == text::END { other } else { one }
+fn either<H: Host>(one: u8, other: u8) -> u8 {
+    choose::<H>(same::<H>(one as u32, text::END as u32), other, one)
 }
 
 struct Look<'a, H> {
@@ -63,9 +62,9 @@ impl<H: Host> Step for Look<'_, H> {
         }
         let (place, state, is_end) = place(self.host, self.work, index);
         let before = place.wrapping_sub(self.at);
-        let under_way = under_way(state, before);
+        let under_way = under_way::<H>(state, before);
         // A mark tells of its own place alone.
-        let known = if !is_end && before != 0 { text::END } else { under_way };
+        let known = choose::<H>(is_end as u32 | same::<H>(before, 0), under_way, text::END);
         if state != text::END && known != text::END {
             *self.state = known as u32;
         } else if state != text::END && under_way != text::END {
@@ -79,17 +78,27 @@ impl<H: Host> Step for Look<'_, H> {
 /// first copy had there, as far as marks behind it say, or [`text::END`].
 #[inline(always)]
 pub fn state_at<H: Host>(host: &mut H, work: &mut Work, at: u32, before: u32) -> (u8, u8) {
+    let state = host.look_at_place(work, at, before);
+    (state as u8, (state >> 8) as u8)
+}
+
+/// See [`state_at`]: both in one number.
+#[inline(always)]
+pub fn look<H: Host>(host: &mut H, work: &mut Work, at: u32, before: u32) -> u32 {
     let memory = &work.state.memory;
     // What belongs to an end of data, whole or under way, is known without a mark.
     let [last, other] = memory.end_of_data;
-    let known = either(
-        either(under_way(text::END, last.wrapping_sub(at)), under_way(text::END, other.wrapping_sub(at))),
-        under_way(memory.text, before),
+    let known = either::<H>(
+        either::<H>(
+            under_way::<H>(text::END, last.wrapping_sub(at)),
+            under_way::<H>(text::END, other.wrapping_sub(at)),
+        ),
+        under_way::<H>(memory.text, before),
     );
     let mut state = known as u32 | (text::END as u32) << 8;
     let count = count(memory);
     H::repeat(count, &mut Look { host, work, at, state: &mut state });
-    (state as u8, (state >> 8) as u8)
+    state
 }
 
 /// Places that matter, at most.
@@ -127,9 +136,15 @@ fn boundary<H: Host>(memory: &Memory, number: u32) -> usize {
 /// Remembers a place; `false` where there is no room: the segment is held back. What stands in front of a gap leaves some
 /// ([`SPARE`]) for what fills it, which is acknowledged first. What is written into the pool lies beyond what is counted
 /// there until the segment passes.
-#[inline(never)]
+#[inline(always)]
 pub fn remember<H: Host>(host: &mut H, work: &mut Work, at: u32, state: u8, spare: usize) -> bool {
-    if work.state.memory.mark(at, state, spare) {
+    host.note_place(work, at, state, spare)
+}
+
+/// See [`remember`].
+#[inline(always)]
+pub fn note<H: Host>(host: &mut H, work: &mut Work, at: u32, state: u8, spare: usize) -> bool {
+    if work.state.memory.mark::<H>(at, state, spare) {
         return true;
     }
     if work.state.memory.boundaries as usize + spare >= BOUNDARIES {
@@ -177,20 +192,22 @@ pub fn forget_first<H: Host>(host: &mut H, work: &mut Work) {
 impl Memory {
     /// Remembers a place in the entry; `false` where there is no room.
     #[inline(always)]
-    fn mark(&mut self, at: u32, state: u8, spare: usize) -> bool {
-        let mut free = MARKS;
+    fn mark<H: Host>(&mut self, at: u32, state: u8, spare: usize) -> bool {
+        let mut free = MARKS as u32;
         let mut i = 0;
         while i < MARKS {
-            let fits =
-                ((self.mark_state[i] & USED == 0) | (self.mark_at[i] == at)) & (i + (spare & (MARKS - 1)) < MARKS);
-            free = if fits { i } else { free };
+            let unused = 1 ^ H::opaque((self.mark_state[i] / USED) as u32);
+            let fits = (unused | same::<H>(self.mark_at[i], at))
+                & less::<H>(i as u32 + (spare & (MARKS - 1)) as u32, MARKS as u32);
+            free = choose_number::<H>(fits, i as u32, free);
             i += 1;
         }
-        if free >= MARKS {
+        if free >= MARKS as u32 {
             return false;
         }
-        self.mark_at[free & (MARKS - 1)] = at;
-        self.mark_state[free & (MARKS - 1)] = state | USED;
+        let free = H::opaque(free) as usize & (MARKS - 1);
+        self.mark_at[free] = at;
+        self.mark_state[free] = state | USED;
         true
     }
 

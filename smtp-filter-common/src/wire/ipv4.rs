@@ -1,6 +1,6 @@
 //! IPv4 with options and fragments (RFC 791 section 3.1).
 
-use super::{Frame, HEADER_SUM, IP_OPTION, Kind, Raw, Segment, TCP, is_ours, tcp};
+use super::{Frame, HEADER_SUM, IP_OPTION, Kind, Raw, Segment, TCP, is_ours};
 use crate::{host::Step, policy::Policy};
 
 /// The header and, where there are no options, the ports behind it: what most frames are judged by.
@@ -46,13 +46,10 @@ pub(super) fn read<F: Frame>(frame: &F, policy: &Policy, offset: u32, segment: &
     if fragment & 0x2000 != 0 {
         return Kind::FirstFragment;
     }
-    let room = frame.length().wrapping_sub(offset);
-    let mut total = ip.u16::<2>() as u32;
-    if total == 0 && frame.merged() {
-        // BIG TCP: the length does not fit its field.
-        total = room;
-    }
-    if total > room || total < header + 20 {
+    let total = ip.u16::<2>() as u32;
+    // BIG TCP: the length does not fit its field.
+    let end = if total == 0 && frame.merged() { 0 } else { offset + total };
+    if end != 0 && total < header + 20 {
         return Kind::Unreadable;
     }
     let Read { sum, others } = add_up(frame, &ip, offset, header);
@@ -63,7 +60,8 @@ pub(super) fn read<F: Frame>(frame: &F, policy: &Policy, offset: u32, segment: &
     if others != 0 {
         segment.options |= IP_OPTION;
     }
-    tcp::read(frame, offset + header, offset + total, segment)
+    segment.begins(offset + header, end);
+    Kind::Segment
 }
 
 /// What the IP header says of a segment; nothing is known of its ports and payload yet.

@@ -1,6 +1,6 @@
 //! IPv6 with extension headers and fragments (RFC 8200 section 4).
 
-use super::{Frame, IP_OPTION, Kind, Raw, Segment, TCP, is_ours, tcp};
+use super::{Frame, IP_OPTION, Kind, Raw, Segment, TCP, is_ours};
 use crate::{host::Step, limits::EXTENSION_HEADERS, policy::Policy};
 
 const HOP_BY_HOP: u8 = 0;
@@ -11,6 +11,10 @@ const DESTINATION: u8 = 60;
 const MOBILITY: u8 = 135;
 const HIP: u8 = 139;
 const SHIM6: u8 = 140;
+
+const fn is_extension(next: u8) -> bool {
+    matches!(next, HOP_BY_HOP | ROUTING | FRAGMENT | AUTHENTICATION | DESTINATION | MOBILITY | HIP | SHIM6)
+}
 
 /// How the walk along the chain ended: not yet.
 const OPEN: u32 = 0;
@@ -47,7 +51,7 @@ impl<F: Frame> Step for Walk<'_, F> {
     fn step(&mut self, index: u32) -> bool {
         let chain = &mut *self.chain;
         let next = chain.next as u8;
-        if !matches!(next, HOP_BY_HOP | ROUTING | FRAGMENT | AUTHENTICATION | DESTINATION | MOBILITY | HIP | SHIM6) {
+        if !is_extension(next) {
             chain.end = UPPER;
             return true;
         }
@@ -80,9 +84,12 @@ impl<F: Frame> Step for Walk<'_, F> {
                 chain.first_fragment |= (field & 1) as u32;
                 8
             }
-            // RFC 4302 section 2.2: in 4-octet units, minus 2.
-            AUTHENTICATION => (extension.0[1] as u32 + 2) * 4,
-            _ => (extension.0[1] as u32 + 1) * 8,
+            _ => {
+                // RFC 4302 section 2.2: in 4-octet units, minus 2; all others in 8-octet units, minus 1.
+                let differs = (next ^ AUTHENTICATION) as u32;
+                let shorter = 1 ^ F::opaque(F::opaque(differs.wrapping_neg()) >> 31);
+                (extension.0[1] as u32 + 1 + shorter) << (3 - shorter)
+            }
         };
         false
     }
@@ -96,7 +103,11 @@ pub(super) fn read<F: Frame>(frame: &F, policy: &Policy, start: u32, segment: &m
     }
     let mut chain =
         Chain { next: ip.0[6] as u32, offset: start + 40, end: OPEN, first_fragment: 0, fragmented: 0, odd: 0 };
-    F::repeat(EXTENSION_HEADERS as u32 + 1, &mut Walk { frame, chain: &mut chain });
+    if is_extension(ip.0[6]) {
+        F::repeat(EXTENSION_HEADERS as u32 + 1, &mut Walk { frame, chain: &mut chain });
+    } else {
+        chain.end = UPPER;
+    }
     let ports = match chain.end {
         UPPER if chain.next != TCP as u32 => return Kind::Other,
         UPPER => frame.read::<4>(chain.offset),
@@ -122,16 +133,11 @@ pub(super) fn read<F: Frame>(frame: &F, policy: &Policy, start: u32, segment: &m
     if first_fragment {
         return Kind::FirstFragment;
     }
-    let room = frame.length().wrapping_sub(start);
-    let mut total = ip.u16::<4>() as u32 + 40;
-    if total == 40 && frame.merged() {
-        // BIG TCP (RFC 2675): the length stands in a hop-by-hop option, or nowhere.
-        total = room;
-    }
-    if total > room {
-        return Kind::Unreadable;
-    }
-    tcp::read(frame, offset, start + total, segment)
+    let total = ip.u16::<4>() as u32 + 40;
+    // BIG TCP (RFC 2675): the length stands in a hop-by-hop option, or nowhere.
+    let end = if total == 40 && frame.merged() { 0 } else { start + total };
+    segment.begins(offset, end);
+    Kind::Segment
 }
 
 /// What the IP header says of a segment; nothing is known of its ports and payload yet.

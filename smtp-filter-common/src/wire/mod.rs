@@ -52,6 +52,10 @@ pub trait Frame {
     }
     /// `N` bytes at an offset; `None` where the frame ends before.
     fn read<const N: usize>(&self, offset: u32) -> Option<Raw<N>>;
+    /// The same of bytes that lie before others that were read.
+    fn read_before<const N: usize>(&self, offset: u32) -> Option<Raw<N>> {
+        self.read(offset)
+    }
 }
 
 /// What a frame is.
@@ -183,6 +187,14 @@ impl Segment {
         self.hops = 0;
     }
 
+    /// Where the TCP header begins and the segment ends, as the IP header says; 0: at the frame's end. For [`tcp::read`], which
+    /// says the rest.
+    #[inline(always)]
+    const fn begins(&mut self, header: u32, end: u32) {
+        self.header = header;
+        self.length = end;
+    }
+
     /// Forgets the segment before, the addresses too.
     #[inline(always)]
     fn forget(&mut self, network: u32) {
@@ -224,6 +236,22 @@ fn is_ours<F: Frame>(policy: &Policy, port: u16) -> bool {
 /// Reads a frame's headers into `segment`.
 #[inline(always)]
 pub fn read<F: Frame>(frame: &F, policy: &Policy, segment: &mut Segment) -> Kind {
+    match network(frame, policy, segment) {
+        Kind::Segment => transport(frame, segment),
+        other => other,
+    }
+}
+
+/// Reads the TCP header, after [`network`] has found [`Kind::Segment`].
+#[inline(always)]
+pub fn transport<F: Frame>(frame: &F, segment: &mut Segment) -> Kind {
+    tcp::read(frame, segment)
+}
+
+/// Reads all in front of the TCP header, and the ports. With [`Kind::Segment`] there is a TCP header to be read by
+/// [`transport`].
+#[inline(always)]
+pub fn network<F: Frame>(frame: &F, policy: &Policy, segment: &mut Segment) -> Kind {
     let (protocol, offset) = vlan::skip(frame);
     match protocol {
         IPV4 => ipv4::read(frame, policy, offset, segment),

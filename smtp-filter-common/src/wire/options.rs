@@ -56,7 +56,7 @@ impl<F: Frame> Step for Walk<'_, F> {
         if at >= self.end {
             return true;
         }
-        let Some(kind) = self.frame.read::<1>(at) else { return true };
+        let Some(kind) = self.frame.read_before::<1>(at) else { return true };
         let kind = kind.0[0];
         if kind == NO_OPERATION {
             options.at = at + 1;
@@ -69,7 +69,7 @@ impl<F: Frame> Step for Walk<'_, F> {
             options.facts |= BROKEN;
             return true;
         }
-        let Some(length) = self.frame.read::<1>(at + 1) else { return true };
+        let Some(length) = self.frame.read_before::<1>(at + 1) else { return true };
         let length = length.0[0] as u32;
         let wanted = match kind {
             SEGMENT_SIZE => 4,
@@ -84,11 +84,11 @@ impl<F: Frame> Step for Walk<'_, F> {
         options.at = at + length;
         match kind {
             WINDOW_SCALE => {
-                let Some(shift) = self.frame.read::<1>(at + 2) else { return true };
+                let Some(shift) = self.frame.read_before::<1>(at + 2) else { return true };
                 options.scale = shift.0[0] as u32;
             }
             STAMP => {
-                let Some(stamps) = self.frame.read::<8>(at + 2) else { return true };
+                let Some(stamps) = self.frame.read_before::<8>(at + 2) else { return true };
                 // Which of two counts no two receivers have to agree on.
                 let again = options.facts & TIMESTAMP as u32;
                 options.facts |= (again * BROKEN) | TIMESTAMP as u32;
@@ -116,6 +116,8 @@ pub(super) fn read<F: Frame>(frame: &F, head: &Raw<32>, start: u32, end: u32, se
         options.echo = head.u32::<28>();
     }
     if options.at < end {
+        // Their bytes are there with the last one.
+        frame.read::<1>(end - 1);
         F::repeat(MOST, &mut Walk { frame, options: &mut options, end });
     }
     segment.options |= options.facts as u8;

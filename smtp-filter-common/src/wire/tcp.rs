@@ -37,9 +37,16 @@ fn look<F: Frame>(frame: &F, start: u32) -> Option<Raw<{ LOOK as usize }>> {
     Some(look)
 }
 
-/// Reads the header at `start` of a segment that ends at `end`.
+/// Reads the header of a segment of which it is known where it begins and ends ([`Segment::begins`]).
 #[inline(always)]
-pub(super) fn read<F: Frame>(frame: &F, start: u32, end: u32, segment: &mut Segment) -> Kind {
+pub(super) fn read<F: Frame>(frame: &F, segment: &mut Segment) -> Kind {
+    let (start, end) = (segment.header, segment.length);
+    segment.begins(0, 0);
+    let room = frame.length();
+    let end = if end == 0 { room } else { end };
+    if end > room {
+        return Kind::Unreadable;
+    }
     let Some(tcp) = look(frame, start) else { return Kind::Unreadable };
     let header = ((tcp.0[12] >> 4) as u32) * 4;
     let payload = start + header;

@@ -4,7 +4,7 @@ use anyhow::{Context as _, Result, ensure};
 use aya::{
     TestRunOptions,
     maps::HashMap,
-    programs::{ProgramInfo, SchedClassifier, TestRun as _, loaded_programs},
+    programs::{ProgramInfo, SchedClassifier, TestRun as _},
     sys::{Stats, enable_stats},
 };
 use smtp_filter::{
@@ -22,8 +22,6 @@ use super::{
 
 /// Passes, and lets later programs look (`TCX_NEXT`).
 const NEXT: u32 = u32::MAX;
-/// The names of the programs, the empty one last.
-const PROGRAMS: [&str; 3] = [abi::INGRESS, abi::EGRESS, abi::NOTHING];
 
 /// Program time in nanoseconds, medians.
 #[derive(Clone, Copy, Debug)]
@@ -78,15 +76,12 @@ impl Kernel {
     }
 
     /// For each program: its name, instructions that the verifier walked, and bytes of machine code.
-    pub fn sizes(&mut self) -> Result<Vec<(&'static str, u32, u32)>> {
-        let size = |name| {
-            let id = self.program(name)?.info()?.id();
-            let info = loaded_programs().flatten().find(|info| info.id() == id);
-            let info = info.with_context(|| format!("{name} is not loaded"))?;
+    pub fn sizes(&self) -> Result<Vec<(&'static str, u32, u32)>> {
+        let size = |(name, info): (_, ProgramInfo)| {
             let walked = info.verified_instruction_count().context("the kernel tells no count of instructions")?;
             Ok((name, walked, info.size_jitted()))
         };
-        PROGRAMS.into_iter().map(size).collect()
+        self.filter.programs()?.into_iter().map(size).collect()
     }
 
     /// A new reader of events.

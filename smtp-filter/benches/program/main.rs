@@ -77,7 +77,7 @@ fn run(arguments: &Arguments) -> Result<Vec<Table>> {
         tables.push(table);
     };
     let mut kernel = Kernel::load(1_024, rounds)?;
-    add(sizes(&mut kernel)?);
+    add(sizes(&kernel)?);
     add(others(&mut kernel)?);
     let texts = texts(&mut kernel)?;
     let per_byte = per_byte(&texts);
@@ -97,9 +97,13 @@ fn row(what: impl Into<String>, bytes: usize, figures: Figures, bar: Option<f64>
     Row::new(what, [bytes as f64, filter, nothing, above], bar.map(Bar::Most))
 }
 
-fn sizes(kernel: &mut Kernel) -> Result<Table> {
-    let rows = kernel.sizes()?.into_iter();
-    let rows = rows.map(|(name, walked, code)| Row::new(name, [f64::from(walked), f64::from(code)], None)).collect();
+fn sizes(kernel: &Kernel) -> Result<Table> {
+    let mut sizes = kernel.sizes()?;
+    let sum = |of: fn(&(&str, u32, u32)) -> u32| sizes.iter().map(of).sum();
+    let all = ("all together", sum(|size| size.1), sum(|size| size.2));
+    sizes.push(all);
+    let row = |(name, walked, code)| Row::new(name, [f64::from(walked), f64::from(code)], None);
+    let rows = sizes.into_iter().map(row).collect();
     let columns = &[("instructions verified", 0), ("bytes of machine code", 0)];
     Ok(Table { title: "The programs".to_owned(), columns, rows })
 }

@@ -141,6 +141,10 @@ fn pin_again(from: &PinDir, to: &PinDir) -> Result<()> {
             Ok(MapData::from_pin(from)?.pin(to)?)
         })?;
     }
+    // One that an older version put on has none.
+    if from.chain().exists() {
+        again(&from.chain(), &to.chain(), |from, to| Ok(MapData::from_pin(from)?.pin(to)?))?;
+    }
     for side in Side::BOTH {
         again(&from.program(side), &to.program(side), |from, to| Ok(SchedClassifier::from_pin(from)?.pin(to)?))?;
     }

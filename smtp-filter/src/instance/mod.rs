@@ -11,7 +11,11 @@ mod settle;
 mod take_off;
 mod take_over;
 
-use aya::programs::ProgramInfo;
+use aya::{
+    maps::{Array, Map, MapData},
+    programs::ProgramInfo,
+};
+use smtp_filter_common::abi;
 
 pub use self::{
     held::{Held, Restored},
@@ -31,6 +35,16 @@ use crate::{
 fn program_ids(pins: &PinDir, side: Side) -> Vec<u32> {
     let paths = [pins.program(side), pins.next_program(side), pins.next().program(side)];
     paths.iter().filter_map(|path| ProgramInfo::from_pin(path).ok()).map(|info| info.id()).collect()
+}
+
+/// Numbers of the programs that follow those at the hooks.
+fn chain_ids(pins: &PinDir) -> Vec<u32> {
+    // A look into the array says them; aya's own type for it gives none.
+    let ids = |path: &std::path::PathBuf| -> Option<Vec<u32>> {
+        let chain: Array<_, u32> = Map::Array(MapData::from_pin(path).ok()?).try_into().ok()?;
+        Some((0..abi::STEPS.len() as u32).filter_map(|place| chain.get(&place, 0).ok()).collect())
+    };
+    [pins.chain(), pins.next_chain(), pins.next().chain()].iter().filter_map(ids).flatten().collect()
 }
 
 /// Compiles a policy for an instance: its grace, and when it goes off unconfirmed, stand in it.

@@ -176,7 +176,7 @@ pub(super) fn furnish(
     names: Names,
 ) -> Result<Records> {
     filter.pin_maps(&pins.maps())?;
-    filter.pin_programs(|side| pins.program(side))?;
+    filter.pin_programs(&pins.chain(), |side| pins.program(side))?;
     let mut records = Records::create(&pins.maps())?;
     records.set_instance(instance)?;
     let mut source = Source { generation: 1, changes: Some(1), text: to_toml(document), names };

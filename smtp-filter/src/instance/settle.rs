@@ -67,7 +67,8 @@ fn finish(pins: &PinDir) -> Result<()> {
         [false, true] | [true, true] => pins.swap_programs(),
         // The second one was not pinned yet.
         [true, false] => pins.remove_next_programs(),
-        [false, false] => Ok(()),
+        // Nor the first one, or both are in their places.
+        [false, false] => pins.settle_chain(),
     }
 }
 

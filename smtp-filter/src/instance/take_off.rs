@@ -11,7 +11,7 @@ use aya::programs::{
     loaded_links, loaded_programs,
 };
 
-use super::{program_ids, settle::settle};
+use super::{chain_ids, program_ids, settle::settle};
 use crate::{
     attach,
     pins::{DirLock, PinDir, Side},
@@ -114,7 +114,9 @@ pub(super) fn clear_all(pins: &PinDir, lock: &DirLock) -> Result<()> {
 }
 
 fn remove_by(pins: &PinDir, remove: impl FnOnce() -> Result<()>) -> Result<()> {
-    let (links, programs) = (link_ids(pins), Side::BOTH.map(|side| program_ids(pins, side)).concat());
+    let mut programs = Side::BOTH.map(|side| program_ids(pins, side)).concat();
+    programs.extend(chain_ids(pins));
+    let links = link_ids(pins);
     // Where that fails the record stays, for another try.
     detach_all(pins)?;
     remove()?;

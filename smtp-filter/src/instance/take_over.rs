@@ -57,21 +57,22 @@ pub(super) fn take_over(pins: &PinDir, what: &PutOn, before: impl FnOnce() -> Re
 
     let exchange = || -> Result<()> {
         records.set_source(&source)?;
-        filter.pin_programs(|side| pins.next_program(side))?;
+        filter.pin_programs(&pins.next_chain(), |side| pins.next_program(side))?;
         records.set_instance(&instance)?;
         before()?;
         sit_on_all(&mut filter, pins, &mut records, &mut instance)?;
         for (name, hook) in &new {
             sit_on(&mut filter, pins, &mut records, &mut instance, (name, *hook))?;
         }
-        filter.set_policy(&compiled)?;
-        pins.swap_programs()
+        filter.set_policy(&compiled)
     };
     let exchanged = exchange();
     if let Err(error) = exchanged {
         go_back(pins, &mut records, old, &instance);
         return Err(error);
     }
+    // From here on there is no way back: what fails, the next command finishes.
+    pins.swap_programs()?;
     Ok(Placed { filter, how: How::TookOver, instance, document })
 }
 

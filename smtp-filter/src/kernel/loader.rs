@@ -3,12 +3,14 @@
 use std::{
     io::ErrorKind,
     path::{Path, PathBuf},
+    thread,
 };
 
 use anyhow::{Context as _, Result, anyhow, bail};
 use aya::{
     Ebpf, EbpfError, EbpfLoader,
-    programs::{ProgramError, SchedClassifier},
+    maps::{MapData, ProgramArray},
+    programs::{Program, ProgramError, ProgramInfo, SchedClassifier},
 };
 use smtp_filter_common::{
     abi,
@@ -61,7 +63,7 @@ pub struct Filter {
 }
 
 impl Filter {
-    /// Loads maps and programs into the kernel, and has both programs verified.
+    /// Loads maps and programs into the kernel, and has the programs verified and chained.
     pub fn load(options: &LoadOptions) -> Result<Self> {
         let LoadOptions { connections, log_level, adopt, replay } = options;
         if OBJECT.is_empty() {
@@ -82,9 +84,8 @@ impl Filter {
             }
         }
         let mut ebpf = loader.load(OBJECT).map_err(|error| load_error(error, *connections))?;
-        for name in [abi::INGRESS, abi::EGRESS] {
-            verify(program(&mut ebpf, name)?).map_err(|error| verifier_error(name, error))?;
-        }
+        verify_all(&mut ebpf)?;
+        chain(&mut ebpf)?;
         let tables = Tables::of(&ebpf)?;
         Ok(Self { ebpf, tables })
     }
@@ -107,6 +108,15 @@ impl Filter {
     /// The numbers of both programs, that for what comes in first.
     pub fn program_ids(&self) -> [Option<u32>; 2] {
         [abi::INGRESS, abi::EGRESS].map(|name| Some(self.ebpf.program(name)?.info().ok()?.id()))
+    }
+
+    /// All programs by name, as the kernel describes them: those at the hooks first, then the steps of the chain.
+    pub fn programs(&self) -> Result<Vec<(&'static str, ProgramInfo)>> {
+        let info = |name| {
+            let program = self.ebpf.program(name).with_context(|| format!("the eBPF object has no program {name}"))?;
+            Ok((name, program.info().with_context(|| format!("look at the program {name}"))?))
+        };
+        PROGRAMS.into_iter().map(info).collect()
     }
 
     /// Every counter that is not zero.
@@ -139,8 +149,10 @@ impl Filter {
         Ok(())
     }
 
-    /// Pins both programs, each where `place` says.
-    pub(crate) fn pin_programs(&mut self, place: impl Fn(Side) -> PathBuf) -> Result<()> {
+    /// Pins the chain there, and then both programs, each where `place` says: a program that is pinned has its chain.
+    pub(crate) fn pin_programs(&mut self, chain: &Path, place: impl Fn(Side) -> PathBuf) -> Result<()> {
+        let map = self.ebpf.map(abi::CHAIN).with_context(|| format!("the eBPF object has no map {}", abi::CHAIN))?;
+        map.pin(chain).with_context(|| format!("pin {}", chain.display()))?;
         for side in Side::BOTH {
             let path = place(side);
             self.program(side)?.pin(&path).with_context(|| format!("pin {}", path.display()))?;
@@ -156,6 +168,51 @@ impl Programs for Filter {
             Side::Egress => self.egress(),
         }
     }
+}
+
+/// All programs: those at the hooks, and the steps that follow.
+const PROGRAMS: [&str; 2 + abi::STEPS.len()] = {
+    let mut programs = [abi::INGRESS; 2 + abi::STEPS.len()];
+    programs[1] = abi::EGRESS;
+    let mut i = 0;
+    while i < abi::STEPS.len() {
+        programs[2 + i] = abi::STEPS[i];
+        i += 1;
+    }
+    programs
+};
+
+/// Has all programs verified, at the same time where there are several CPUs.
+fn verify_all(ebpf: &mut Ebpf) -> Result<()> {
+    thread::scope(|scope| {
+        let mut under_way = Vec::new();
+        for (name, program) in ebpf.programs_mut() {
+            let Some(name) = PROGRAMS.into_iter().find(|one| *one == name) else { continue };
+            let Program::SchedClassifier(program) = program else { bail!("the program {name} is no classifier") };
+            under_way.push((name, scope.spawn(move || verify(program))));
+        }
+        if under_way.len() != PROGRAMS.len() {
+            bail!("the eBPF object lacks programs");
+        }
+        under_way.into_iter().try_for_each(|(name, thread)| {
+            let verified = thread.join().map_err(|_| anyhow!("the program {name} could not be loaded"))?;
+            verified.map_err(|error| verifier_error(name, error))
+        })
+    })
+}
+
+/// Puts the steps into their places of the chain.
+fn chain(ebpf: &mut Ebpf) -> Result<()> {
+    let mut programs = Vec::new();
+    for name in abi::STEPS {
+        programs.push(program(ebpf, name)?.fd()?.try_clone().with_context(|| format!("hold the program {name}"))?);
+    }
+    let map = ebpf.map_mut(abi::CHAIN).with_context(|| format!("the eBPF object has no map {}", abi::CHAIN))?;
+    let mut chain: ProgramArray<&mut MapData> = map.try_into()?;
+    for (place, program) in (0..).zip(&programs) {
+        chain.set(place, program, 0).with_context(|| format!("put {} into the chain", abi::STEPS[place as usize]))?;
+    }
+    Ok(())
 }
 
 fn program<'a>(ebpf: &'a mut Ebpf, name: &str) -> Result<&'a mut SchedClassifier> {

@@ -2,8 +2,8 @@
 //!
 //! ```text
 //! DIR/maps/NAME            the maps that are shared, and the loader's own INSTANCE and SOURCES
-//! DIR/programs/NAME        the two programs
-//! DIR/programs/NAME_next   while a loader takes over: the programs that come in their place
+//! DIR/programs/NAME        the two programs at the hooks, and CHAIN, the array of those that follow them
+//! DIR/programs/NAME_next   while a loader takes over: those that come in their place
 //! DIR/links/INDEX-HOOK     TCX links, by interface index: removing one detaches
 //! DIR/readers/SLOT/        empty: a reader of events holds a lock on the folder of its slot
 //! DIR/building/            while another layout takes over: its maps, programs and readers, not whole yet
@@ -20,6 +20,8 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, bail};
+use aya::{maps::MapData, programs::ProgramInfo};
+use rustix::thread::{MembarrierCommand, membarrier};
 use smtp_filter_common::{abi, limits::READERS};
 
 use super::lock::PATIENCE;
@@ -111,6 +113,16 @@ impl PinDir {
         self.programs().join(format!("{}_next", side.program()))
     }
 
+    /// The array of the programs that follow. It loses them where it is not pinned.
+    pub fn chain(&self) -> PathBuf {
+        self.programs().join(abi::CHAIN)
+    }
+
+    /// That of the programs that come in the place of the others.
+    pub fn next_chain(&self) -> PathBuf {
+        self.programs().join(format!("{}_next", abi::CHAIN))
+    }
+
     /// Where another layout is made.
     pub fn building(&self) -> Self {
         Self(self.0.join("building"))
@@ -124,7 +136,7 @@ impl PinDir {
     /// Whether a loader is taking over, or was killed while it did.
     pub fn is_unsettled(&self) -> bool {
         let next = Side::BOTH.map(|side| self.next_program(side));
-        next.iter().chain([&self.building().0, &self.next().0]).any(|path| path.exists())
+        next.iter().chain([&self.next_chain(), &self.building().0, &self.next().0]).any(|path| path.exists())
     }
 
     /// Whether the folder is there with something in it.
@@ -206,6 +218,7 @@ impl PinDir {
     /// Puts the other layout that is whole in the place of this one. Where it was begun before, it goes on from there.
     pub fn swap(&self) -> Result<()> {
         let next = self.next();
+        wait_for_segments();
         for folder in [Self::maps, Self::readers, Self::programs] {
             if folder(&next).exists() {
                 // A reader of events ends when the folder of its slot goes.
@@ -216,14 +229,32 @@ impl PinDir {
         remove_folder(&next.0)
     }
 
-    /// Puts the programs that take over in the place of the others.
+    /// Puts the programs that take over in the place of the others, which are at no hook any more.
     pub fn swap_programs(&self) -> Result<()> {
         for side in Side::BOTH {
             if self.next_program(side).exists() {
                 rename(&self.next_program(side), &self.program(side))?;
             }
         }
-        Ok(())
+        self.settle_chain()
+    }
+
+    /// Puts the chain that is to take over in the place of the other one if its programs are in theirs, and removes it else.
+    pub fn settle_chain(&self) -> Result<()> {
+        let next = self.next_chain();
+        if !next.exists() {
+            return Ok(());
+        }
+        let chain = MapData::from_pin(&next).and_then(|map| Ok(map.info()?.id()));
+        let chain = chain.with_context(|| format!("open {}", next.display()))?;
+        let program = self.program(Side::Ingress);
+        let maps = if program.exists() { ProgramInfo::from_pin(&program)?.map_ids()? } else { None };
+        if maps.is_some_and(|maps| maps.contains(&chain)) {
+            wait_for_segments();
+            rename(&next, &self.chain())
+        } else {
+            remove_file(&next)
+        }
     }
 
     /// Removes another layout that is not whole.
@@ -238,7 +269,8 @@ impl PinDir {
 
     /// Removes programs that were to take over, and are nowhere at a hook.
     pub fn remove_next_programs(&self) -> Result<()> {
-        Side::BOTH.into_iter().try_for_each(|side| remove_file(&self.next_program(side)))
+        Side::BOTH.into_iter().try_for_each(|side| remove_file(&self.next_program(side)))?;
+        self.settle_chain()
     }
 
     fn remove_set(&self) -> Result<()> {
@@ -278,6 +310,14 @@ impl PinDir {
         }
         self.building().remove_set()?;
         self.next().remove_set()
+    }
+}
+
+/// Waits until no segment is on its way any more that a program has begun with which was at a hook before: its chain may go
+/// then. Where the kernel does not offer that, such a segment is dropped, and its sender sends it again.
+fn wait_for_segments() {
+    if let Err(error) = membarrier(MembarrierCommand::Global) {
+        log::debug!("the kernel does not wait for segments on their way: {error}");
     }
 }
 

@@ -12,10 +12,7 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, bail, ensure};
-use aya::{
-    TestRunOptions,
-    programs::{TestRun as _, loaded_programs},
-};
+use aya::{TestRunOptions, programs::TestRun as _};
 use etherparse::{NetHeaders, PacketHeaders, TransportHeader};
 use rustix::{
     event::{PollFd, PollFlags, Timespec, poll},
@@ -34,7 +31,6 @@ use smtp_filter::{
     policy::{Compiled, Document, Names, compile, set},
 };
 use smtp_filter_common::{
-    abi,
     datapath::Met,
     event::{CLOSE, CONNECT, Event, Summary},
     reason::REASONS,
@@ -372,16 +368,12 @@ impl Kernel {
     }
 
     /// Instructions that the verifier walked, by program.
-    pub fn verified(&mut self) -> Result<Vec<(String, u32)>> {
-        let ids =
-            [(abi::INGRESS, self.filter.ingress()?.info()?.id()), (abi::EGRESS, self.filter.egress()?.info()?.id())];
-        let of = |id: u32| loaded_programs().flatten().find(|program| program.id() == id);
-        ids.iter()
-            .map(|(name, id)| {
-                let count = of(*id).and_then(|program| program.verified_instruction_count());
-                Ok((name.to_string(), count.context("the kernel tells no count")?))
-            })
-            .collect()
+    pub fn verified(&self) -> Result<Vec<(&'static str, u32)>> {
+        let programs = self.filter.programs()?.into_iter();
+        let count = |(name, info): (_, aya::programs::ProgramInfo)| {
+            Ok((name, info.verified_instruction_count().context("the kernel tells no count")?))
+        };
+        programs.map(count).collect()
     }
 }
 

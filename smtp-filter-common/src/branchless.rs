@@ -1,0 +1,30 @@
+//! Comparisons as arithmetic. eBPF has no comparison but the jump, and the verifier walks both ways of each; so what stands
+//! in front of much is worked out without one. The compiler would make jumps of it again, were it not kept from knowing what
+//! the numbers say ([`Host::opaque`]).
+
+use crate::host::Host;
+
+/// 1 if `a` is `b`, else 0.
+#[inline(always)]
+pub(crate) fn same<H: Host>(a: u32, b: u32) -> u32 {
+    let differs = a ^ b;
+    1 ^ H::opaque((differs | H::opaque(differs.wrapping_neg())) >> 31)
+}
+
+/// 1 if `a` is less than `b`, else 0. Both are below 2^31.
+#[inline(always)]
+pub(crate) fn less<H: Host>(a: u32, b: u32) -> u32 {
+    H::opaque(a.wrapping_sub(b) >> 31)
+}
+
+/// `a` if `is` is 1, `b` if it is 0.
+#[inline(always)]
+pub(crate) fn choose<H: Host>(is: u32, a: u8, b: u8) -> u8 {
+    b ^ ((a ^ b) & H::opaque(is.wrapping_neg()) as u8)
+}
+
+/// The same of wider numbers.
+#[inline(always)]
+pub(crate) fn choose_number<H: Host>(is: u32, a: u32, b: u32) -> u32 {
+    b ^ ((a ^ b) & H::opaque(is.wrapping_neg()))
+}
