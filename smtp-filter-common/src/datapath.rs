@@ -154,7 +154,7 @@ fn meet(whole: &Policy, work: &mut Work, kind: Kind, met: Met) -> Found {
         Kind::LaterFragment => return Found::passes(Reason::LaterFragment),
         Kind::FirstFragment | Kind::Unreadable | Kind::Segment => {}
     }
-    let from_client = Ports::of(whole, &work.segment).from_client();
+    let from_client = Ports::of(whole, &work.segment).is_clients();
     set_key(work, from_client);
     if kind != Kind::Segment || work.segment.has(SYN) {
         return Found { how: HANDSHAKE, reason: 0, verdict: 0 };
@@ -177,10 +177,10 @@ impl Ports {
         Self { to_server, from_server, answers: from_server & segment.has(SYN) & segment.has(ACK) }
     }
 
-    /// Without readable ports nobody can say which end is the client. It is for its own policy to say what becomes of what
-    /// it sends unread.
+    /// Whether the client sends it. Without readable ports nobody can say which end is the client. It is for its own policy to
+    /// say what becomes of what it sends unread.
     #[inline(always)]
-    const fn from_client(&self) -> bool {
+    const fn is_clients(&self) -> bool {
         !self.from_server | (self.to_server & !self.answers)
     }
 }
@@ -230,7 +230,7 @@ fn greet<H: Host, P: Policies>(host: &mut H, policies: &P, work: &mut Work) -> F
     let met = work.met;
     let Some(whole) = policies.of_scope(0) else { return Found::held_back(Reason::Busy) };
     let ports = Ports::of(whole, &work.segment);
-    let from_client = ports.from_client();
+    let from_client = ports.is_clients();
     let there = !work.segment.has(SYN) && host.find(&work.key);
     let Some(policy) = scope::choose(host, policies, whole, work, there) else {
         return Found::held_back(Reason::Busy);

@@ -504,7 +504,7 @@ impl Host for Kernel {
 #[unsafe(no_mangle)]
 #[inline(never)]
 extern "C" fn promote(skb: *mut __sk_buff, work: *mut Work) -> u32 {
-    // verifier: before 6.2 or so a key of a map may not lie in memory that is known by its type alone. So the working place is
+    // verifier: on 6.1 the key of a map may not lie in memory that is known by its type alone. So the working place is
     // asked for again; that it is the same the compiler is not to find out.
     // SAFETY: does nothing, and may do anything to the working place for all that the compiler knows.
     unsafe { asm!("{0} = {0}", inout(reg) work => _, options(nostack)) };

@@ -144,7 +144,7 @@ fn work() -> Option<&'static mut Work> {
 #[inline(always)]
 fn go_on<const STEP: u32>(skb: *mut __sk_buff, work: &Work) -> i32 {
     // SAFETY: the program that follows takes the same context.
-    let _ = unsafe { CHAIN.tail_call(&TcContext::new(skb), STEP) };
+    unsafe { CHAIN.tail_call(&TcContext::new(skb), STEP) };
     unread(skb, work)
 }
 

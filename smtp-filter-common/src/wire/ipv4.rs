@@ -1,6 +1,6 @@
 //! IPv4 with options and fragments (RFC 791 section 3.1).
 
-use super::{Frame, HEADER_SUM, IP_OPTION, Kind, Raw, Segment, TCP, is_ours};
+use super::{FRAME_END, Frame, HEADER_SUM, IP_OPTION, Kind, Raw, Segment, TCP, is_ours};
 use crate::{host::Step, policy::Policy};
 
 /// The header and, where there are no options, the ports behind it: what most frames are judged by.
@@ -48,8 +48,8 @@ pub(super) fn read<F: Frame>(frame: &F, policy: &Policy, offset: u32, segment: &
     }
     let total = ip.u16::<2>() as u32;
     // BIG TCP: the length does not fit its field.
-    let end = if total == 0 && frame.merged() { 0 } else { offset + total };
-    if end != 0 && total < header + 20 {
+    let end = if total == 0 && frame.merged() { FRAME_END } else { offset + total };
+    if end != FRAME_END && total < header + 20 {
         return Kind::Unreadable;
     }
     let Read { sum, others } = add_up(frame, &ip, offset, header);

@@ -1,6 +1,6 @@
 //! IPv6 with extension headers and fragments (RFC 8200 section 4).
 
-use super::{Frame, IP_OPTION, Kind, Raw, Segment, TCP, is_ours};
+use super::{FRAME_END, Frame, IP_OPTION, Kind, Raw, Segment, TCP, is_ours};
 use crate::{host::Step, limits::EXTENSION_HEADERS, policy::Policy};
 
 const HOP_BY_HOP: u8 = 0;
@@ -135,7 +135,7 @@ pub(super) fn read<F: Frame>(frame: &F, policy: &Policy, start: u32, segment: &m
     }
     let total = ip.u16::<4>() as u32 + 40;
     // BIG TCP (RFC 2675): the length stands in a hop-by-hop option, or nowhere.
-    let end = if total == 40 && frame.merged() { 0 } else { start + total };
+    let end = if total == 40 && frame.merged() { FRAME_END } else { start + total };
     segment.begins(offset, end);
     Kind::Segment
 }

@@ -187,8 +187,8 @@ impl Segment {
         self.hops = 0;
     }
 
-    /// Where the TCP header begins and the segment ends, as the IP header says; 0: at the frame's end. For [`tcp::read`], which
-    /// says the rest.
+    /// Where the TCP header begins and the segment ends, as the IP header says, or [`FRAME_END`]. For [`tcp::read`], which says
+    /// the rest.
     #[inline(always)]
     const fn begins(&mut self, header: u32, end: u32) {
         self.header = header;
@@ -226,6 +226,9 @@ pub const IP_OPTION: u8 = 8;
 const IPV4: u16 = 0x0800;
 const IPV6: u16 = 0x86dd;
 const TCP: u8 = 6;
+
+/// A segment that ends where its frame does: its length does not fit the IP header's field.
+const FRAME_END: u32 = u32::MAX;
 
 /// Whether a port is one of the policy's.
 #[inline(always)]

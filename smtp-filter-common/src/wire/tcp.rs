@@ -1,6 +1,6 @@
 //! The TCP header (RFC 9293 section 3.1).
 
-use super::{Frame, Kind, Raw, Segment, options};
+use super::{FRAME_END, Frame, Kind, Raw, Segment, options};
 use crate::flow::NO_SCALE;
 
 /// No more data from the sender.
@@ -43,7 +43,7 @@ pub(super) fn read<F: Frame>(frame: &F, segment: &mut Segment) -> Kind {
     let (start, end) = (segment.header, segment.length);
     segment.begins(0, 0);
     let room = frame.length();
-    let end = if end == 0 { room } else { end };
+    let end = if end == FRAME_END { room } else { end };
     if end > room {
         return Kind::Unreadable;
     }
