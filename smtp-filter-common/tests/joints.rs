@@ -3,7 +3,7 @@
 
 mod support;
 
-use smtp_filter_common::{limits::MARKS, verdict::Verdict};
+use smtp_filter_common::{limits::MARKS, reason::Reason, verdict::Verdict};
 use support::*;
 
 /// Segments that fill the remembered boundaries: each is too short to say what follows it.
@@ -127,4 +127,173 @@ fn what_is_known_of_a_place_is_not_overwritten() {
     // It would take the end of data away: what follows is the LF.
     assert_ne!(net.client_at(line, b"aaaaa"), Verdict::Pass);
     assert_eq!(net.client_at(line, b"aaaa\r"), Verdict::Pass);
+}
+
+/// What a segment before a gap may begin with, and the ends of what fills the gap that make an end of data of it.
+const COMPLETED: [(&[u8], &[u8]); 3] = [(b"\n", b"\r\n.\r"), (b"\r\n", b"\r\n."), (b".\r\n", b"\r\n")];
+/// What it goes on with.
+const REST: &[u8] = b"and sixteen octets\r\n";
+/// Ends of what fills the gap.
+const ENDINGS: [&[u8]; 6] = [b"a", b"a\r", b"\r\n", b"\r\n.", b"\r\n.\r", b".\r"];
+const GAP: u32 = 20;
+
+/// So many octets that end so.
+fn filler(ending: &[u8]) -> Vec<u8> {
+    let mut filler = vec![b'a'; GAP as usize - ending.len()];
+    filler.extend(ending);
+    filler
+}
+
+fn held_back(net: &Net) -> u64 {
+    net.segments(Reason::Early)
+}
+
+/// The first octets of a segment could be the last ones of an end of data. It passes before the gap is filled all the same,
+/// and comes again like any other; with what fills the gap the mail goes on, up to its end.
+#[test]
+fn mail_data_that_might_end_the_mail_passes_out_of_order() {
+    for (begins, ends_it) in COMPLETED {
+        for ending in ENDINGS.into_iter().filter(|ending| *ending != ends_it) {
+            let what = format!("{:?} after {:?}", begins.escape_ascii(), ending.escape_ascii());
+            let mut net = Net::in_text(policy());
+            let base = net.client.next;
+            let after = [begins, REST].concat();
+            let end = base + GAP + after.len() as u32;
+            assert_eq!(net.client_at(base + GAP, &after), Verdict::Pass, "{what}");
+            assert_eq!(net.client_at(end, b"more of it\r\n"), Verdict::Pass, "{what}");
+            assert_eq!(net.client_at(base + GAP, &after), Verdict::Pass, "{what}, again");
+            assert_eq!(net.client_at(base, &filler(ending)), Verdict::Pass, "{what}");
+            // Whatever comes again.
+            assert_eq!(net.client_at(base, &filler(ending)), Verdict::Pass, "{what}");
+            assert_eq!(net.client_at(base + GAP, &after), Verdict::Pass, "{what}");
+            assert_eq!(net.client_at(base, &[&filler(ending)[..], &after].concat()), Verdict::Pass, "{what}");
+            assert_eq!(net.client_at(end + 12, b".\r\n"), Verdict::Pass, "{what}");
+            net.server.acked = end + 15;
+            net.reply("250 x\r\n");
+            net.client.next = end + 15;
+            assert_eq!(net.say("QUIT\r\n"), Verdict::Pass, "{what}");
+            assert_eq!(net.verbs().last().map(String::as_str), Some("QUIT"), "{what}");
+            assert_eq!(held_back(&net), 0, "{what}");
+        }
+    }
+}
+
+/// The same, and it is one: what came after it is no mail data.
+#[test]
+fn an_end_of_data_across_a_joint_resets() {
+    for (begins, ends_it) in COMPLETED {
+        let mut net = Net::in_text(policy());
+        let base = net.client.next;
+        let after = [begins, b"VRFY root\r\nNOOP\r\n"].concat();
+        assert_eq!(net.client_at(base + GAP, &after), Verdict::Pass);
+        assert_eq!(net.client_at(base, &filler(ends_it)), Verdict::Reset);
+        assert_eq!(net.segments(Reason::LateEndOfData), 1);
+        // In two segments.
+        let mut net = Net::in_text(policy());
+        let base = net.client.next;
+        let filler = filler(ends_it);
+        assert_eq!(net.client_at(base + GAP, &after), Verdict::Pass);
+        assert_eq!(net.client_at(base, &filler[..18]), Verdict::Pass);
+        assert_eq!(net.client_at(base + 18, &filler[18..]), Verdict::Reset);
+    }
+}
+
+/// The part before the joint comes out of order, too: it has to wait, and resets when all before it has come.
+#[test]
+fn an_end_of_data_across_a_joint_of_two_out_of_order_passes_not() {
+    for (begins, ends_it) in COMPLETED {
+        for ending in ENDINGS {
+            let mut net = Net::in_text(policy());
+            let base = net.client.next;
+            let (before, after) = (filler(ending), [begins, REST].concat());
+            assert_eq!(net.client_at(base + 8 + GAP, &after), Verdict::Pass);
+            let passes = if ending == ends_it { Verdict::Drop } else { Verdict::Pass };
+            assert_eq!(net.client_at(base + 8, &before), passes);
+            assert_eq!(net.client_at(base, b"aaaaaaaa"), Verdict::Pass);
+            // What is known of the joint is known to retransmissions of either side.
+            for other in ENDINGS {
+                let mut expected = if other == ending { Verdict::Pass } else { Verdict::Drop };
+                if ending == ends_it {
+                    break;
+                }
+                // The same state by other bytes.
+                if (other, ending) == (b".\r", b"a\r") || (other, ending) == (b"a\r", b".\r") {
+                    expected = Verdict::Pass;
+                }
+                assert_eq!(net.client_at(base + 8, &filler(other)), expected, "{other:?} for {ending:?}");
+            }
+            if ending == ends_it {
+                assert_eq!(net.client_at(base + 8, &before), Verdict::Reset);
+            }
+        }
+    }
+}
+
+/// Other first octets than those that passed would end the mail data after another state.
+#[test]
+fn what_passed_before_a_gap_comes_again_with_the_same_first_octets() {
+    for (begins, _) in COMPLETED {
+        for (others, _) in COMPLETED {
+            let mut net = Net::in_text(policy());
+            let base = net.client.next;
+            assert_eq!(net.client_at(base + GAP, &[begins, b"aaaaaaaaaaaaaaaaaaaa"].concat()), Verdict::Pass);
+            let again = [others, b"aaaaaaaa"].concat();
+            let expected = if begins == others { Verdict::Pass } else { Verdict::Drop };
+            assert_eq!(net.client_at(base + GAP, &again), expected, "{others:?} for {begins:?}");
+            assert_eq!(net.client_at(base + GAP + 1, b"\naaaaaaaa"), Verdict::Drop);
+            assert_eq!(net.client_at(base + GAP, b"\n.\r\naaaaaaaaaaaaa"), Verdict::Drop);
+        }
+    }
+}
+
+/// What fills the gap and goes on into what passed would leave the joint to be chosen anew by retransmissions.
+#[test]
+fn what_fills_the_gap_ends_at_the_joint() {
+    for (begins, _) in COMPLETED {
+        let mut net = Net::in_text(policy());
+        let base = net.client.next;
+        let after = [begins, REST].concat();
+        assert_eq!(net.client_at(base + GAP, &after), Verdict::Pass);
+        let whole = [&filler(b"a")[..], &after].concat();
+        for length in [GAP as usize + 1, GAP as usize + 6, whole.len()] {
+            assert_eq!(net.client_at(base, &whole[..length]), Verdict::Drop, "{length}");
+        }
+        assert_eq!(net.client_at(base, &[&whole[..], b"and more"].concat()), Verdict::Drop);
+        assert_eq!(net.client_at(base, &whole[..GAP as usize]), Verdict::Pass);
+        assert_eq!(net.client_at(base, &whole), Verdict::Pass);
+    }
+}
+
+/// More gaps than the entry has room for: the same in the shared pool.
+#[test]
+fn an_end_of_data_across_a_joint_resets_where_the_pool_remembers() {
+    for (begins, ends_it) in COMPLETED {
+        for bad in [false, true] {
+            let mut net = Net::in_text(policy());
+            let base = net.client.next;
+            for i in 0..40 {
+                assert_eq!(net.client_at(base + 1000 + i * 30, b"aaaa"), Verdict::Pass);
+            }
+            let after = [begins, REST].concat();
+            assert_eq!(net.client_at(base + GAP, &after), Verdict::Pass);
+            let other = if begins == b"\n" { b"\r\n" } else { b"\n" as &[u8] };
+            assert_eq!(net.client_at(base + GAP, &[other, REST].concat()), Verdict::Drop);
+            assert_eq!(net.client_at(base + GAP, &after), Verdict::Pass);
+            let (ending, expected) = if bad { (ends_it, Verdict::Reset) } else { (b"a" as &[u8], Verdict::Pass) };
+            assert_eq!(net.client_at(base, &filler(ending)), expected);
+        }
+    }
+}
+
+/// A short one waits: a client may have sent its QUIT with the end of the mail.
+#[test]
+fn short_segments_that_might_end_the_mail_wait() {
+    let mut net = Net::in_text(policy());
+    let base = net.client.next;
+    for after in ["\nQUIT\r\n", "\r\nQUIT\r\n", ".\r\nQUIT\r\n"] {
+        assert_eq!(net.client_at(base + GAP, after.as_bytes()), Verdict::Drop);
+    }
+    // This one might end it after two states.
+    assert_eq!(net.client_at(base + GAP, b"\n.\r\nand sixteen octets"), Verdict::Drop);
+    assert_eq!(held_back(&net), 4);
 }

@@ -249,6 +249,28 @@ fn a_timestamp_older_than_the_servers() {
     assert_eq!(wire.segment(0, b"", &Odd { rst: true, ..with(0) }), PASS);
 }
 
+/// An original that comes after its retransmission: the server has it and answers that it came twice. So it has to get there.
+#[test]
+fn an_old_timestamp_of_what_is_acknowledged_passes() {
+    let mut wire = Wire::greeted(stamped(100, 50), 64);
+    wire.options = stamped(105, 51);
+    assert_eq!(wire.say(0, b"NOOP\r\n"), PASS);
+    assert_eq!(wire.say(0, b"NOOP\r\n"), PASS);
+    assert_eq!(wire.say(1, b"250 OK\r\n"), PASS);
+    let old = Odd { options: Some(stamp(104, 50)), ..Odd::default() };
+    wire.next[0] -= 12;
+    assert_eq!(wire.segment(0, b"NOOP\r\n", &old), PASS, "{:?}", wire.refused());
+    assert_eq!(wire.net.segments(Reason::Repeat), 1);
+    // Not where some of it is new, nor at the end of what is acknowledged, where the server would believe what it says.
+    assert_eq!(wire.segment(0, b"NOOP\r\nNOOP\r\nNOOP\r\n", &old), DROP);
+    wire.next[0] += 6;
+    assert_eq!(wire.segment(0, b"NOOP\r\n", &old), DROP);
+    assert_eq!(wire.net.segments(Reason::OldTimestamp), 2);
+    // Nor without a timestamp: stacks differ.
+    wire.next[0] -= 6;
+    assert_eq!(wire.segment(0, b"NOOP\r\n", &Odd { options: Some(vec![]), ..Odd::default() }), DROP);
+}
+
 #[test]
 fn an_echo_of_what_the_client_has_not_sent_moves_nothing() {
     let mut wire = Wire::greeted(stamped(100, 50), 64);

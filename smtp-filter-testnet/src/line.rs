@@ -54,12 +54,15 @@ pub struct Damage {
 pub struct Line {
     stop: Arc<AtomicBool>,
     damage: [Arc<Damage>; 2],
+    rate: Arc<AtomicU64>,
     thread: Option<JoinHandle<()>>,
 }
 
 /// Who says what becomes of each packet of a direction: it gets the IP datagram.
 pub type Judge = Box<dyn FnMut(&[u8]) -> Fate + Send>;
 
+/// How long a packet waits at most for a line with a limited rate. Longer queues would hide from a sender what is lost.
+const QUEUE: Duration = Duration::from_millis(10);
 /// How often is looked whether the line is cut.
 const TURN: Duration = Duration::from_millis(50);
 /// Largest packet.
@@ -85,10 +88,13 @@ impl Line {
         let (one, other) = (tun(one, name)?, tun(other, name)?);
         let stop = Arc::new(AtomicBool::new(false));
         let damage = [Arc::<Damage>::default(), Arc::default()];
+        let rate = Arc::<AtomicU64>::default();
         let [first, second] = judges;
         let mut ways = [(first, 0), (second, 1)].map(|(judge, end)| Way {
             judge,
             damage: Arc::clone(&damage[end]),
+            rate: Arc::clone(&rate),
+            free: Instant::now(),
             delay,
             kept: VecDeque::new(),
             due: VecDeque::new(),
@@ -115,7 +121,12 @@ impl Line {
                 to.carry(&other, &one);
             }
         });
-        Ok(Self { stop, damage, thread: Some(thread) })
+        Ok(Self { stop, damage, rate, thread: Some(thread) })
+    }
+
+    /// From now on each direction carries so many bytes a second, and no more than a short queue waits for it; 0: as many as come.
+    pub fn limit(&self, rate: u64) {
+        self.rate.store(rate, Ordering::Relaxed);
     }
 
     /// What happened to the packets of the first end, or of the second one.
@@ -139,6 +150,10 @@ struct Way {
     judge: Judge,
     damage: Arc<Damage>,
     delay: Duration,
+    /// Bytes a second, or 0.
+    rate: Arc<AtomicU64>,
+    /// When the line has carried what it was given.
+    free: Instant,
     /// What is kept back, and behind how many it goes.
     kept: VecDeque<(u32, Vec<u8>)>,
     /// What is under way, and when it arrives.
@@ -202,11 +217,23 @@ impl Way {
     }
 
     fn send(&mut self, packet: &[u8], to: &File) {
-        if self.delay.is_zero() {
+        let rate = self.rate.load(Ordering::Relaxed);
+        if rate == 0 && self.delay.is_zero() {
             self.hand_over(packet, to);
-        } else {
-            self.due.push_back((Instant::now() + self.delay, packet.to_vec()));
+            return;
         }
+        let now = Instant::now();
+        let mut leaves = now;
+        if rate != 0 {
+            leaves = self.free.max(now);
+            if leaves > now + QUEUE {
+                self.damage.lost.fetch_add(1, Ordering::Relaxed);
+                return;
+            }
+            leaves += Duration::from_nanos(packet.len() as u64 * 1_000_000_000 / rate);
+            self.free = leaves;
+        }
+        self.due.push_back((leaves + self.delay, packet.to_vec()));
     }
 
     fn hand_over(&self, packet: &[u8], mut to: &File) {

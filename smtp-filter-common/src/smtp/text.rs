@@ -56,12 +56,28 @@ pub const fn behind(last: u32) -> u8 {
     }
 }
 
+/// The state before these four bytes (the first one lowest) after which an end of data ends among them; [`MIDDLE`] where there
+/// is none.
+#[inline(always)]
+pub const fn completes(first: u32) -> u8 {
+    const DOT_LINE: u32 = u32::from_le_bytes(*b".\r\n\0");
+    const LINE_END: u32 = u32::from_le_bytes(*b"\r\n\0\0");
+    // One of them at most.
+    (first & 0xff == b'\n' as u32) as u8 * DOT_CR
+        + (first & 0xffff == LINE_END) as u8 * DOT
+        + (first & 0x00ff_ffff == DOT_LINE) as u8 * LINE
+}
+
 /// Whether text that begins with these four bytes (the first one lowest) might end an end of data that began before.
 #[inline(always)]
 pub const fn may_end(first: u32) -> bool {
-    const DOT_LINE: u32 = u32::from_le_bytes(*b".\r\n\0");
-    const LINE_END: u32 = u32::from_le_bytes(*b"\r\n\0\0");
-    first & 0xff == b'\n' as u32 || first & 0xffff == LINE_END || first & 0x00ff_ffff == DOT_LINE
+    completes(first) != MIDDLE
+}
+
+/// Whether there is more than one state of which [`completes`] tells: after CR these four end the mail data, too.
+#[inline(always)]
+pub const fn completes_another(first: u32) -> bool {
+    first == u32::from_le_bytes(*b"\n.\r\n")
 }
 
 static NEXT: [u8; 32] = {

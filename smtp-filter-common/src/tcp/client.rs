@@ -2,6 +2,7 @@
 
 use super::{ahead, beyond, chunks, early, gap, later, marks, pieces, pool, regions, regions_end, repeat, window};
 use crate::{
+    action::Action,
     entry::{Memory, first},
     event::CLIENT,
     host::{Host, Step},
@@ -268,11 +269,16 @@ fn before_gap<H: Host>(host: &mut H, work: &mut Work) -> bool {
         early::INSIDE => return repeat::early(host, work),
         _ => return false,
     }
-    let before = work.run.ranges.before as u8;
-    if !text_before_gap(host, work, before) {
+    let early::Found { before, barred, .. } = work.run.ranges;
+    if !text_before_gap(host, work, before as u8) {
         return false;
     }
     let behind = work.run.text;
+    // With what has passed after it the segment would be an end of data.
+    if barred != 0 && barred == behind as u32 {
+        return false;
+    }
+    let before = before as u8;
     let spare = marks::SPARE as u8;
     work.run.differs = 0;
     work.data = pieces::Data { from: 0, to: length, before, overlaps: 0, spare, reserved: 0 };
@@ -280,7 +286,7 @@ fn before_gap<H: Host>(host: &mut H, work: &mut Work) -> bool {
         return false;
     }
     // A receiver may go over to a retransmission there. What is not remembered is taken for the middle of a line.
-    let remembered = behind == text::MIDDLE || marks::remember(host, work, end, behind, marks::SPARE);
+    let remembered = behind == text::MIDDLE && barred == 0 || marks::remember(host, work, end, behind, marks::SPARE);
     remembered && early::add(host, work, sequence, end, behind)
 }
 
@@ -304,14 +310,20 @@ fn within_chunk(work: &mut Work, gap: u32) -> bool {
 }
 
 /// Scans early mail text, behind which the state is `run.text` then; `false` if an end of data is possible in it. `before`
-/// is the state in front of it, or [`text::END`] where it is not known.
+/// is the state in front of it, or [`text::END`] where it is not known: one may be barred there then.
 #[inline(always)]
 fn text_before_gap<H: Host>(host: &mut H, work: &mut Work, before: u8) -> bool {
     work.run.piece_length = 0;
     if before == text::END {
-        if !host.fetch(0, 4, &mut work.piece) || text::may_end(work.piece[1] as u32) {
+        if !host.fetch(0, 4, &mut work.piece) {
             return false;
         }
+        let first = work.piece[1] as u32;
+        let barred = text::completes(first);
+        if barred != text::MIDDLE && (work.segment.length < early::LONG || text::completes_another(first)) {
+            return false;
+        }
+        work.run.ranges.barred_before = barred as u32;
         work.run.text = text::MIDDLE;
     } else {
         if !mark(host, work, 0, before, marks::SPARE) {
@@ -329,7 +341,12 @@ fn text_before_gap<H: Host>(host: &mut H, work: &mut Work, before: u8) -> bool {
 fn join<H: Host>(host: &mut H, work: &mut Work, next: u32) {
     let before = work.state.half[SIDE].next;
     early::join(host, work, next);
-    let early::Found { reached, text, astray, inside, .. } = work.run.ranges;
+    let early::Found { reached, text, astray, inside, barred, .. } = work.run.ranges;
+    if astray == early::ENDS {
+        // What comes after the end of data has passed as mail data already.
+        work.cut(Reason::LateEndOfData.number(), Action::Reset as u8, before);
+        return;
+    }
     if astray != 0 {
         work.hold_back(Reason::Early);
         return;
@@ -340,7 +357,8 @@ fn join<H: Host>(host: &mut H, work: &mut Work, next: u32) {
     }
     let state = work.state.memory.text;
     // As at the end of an early segment. What comes after an end inside one is not known any more: it might end the mail.
-    if (state != text::MIDDLE || inside != 0) && !marks::remember(host, work, before, state, 0) {
+    // And where one was barred, copies from before that begin there have all been judged by the one that is known now.
+    if (state != text::MIDDLE || (inside | barred) != 0) && !marks::remember(host, work, before, state, 0) {
         return;
     }
     work.state.half[SIDE].next = reached;

@@ -2,6 +2,12 @@
 //! where no end of data is possible in them, whatever stands before; their ranges are remembered until the gap fills: a few
 //! in the entry, and where there are more in a slot of the shared pool.
 //!
+//! A segment whose first bytes would end the mail data after one certain state (`\r\n` after a dot at a line's start) passes as
+//! well, for it is next to never so; what follows them would be commands. That state is remembered with the range as barred, and
+//! the segment that fills the gap does not pass if it ends in it. One that goes beyond the range's start does not pass either: it
+//! would have to be remembered which state it has there. From the moment that the gap is filled the state at the range's start is
+//! a known one, and is remembered like any other.
+//!
 //! A range in the pool is never removed when it is read: one that ends at `Half::next` or before is over, and its place is
 //! used again by the next one that is added.
 
@@ -20,8 +26,13 @@ use crate::{
 const USED: u8 = 0x80;
 /// The state in a range's byte.
 const STATE: u8 = 0x0f;
-/// In the pool a range is one word: start, length in 29 bits, state.
-const LENGTH: u32 = (1 << 29) - 1;
+/// And what is barred before the range: one less than the state, or 0 for none.
+const BARRED: u8 = 0x30;
+const _: () = assert!(text::LINE - 1 == 1 && text::DOT_CR - 1 == 3);
+/// In the pool a range is one word: start, length in 27 bits, what is barred in 2, state in 3.
+const LENGTH: u32 = (1 << 27) - 1;
+/// Shorter segments that might end the mail data wait for what comes before them: a client may have sent its QUIT with the end.
+pub const LONG: u32 = 16;
 /// No range.
 const NONE: u32 = u32::MAX;
 
@@ -63,6 +74,28 @@ pub struct Found {
     quiet: u32,
     /// Not 0: what was read ends inside a range.
     pub inside: u32,
+    /// The state that is barred where the segment ends (0: none): a range begins there. With [`INSIDE`], where both begin.
+    pub barred: u32,
+    /// The state that is barred before the segment, if it becomes a range of its own.
+    pub barred_before: u32,
+}
+
+/// Values of [`Found::astray`]: the segment has to wait.
+const WAITS: u32 = 1;
+/// It would complete an end of data, after which others have passed.
+pub const ENDS: u32 = 2;
+
+/// The state that is barred before a range, or 0.
+#[inline(always)]
+const fn barred(state: u8) -> u32 {
+    let code = (state & BARRED) >> 4;
+    (code + (code != 0) as u8) as u32
+}
+
+/// The same as it is remembered.
+#[inline(always)]
+const fn bar(barred: u32) -> u8 {
+    (barred as u8).saturating_sub(1) << 4 & BARRED
 }
 
 /// How many ranges there may be, those in the entry first.
@@ -88,7 +121,7 @@ fn range<H: Host>(host: &mut H, memory: &Memory, index: u32, next: u32) -> (u32,
     let word = *word::<H>(list, index);
     let (start, length) = (word as u32, (word >> 32) as u32 & LENGTH);
     let end = start.wrapping_add(length);
-    let state = (word >> 61) as u8 | USED;
+    let state = (word >> 61) as u8 | (word >> 55) as u8 & BARRED | USED;
     (start, end, if length != 0 && ahead(end, next) > 0 { state } else { 0 })
 }
 
@@ -160,9 +193,11 @@ impl<H: Host> Step for Search<'_, H> {
             found.before = (state & STATE) as u32;
         } else if self.end == from {
             found.right = index;
+            found.barred = barred(state);
         } else if ahead(self.end, from) > 0 && ahead(self.start, to) < 0 {
             let inside = ahead(self.start, from) >= 0 && ahead(self.end, to) <= 0;
             found.place = if inside { INSIDE } else { ACROSS };
+            found.barred = if self.start == from { barred(state) } else { 0 };
             return true;
         }
         false
@@ -191,7 +226,8 @@ fn put<H: Host>(host: &mut H, work: &mut Work, index: u32, (start, end): (u32, u
     }
     let Some(list) = host.list(memory.slot.wrapping_sub(1)) else { return false };
     let length = if state == 0 { 0 } else { end.wrapping_sub(start) };
-    *word::<H>(list, index) = start as u64 | (length as u64) << 32 | (state as u64) << 61;
+    *word::<H>(list, index) =
+        start as u64 | (length as u64) << 32 | ((state & BARRED) as u64) << 55 | (state as u64) << 61;
     true
 }
 
@@ -201,7 +237,8 @@ fn put<H: Host>(host: &mut H, work: &mut Work, index: u32, (start, end): (u32, u
 pub fn add<H: Host>(host: &mut H, work: &mut Work, start: u32, end: u32, state: u8) -> bool {
     let (mut start, mut end, mut state) = (start, end, state);
     let next = work.state.half[CLIENT as usize].next;
-    let Found { left, right, free, last, .. } = work.run.ranges;
+    let Found { left, right, free, last, barred_before, .. } = work.run.ranges;
+    let mut before = bar(barred_before);
     let memory = &work.state.memory;
     let fresh = if free == NONE { count(memory) } else { free };
     let index = if left != NONE {
@@ -215,7 +252,8 @@ pub fn add<H: Host>(host: &mut H, work: &mut Work, start: u32, end: u32, state: 
         return false;
     }
     if left != NONE {
-        start = range(host, memory, left, next).0;
+        let (from, _, behind) = range(host, memory, left, next);
+        (start, before) = (from, behind & BARRED);
     }
     if right != NONE {
         let (_, to, behind) = range(host, memory, right, next);
@@ -236,7 +274,7 @@ pub fn add<H: Host>(host: &mut H, work: &mut Work, start: u32, end: u32, state: 
         memory.top_range = if memory.ranges == 0 { end } else { later(memory.top_range, end) };
         memory.ranges = if last > used { last } else { used } as u16;
     }
-    put(host, work, index, (start, end), state | USED)
+    put(host, work, index, (start, end), state | before | USED)
 }
 
 /// Sees to it that the connection has a slot for ranges and boundaries; `false` where none is free.
@@ -298,6 +336,9 @@ impl<H: Host> Step for Join<'_, H> {
         found.cursor = if found.cursor + 1 >= count { 0 } else { found.cursor + 1 };
         found.quiet += 1;
         if state & USED != 0 && ahead(start, found.reached) <= 0 && ahead(end, found.reached) > 0 {
+            let barred = barred(state);
+            found.barred |= barred;
+            found.astray |= if barred != 0 && barred == found.text { ENDS } else { 0 };
             found.reached = end;
             found.text = (state & STATE) as u32;
             found.quiet = 0;
@@ -319,14 +360,19 @@ impl<H: Host> Step for Border<'_, H> {
         let (host, work) = (&mut *self.host, &mut *self.work);
         let (start, end, state) = range(host, &work.state.memory, index, self.next);
         let found = &mut work.run.ranges;
-        if state & USED == 0 || ahead(start, found.reached) >= 0 || ahead(end, found.reached) < 0 {
+        if state & USED == 0 || ahead(start, found.reached) >= 0 {
             return false;
+        }
+        // Which state the segment has at the range's start would have to be remembered.
+        found.astray |= (barred(state) != 0) as u32 * WAITS;
+        if ahead(end, found.reached) < 0 {
+            return found.astray != 0;
         }
         // At a range's end, and close before it, the state there tells that of the first copy; elsewhere nothing
         // may be under way.
         let known = marks::under_way::<H>(state & STATE, end.wrapping_sub(found.reached));
         let expected = if known == text::END { text::MIDDLE } else { known };
-        found.astray |= (found.text != expected as u32) as u32;
+        found.astray |= (found.text != expected as u32) as u32 * WAITS;
         found.inside |= (end != found.reached) as u32;
         found.astray != 0
     }
@@ -382,5 +428,7 @@ impl Found {
         cursor: 0,
         quiet: 0,
         inside: 0,
+        barred: 0,
+        barred_before: 0,
     };
 }

@@ -4,7 +4,7 @@
 //!
 //! Stacks differ in detail. What one of them may discard and no honest one sends is discarded.
 
-use super::{ahead, later};
+use super::{acceptable, ahead, later};
 use crate::{
     action::Action,
     entry::{FIN_PASSED, NARROW, Shared, TLS, first, pair, second},
@@ -84,7 +84,11 @@ pub fn refused<H: Host, const FROM: usize>(
     let last = first(H::load(&shared.stamps));
     let stamped = segment.options & TIMESTAMP != 0;
     // 0: there is none yet; some stacks begin with it.
-    if agreed >> STAMPED & 1 != 0 && (!stamped || last != 0 && ahead(segment.stamp, last) < 0) {
+    let old = last != 0 && ahead(segment.stamp, last) < 0;
+    // An original that its retransmission overtook: the receiver takes nothing of it, whatever its timestamp, and nothing in it
+    // is believed. But it says that it came twice (DSACK, RFC 2883), by which its sender knows that nothing was lost.
+    let twice = acceptable::place::<H, FROM>(shared, segment) == acceptable::BEFORE;
+    if agreed >> STAMPED & 1 != 0 && (!stamped || old && !twice) {
         return Some(Reason::OldTimestamp);
     }
     None

@@ -42,7 +42,7 @@ impl<H: Host> Step for Regions<'_, H> {
         let sequence = work.segment.sequence;
         let (from, to) = (start.wrapping_sub(sequence), stop.wrapping_sub(sequence));
         match memory.region_kind[i] {
-            smtp::TEXT => text(host, work, from, to),
+            smtp::TEXT => text(host, work, (from, to), 0),
             smtp::CHUNK | smtp::CHUNKS if refused(work, start) => work.run.differs |= REFUSED,
             // The lines of chunks are looked at afterwards.
             smtp::CHUNK | smtp::CHUNKS | smtp::TLS => {}
@@ -146,9 +146,9 @@ pub fn state_at<H: Host>(host: &mut H, work: &mut Work, at: u32) -> (u8, u8) {
 }
 
 /// Scans repeated mail text, payload `from..to`, again. `run.differs` is not 0 afterwards if a receiver might put together
-/// other text from it than was read.
+/// other text from it than was read. The state `barred` (0: none) is known not to come before it.
 #[inline(always)]
-pub fn text<H: Host>(host: &mut H, work: &mut Work, from: u32, to: u32) {
+pub fn text<H: Host>(host: &mut H, work: &mut Work, (from, to): (u32, u32), barred: u32) {
     let sequence = work.segment.sequence;
     let (start, end) = (sequence.wrapping_add(from), sequence.wrapping_add(to));
     let length = to - from;
@@ -171,7 +171,9 @@ pub fn text<H: Host>(host: &mut H, work: &mut Work, from: u32, to: u32) {
     let first = work.piece[1] as u32;
     let few = length < 4;
     let unclear = few && behind_few(before, first, length) == text::END;
-    if !known && (text::may_end(first) || unclear) {
+    let completes = text::completes(first) as u32;
+    let may_end = completes != 0 && (few || completes != barred || text::completes_another(first));
+    if !known && (may_end || unclear) {
         // Nobody remembers what stood before: it might end the mail.
         work.run.differs |= 1;
         return;
@@ -210,6 +212,7 @@ pub fn text<H: Host>(host: &mut H, work: &mut Work, from: u32, to: u32) {
 pub fn early<H: Host>(host: &mut H, work: &mut Work) -> bool {
     work.run.differs = 0;
     let length = work.segment.length;
-    text(host, work, 0, length);
+    let barred = work.run.ranges.barred;
+    text(host, work, (0, length), barred);
     work.run.cut == 0 && work.run.differs == 0
 }

@@ -130,6 +130,11 @@ const STEPS: u32 = 11;
 /// What tells its dice from the others, whose runs stay as they were.
 const MAIL: u64 = 0x6d61_696c;
 
+/// What tells the dice of the runs with long segments before gaps from the others.
+const BARS: u64 = 0x6261_7273;
+/// With what those begin: what would end the mail data after one state.
+const COMPLETES: [&[u8]; 6] = [b"\n", b"\r\n", b".\r\n", b"\r\n", b"\n.\r\n", b"\n.\r"];
+
 /// What the attacker has in mind.
 pub struct Attacker {
     pub dice: Dice,
@@ -154,6 +159,8 @@ pub struct Attacker {
     /// The server has what it was to have: what comes next is aimed at where it is.
     strike: u32,
     merges: bool,
+    /// Segments before a gap begin with what might end the mail data, and are as long as those that pass so.
+    bars: Option<Dice>,
     policies: u32,
     changes: bool,
     tags: bool,
@@ -173,6 +180,8 @@ impl Attacker {
         };
         let joints = Vec::new();
         let mut aside = Dice(mix(dice.0 ^ MAIL));
+        let mut bars = Dice(mix(dice.0 ^ BARS));
+        let bars = bars.one_in(4).then_some(bars);
         let mail = if style.replies && aside.one_in(16) { STEPS } else { 0 };
         Self {
             dice,
@@ -186,6 +195,7 @@ impl Attacker {
             joint,
             joints,
             strike: 0,
+            bars,
             merges,
             policies,
             changes,
@@ -347,6 +357,7 @@ impl Attacker {
                 let at = next + 1 + self.dice.below(12) as usize;
                 self.joints.push(at);
                 bytes.extend(b"aaa");
+                let bytes = self.bars(bytes);
                 Some(Op::Client(self.plain(run, at as i32, bytes, 0)))
             }
             (1, Some(to)) if to > next => {
@@ -445,6 +456,23 @@ impl Attacker {
         bytes
     }
 
+    /// In some runs a segment before a gap becomes a long one that begins with what might end the mail data.
+    fn bars(&mut self, bytes: Bytes) -> Bytes {
+        let Some(dice) = &mut self.bars else { return bytes };
+        if dice.one_in(4) {
+            return bytes;
+        }
+        let mut long = Bytes::new(dice.of(&COMPLETES));
+        if dice.one_in(2) {
+            long.extend(b"VRFY a\r\n");
+        }
+        long.extend(bytes.literal());
+        while long.len() < 16 {
+            long.extend(b"a");
+        }
+        long
+    }
+
     fn client<F: Filter>(&mut self, run: &Run<'_, F>) -> Op {
         let next = run.next[0];
         let (waits, beyond) =
@@ -459,6 +487,7 @@ impl Attacker {
                     _ => next + 1 + self.dice.below(12) as usize,
                 };
                 let bytes = self.evil(run);
+                let bytes = self.bars(bytes);
                 if self.joints.len() > 3 {
                     self.joints.remove(0);
                 }

@@ -17,6 +17,10 @@ use support::{Arguments, Bar, Row, Table, json, median, require_root, show};
 
 /// Goodput in MB/s, and the spread of the ratio: its quartiles.
 const COLUMNS: &[(&str, usize)] = &[("without", 1), ("with", 1), ("low", 2), ("high", 2), ("ratio", 2)];
+/// In the environment: which row is wanted alone.
+const ROW: &str = "SMTP_FILTER_FLOW_ROW";
+/// Bytes a second that the line carries where its rate is limited: well below what two processors can.
+const RATE: u64 = 20_000_000;
 const CHUNKS: [usize; 5] = [65_536, 8192, 1024, 300, 30];
 
 fn main() -> ExitCode {
@@ -43,21 +47,35 @@ fn run(arguments: &Arguments) -> Result<Vec<Table>> {
         [(Side::None, 0), (Side::Before, 5), (Side::Before, 20), (Side::After, 5), (Side::After, 20)]
     {
         let bench = Bench { path: Path::new(side, Duration::from_millis(milliseconds))?, rounds };
-        if wanted("chunks") {
-            let title = format!("Chunks in flight, {}: MB/s", place(side, milliseconds));
-            tables.push(bench.chunks(title)?);
-            show(arguments, &tables[tables.len() - 1]);
-        }
-        if wanted("loss") && milliseconds == 5 {
-            let title = format!("Large mails over a bad line, {}: MB/s", place(side, milliseconds));
-            tables.push(bench.loss(title, arguments.quick)?);
-            show(arguments, &tables[tables.len() - 1]);
+        // At the limited rate the ratio shows what the filter does to the flow, else what its time costs on this machine, too.
+        for rate in if side == Side::None { vec![0] } else { vec![RATE, 0] } {
+            bench.path.limit(rate);
+            let rate = if rate == 0 { String::new() } else { format!(", at most {} MB/s", rate / 1_000_000) };
+            let place = place(side, milliseconds) + &rate;
+            if !says("SMTP_FILTER_FLOW_PLACE", &place) {
+                continue;
+            }
+            if wanted("chunks") {
+                tables.push(bench.chunks(format!("Chunks in flight, {place}: MB/s"))?);
+                show(arguments, &tables[tables.len() - 1]);
+            }
+            if wanted("loss") && milliseconds == 5 {
+                tables.push(bench.loss(format!("Large mails over a bad line, {place}: MB/s"), arguments.quick)?);
+                show(arguments, &tables[tables.len() - 1]);
+            }
         }
     }
     Ok(tables)
 }
 
-/// `SMTP_FILTER_FLOW` says which half is wanted alone. With `SMTP_FILTER_FLOW_STATS` the counters of each round are printed, too.
+/// Whether the environment asks for no other row, or place.
+fn says(variable: &str, what: &str) -> bool {
+    env::var(variable).map_or(true, |wanted| what.contains(&wanted))
+}
+
+/// `SMTP_FILTER_FLOW` says which half is wanted alone. `SMTP_FILTER_FLOW_PLACE` and `SMTP_FILTER_FLOW_ROW` are
+/// part of what a table and its rows are called, where others are not wanted. With `SMTP_FILTER_FLOW_STATS` the counters of each
+/// round are printed, too.
 fn wanted(half: &str) -> bool {
     env::var("SMTP_FILTER_FLOW").map_or(true, |wanted| wanted == half)
 }
@@ -86,7 +104,10 @@ impl Bench {
             };
             let way = Way { chunk: Some(octets), bytes, control: "cubic" };
             let bar = (octets >= 1024).then_some(Bar::Least(0.9));
-            rows.push(self.alternate(format!("chunks of {octets} octets"), way, Fault::default(), bar)?);
+            let what = format!("chunks of {octets} octets");
+            if says(ROW, &what) {
+                rows.push(self.alternate(what, way, Fault::default(), bar)?);
+            }
         }
         Ok(Table { title, columns: COLUMNS, rows })
     }
@@ -109,7 +130,10 @@ impl Bench {
                     _ => 20_000_000,
                 };
                 let way = Way { chunk: None, bytes, control };
-                rows.push(self.alternate(format!("{control}, {what}"), way, fault, Some(Bar::Least(0.95)))?);
+                let what = format!("{control}, {what}");
+                if says(ROW, &what) {
+                    rows.push(self.alternate(what, way, fault, Some(Bar::Least(0.95)))?);
+                }
             }
         }
         Ok(Table { title, columns: COLUMNS, rows })

@@ -1,6 +1,7 @@
 //! The way of a mail: client, gateway, server, and a line of one's own choice before or after the gateway.
 
 use std::{
+    env,
     net::{Ipv4Addr, SocketAddrV4},
     sync::{
         Arc,
@@ -43,7 +44,7 @@ pub struct Path {
     pub server: SocketAddrV4,
     fault: Arc<AtomicU32>,
     random: Arc<AtomicU64>,
-    _line: Option<Line>,
+    line: Option<Line>,
     network: Network,
     far: Option<Namespace>,
     side: Side,
@@ -63,7 +64,9 @@ impl Path {
     /// With a line on which every packet is under way for half of `round_trip`.
     pub fn new(side: Side, round_trip: Duration) -> Result<Self> {
         let network = Network::new()?;
-        let filter = Filter::new(env!("CARGO_BIN_EXE_smtp-filter"), &network.gateway)?;
+        // Another build, to be compared with this one.
+        let program = env::var_os("SMTP_FILTER_BIN").unwrap_or_else(|| env!("CARGO_BIN_EXE_smtp-filter").into());
+        let filter = Filter::new(program, &network.gateway)?;
         let fault = Arc::<AtomicU32>::default();
         let random = Arc::<AtomicU64>::default();
         let (mut far, mut line) = (None, None);
@@ -100,13 +103,20 @@ impl Path {
             far = Some(end);
         }
         let server = SocketAddrV4::new(if side == Side::After { FAR } else { NEAR }, 25);
-        Ok(Self { filter, server, fault, random, _line: line, network, far, side })
+        Ok(Self { filter, server, fault, random, line, network, far, side })
     }
 
     /// What the line does from now on. With the same `seed` it is the same segments of a connection, counted from here.
     pub fn fault(&self, fault: Fault, seed: u64) {
         self.random.store((seed + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15), Ordering::Relaxed);
         self.fault.store(fault.lost | fault.late << 16, Ordering::Relaxed);
+    }
+
+    /// From now on the line carries so many bytes a second; 0: as many as the machine can.
+    pub fn limit(&self, rate: u64) {
+        if let Some(line) = &self.line {
+            line.limit(rate);
+        }
     }
 
     /// The namespace of the client.
