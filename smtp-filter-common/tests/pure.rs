@@ -16,7 +16,7 @@ use smtp_filter_common::{
     wire::{ACK, Segment},
     word::Word,
 };
-use support::Net;
+use support::{Net, bare::Bare};
 
 fn config(cases: u32) -> ProptestConfig {
     ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(cases) }

@@ -193,7 +193,7 @@ impl Trial {
         self.model.next = to;
         if self.work.state.memory.has_early() {
             early::join(&mut self.host, &mut self.work);
-            let reached = self.model.ranges.iter().find(|range| range.from <= to && range.to > to);
+            let reached = self.model.ranges.iter().copied().find(|range| range.from <= to && range.to > to);
             let stop = reached.map_or(to, |range| range.to);
             let found = self.work.run.ranges;
             assert_eq!(found.reached, self.at(stop));
