@@ -258,8 +258,8 @@ pub struct Memory {
     pub mark_at: [u32; MARKS],
     /// Scanner state there; bit 7: in use.
     pub mark_state: [u8; MARKS],
-    /// Zero.
-    pub spare: [u8; 2],
+    /// The place of the first of `ranges`.
+    pub first_range: u16,
     /// Regions in use.
     pub regions: u8,
     /// Scanner state at `Half::next`, in mail text.
@@ -272,9 +272,9 @@ pub struct Memory {
     pub end_of_data: [u32; 2],
     /// Slot of the shared pool with what did not fit here, its number plus 1; 0: none.
     pub slot: u32,
-    /// Out-of-order ranges in it.
+    /// Out-of-order ranges in it, sorted in a ring: see [`crate::tcp::sorted`].
     pub ranges: u16,
-    /// Boundaries in it, in a ring, and the place of the first one.
+    /// Boundaries in it, in another one, and the place of the first one.
     pub boundaries: u16,
     /// See `boundaries`.
     pub first_boundary: u16,
@@ -294,8 +294,8 @@ pub struct Memory {
     pub of_size: u32,
     /// How many like it stand before it, uncounted.
     pub alike: u16,
-    /// Zero.
-    pub reserved: u16,
+    /// The last ones of `boundaries` that are not sorted in.
+    pub fresh: u16,
     /// A gap in the commands that mode `monitor` went on after, its start and its end; the same where there is none: see
     /// [`crate::tcp::gap`].
     pub gap: [u32; 2],
@@ -394,7 +394,7 @@ impl State {
             early_state: [0; EARLY],
             mark_at: [0; MARKS],
             mark_state: [0; MARKS],
-            spare: [0; 2],
+            first_range: 0,
             regions: 0,
             text: 0,
             region_at: [0; REGIONS],
@@ -412,7 +412,7 @@ impl State {
             missing_to: 0,
             of_size: 0,
             alike: 0,
-            reserved: 0,
+            fresh: 0,
             gap: [0; 2],
         },
         arg: [0; ARG_ROOM],

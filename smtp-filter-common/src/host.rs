@@ -8,7 +8,7 @@ use crate::{
     flow::{HalfOpen, Key, begun::Block, gone::Gone, handshake},
     limits::{PATCH, PIECE, WIDE_WINDOW},
     smtp::text,
-    tcp::marks,
+    tcp::{marks, sorted},
     work::Work,
 };
 
@@ -229,5 +229,23 @@ pub trait Host {
         Self: Sized,
     {
         marks::look(self, work, at, before)
+    }
+
+    /// [`marks::find`].
+    #[inline(always)]
+    fn find_places(&mut self, work: &mut Work, from: u32, to: u32) -> u32
+    where
+        Self: Sized,
+    {
+        marks::find(self, work, from, to)
+    }
+
+    /// [`sorted::sort`].
+    #[inline(always)]
+    fn sort(&mut self, work: &mut Work)
+    where
+        Self: Sized,
+    {
+        sorted::sort(self, work);
     }
 }

@@ -13,7 +13,7 @@ use crate::{
     limits::{ARG_ROOM, PATCH, PIECE},
     reason::Reason,
     smtp::{Mode, rewrite::Change, verb::Command},
-    tcp::{early, pieces},
+    tcp::{early, marks, pieces, sorted},
     wire::Segment,
 };
 
@@ -77,6 +77,10 @@ pub struct Run {
     pub windowed: u32,
     /// What a look at the out-of-order ranges came to.
     pub ranges: early::Found,
+    /// Where places are looked up in the pool.
+    pub places: marks::Places,
+    /// What is sorted into a list of the pool.
+    pub sorting: sorted::Sorting,
     /// Reason of the cut.
     pub reason: u16,
     /// [`Action`] of the cut; [`Action::Pass`] while there is none.
@@ -433,6 +437,8 @@ impl Run {
         alike_to: 0,
         windowed: 0,
         ranges: early::Found::NONE,
+        places: marks::Places::NONE,
+        sorting: sorted::Sorting::NONE,
         reason: 0,
         cut: 0,
         telling: 0,

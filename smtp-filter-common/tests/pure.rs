@@ -16,7 +16,7 @@ use smtp_filter_common::{
     wire::{ACK, Segment},
     word::Word,
 };
-use support::Net;
+use support::{Net, bare::Bare};
 
 fn config(cases: u32) -> ProptestConfig {
     ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(cases) }
@@ -129,7 +129,7 @@ proptest! {
                 *word = *word & !(0xff << (place % 8 * 8)) | u64::from(*byte) << (place % 8 * 8);
             }
             let mut read = 0;
-            line::read::<Loops, 0>(&mut line, &mut arg, &piece, (3, now as u32), &mut read);
+            line::read::<Bare, 0>(&mut line, &mut arg, &piece, (3, now as u32), &mut read);
             at += read as usize;
         }
         let end = bytes.iter().position(|byte| *byte == b'\n');
@@ -237,139 +237,5 @@ proptest! {
         // One sum has two forms: 0 and 0xffff.
         let adjusted = Reset::adjust(header.header_checksum, was, becomes);
         prop_assert_eq!(adjusted % 0xffff, header.calc_header_checksum() % 0xffff);
-    }
-}
-
-/// Loops for the line reader, which asks nothing else of its host.
-struct Loops;
-
-mod loops {
-    use std::sync::atomic::AtomicU64;
-
-    use smtp_filter_common::{
-        entry::{Shared, State, Windows},
-        event::Event,
-        flow::{HalfOpen, Key, begun::Block, gone::Gone},
-        host::{Host, List, Patch, Piece, Step, Wide},
-    };
-
-    impl Host for super::Loops {
-        fn repeat<S: Step>(count: u32, step: &mut S) {
-            let _ = (0..count).find(|index| step.step(*index));
-        }
-        fn load(_: &AtomicU64) -> u64 {
-            unreachable!()
-        }
-        fn store(_: &AtomicU64, _: u64) {
-            unreachable!()
-        }
-        fn compare_exchange(_: &AtomicU64, _: u64, _: u64) -> bool {
-            unreachable!()
-        }
-        fn publish(_: &AtomicU64, _: u64) {
-            unreachable!()
-        }
-        fn set(_: &AtomicU64, _: u64) {
-            unreachable!()
-        }
-        fn retain(_: &AtomicU64, _: u64) {
-            unreachable!()
-        }
-        fn opaque(value: u32) -> u32 {
-            value
-        }
-        fn fetch(&mut self, _: u32, _: u32, _: &mut Piece) -> bool {
-            unreachable!()
-        }
-        fn fetch_patch(&mut self, _: u32, _: u32, _: &mut Patch) -> bool {
-            unreachable!()
-        }
-        fn replace(&mut self, _: u32, _: u32, _: &Patch, _: &Patch) -> bool {
-            unreachable!()
-        }
-        fn carried(&mut self) -> u8 {
-            unreachable!()
-        }
-        fn sum(&mut self, _: u32, _: &mut Piece) -> Option<u16> {
-            unreachable!()
-        }
-        fn random(&mut self) -> u64 {
-            unreachable!()
-        }
-        fn count(&mut self, _: u32, _: u32, _: u32) {
-            unreachable!()
-        }
-        fn emit(&mut self, _: &Event) {
-            unreachable!()
-        }
-        fn opened(&mut self) {
-            unreachable!()
-        }
-        fn closed(&mut self) {
-            unreachable!()
-        }
-        fn half(&mut self, _: &Key, _: &mut HalfOpen) -> bool {
-            unreachable!()
-        }
-        fn keep_half(&mut self, _: &Key, _: &HalfOpen) -> bool {
-            unreachable!()
-        }
-        fn forget_half(&mut self, _: &Key) {
-            unreachable!()
-        }
-        fn gone(&mut self, _: &Key, _: &mut Gone) -> bool {
-            unreachable!()
-        }
-        fn bury(&mut self, _: &Key, _: &Gone) {
-            unreachable!()
-        }
-        fn unbury(&mut self, _: &Key) {
-            unreachable!()
-        }
-        fn begun(&mut self, _: u32) -> Option<&Block> {
-            unreachable!()
-        }
-        fn draw(&mut self) -> u32 {
-            unreachable!()
-        }
-        fn slots(&self) -> u32 {
-            unreachable!()
-        }
-        fn roster(&mut self, _: u32, _: &mut Key) -> bool {
-            unreachable!()
-        }
-        fn enroll(&mut self, _: u32, _: &Key) {
-            unreachable!()
-        }
-        fn remove(&mut self, _: &Key) {
-            unreachable!()
-        }
-        fn find(&mut self, _: &Key) -> bool {
-            unreachable!()
-        }
-        fn create(&mut self, _: &Key) -> Option<bool> {
-            unreachable!()
-        }
-        fn shared(&self) -> Option<&Shared> {
-            unreachable!()
-        }
-        fn load_state(&mut self, _: &mut State) -> bool {
-            unreachable!()
-        }
-        fn save_state(&mut self, _: &State) {
-            unreachable!()
-        }
-        fn windows(&mut self) -> Option<&mut Windows> {
-            unreachable!()
-        }
-        fn owner(&self, _: u32) -> Option<&AtomicU64> {
-            unreachable!()
-        }
-        fn wide(&mut self, _: u32) -> Option<&mut Wide> {
-            unreachable!()
-        }
-        fn list(&mut self, _: u32) -> Option<&mut List> {
-            unreachable!()
-        }
     }
 }

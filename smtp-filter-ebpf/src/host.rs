@@ -17,7 +17,7 @@ use smtp_filter_common::{
     host::{FULL, Host, List, MADE, Patch, Piece, Step, UNKNOWN, Wide},
     limits::{PATCH, PIECE},
     smtp::text,
-    tcp::marks,
+    tcp::{marks, sorted},
     work::Work,
 };
 
@@ -495,6 +495,16 @@ impl Host for Kernel {
     fn look_at_place(&mut self, work: &mut Work, at: u32, before: u32) -> u32 {
         look_at_place(self.skb, work, self.entry, at, before)
     }
+
+    #[inline(always)]
+    fn find_places(&mut self, work: &mut Work, from: u32, to: u32) -> u32 {
+        find_places(self.skb, work, self.entry, from, to)
+    }
+
+    #[inline(always)]
+    fn sort(&mut self, work: &mut Work) {
+        sort(self.skb, work, self.entry);
+    }
 }
 
 // Functions with global linkage, which the verifier walks once each, whoever calls them. It knows of a pointer no more than
@@ -540,4 +550,23 @@ extern "C" fn look_at_place(skb: *mut __sk_buff, work: *mut Work, entry: *mut Co
     // SAFETY: as in `scan`.
     let Some(work) = (unsafe { work.as_mut() }) else { return 0 };
     marks::look(&mut Kernel::new(skb, work, entry), work, at, before)
+}
+
+/// Finds places in mail data.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn find_places(skb: *mut __sk_buff, work: *mut Work, entry: *mut Connection, from: u32, to: u32) -> u32 {
+    // SAFETY: as in `scan`.
+    let Some(work) = (unsafe { work.as_mut() }) else { return 0 };
+    marks::find(&mut Kernel::new(skb, work, entry), work, from, to)
+}
+
+/// Sorts into a list of the pool.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn sort(skb: *mut __sk_buff, work: *mut Work, entry: *mut Connection) -> u32 {
+    // SAFETY: as in `scan`.
+    let Some(work) = (unsafe { work.as_mut() }) else { return 0 };
+    sorted::sort(&mut Kernel::new(skb, work, entry), work);
+    0
 }

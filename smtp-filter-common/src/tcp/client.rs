@@ -15,6 +15,9 @@ use crate::{
 
 const SIDE: usize = CLIENT as usize;
 
+/// The largest window (RFC 7323 section 2.2).
+const FAR: i32 = 1 << 30;
+
 /// What became of a segment that was not cut.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Taken {
@@ -99,6 +102,7 @@ pub fn at_rest<H: Host>(host: &mut H, work: &mut Work) -> bool {
         pool::release(host, slot, pool::PLACES);
         work.state.memory.slot = 0;
         work.state.memory.boundaries = 0;
+        work.state.memory.fresh = 0;
     }
     if chunk_slot != 0 {
         pool::release(host, chunk_slot, pool::CHUNKS);
@@ -243,7 +247,7 @@ fn settle<H: Host>(host: &mut H, work: &mut Work) -> bool {
     work.state.half[SIDE].next = end;
     work.state.half[SIDE].bytes += end.wrapping_sub(next) as u64;
     if work.state.memory.has_early() {
-        join(host, work, next);
+        join(host, work);
         if work.run.cut != 0 {
             if !work.passes_over() {
                 return false;
@@ -260,7 +264,9 @@ fn settle<H: Host>(host: &mut H, work: &mut Work) -> bool {
 fn before_gap<H: Host>(host: &mut H, work: &mut Work) -> bool {
     let (sequence, length, end) = (work.segment.sequence, work.segment.length, work.segment.end());
     // Shorter ones tell too little about the state behind them.
-    if work.state.session.mode != Mode::MAIL_DATA || length < 4 {
+    // Nor does any window reach so far, which mode `monitor` does not look at.
+    let far = ahead(sequence, work.state.half[SIDE].next) > FAR;
+    if work.state.session.mode != Mode::MAIL_DATA || length < 4 || far {
         return false;
     }
     early::search(host, work, sequence, end);
@@ -336,11 +342,11 @@ fn text_before_gap<H: Host>(host: &mut H, work: &mut Work, before: u8) -> bool {
     work.run.cut == 0 && work.run.found == NOWHERE
 }
 
-/// The gap in front of early bytes may be filled now. Before the segment reading stood at `next`.
+/// The gap before out-of-order bytes may be filled now.
 #[inline(always)]
-fn join<H: Host>(host: &mut H, work: &mut Work, next: u32) {
+fn join<H: Host>(host: &mut H, work: &mut Work) {
     let before = work.state.half[SIDE].next;
-    early::join(host, work, next);
+    early::join(host, work);
     let early::Found { reached, text, astray, inside, barred, .. } = work.run.ranges;
     if astray == early::ENDS {
         // What comes after the end of data has passed as mail data already.

@@ -8,14 +8,14 @@
 //! would have to be remembered which state it has there. From the moment that the gap is filled the state at the range's start is
 //! a known one, and is remembered like any other.
 //!
-//! A range in the pool is never removed when it is read: one that ends at `Half::next` or before is over, and its place is
-//! used again by the next one that is added.
+//! No range touches another one: where a segment fills the gap between two, they become one. Those in the pool are sorted
+//! ([`super::sorted`]); one that has been read leaves when the next segment comes.
 
-use super::{ahead, later, marks, pool};
+use super::{ahead, later, marks, pool, sorted};
 use crate::{
     entry::Memory,
     event::CLIENT,
-    host::{Host, List, Step},
+    host::{Host, Step},
     limits::{EARLY, RANGES},
     reason::Reason,
     smtp::text,
@@ -29,8 +29,6 @@ const STATE: u8 = 0x0f;
 /// And what is barred before the range: one less than the state, or 0 for none.
 const BARRED: u8 = 0x30;
 const _: () = assert!(text::LINE - 1 == 1 && text::DOT_CR - 1 == 3);
-/// In the pool a range is one word: start, length in 27 bits, what is barred in 2, state in 3.
-const LENGTH: u32 = (1 << 27) - 1;
 /// Shorter segments that might end the mail data wait for what comes before them: a client may have sent its QUIT with the end.
 pub const LONG: u32 = 16;
 /// No range.
@@ -57,10 +55,8 @@ pub struct Found {
     left: u32,
     /// The range that begins where the segment ends.
     right: u32,
-    /// One that is not in use.
+    /// One of the entry that is not in use.
     free: u32,
-    /// Ranges in the pool, up to the last one in use.
-    last: u32,
     /// The sequence number that joining has reached.
     pub reached: u32,
     /// The scanner's state there.
@@ -68,9 +64,9 @@ pub struct Found {
     /// Not 0: the bytes up to there ended inside a range where an end of data may be under way: how that goes on is not
     /// known any more.
     pub astray: u32,
-    /// The range that is looked at next.
+    /// The first range in the pool that is looked at; of chunks, see [`Self::line`].
     cursor: u32,
-    /// Ranges that were looked at since one was joined.
+    /// See [`Self::line`].
     quiet: u32,
     /// Not 0: what was read ends inside a range.
     pub inside: u32,
@@ -98,37 +94,31 @@ const fn bar(barred: u32) -> u8 {
     (barred as u8).saturating_sub(1) << 4 & BARRED
 }
 
-/// How many ranges there may be, those in the entry first.
+/// Start and end of a range, and the state at its end with [`USED`]; 0 where it is not in use. Those in the entry come first.
 #[inline(always)]
-pub const fn count(memory: &Memory) -> u32 {
-    EARLY as u32 + memory.ranges as u32
-}
-
-/// The word of a slot for range `index`, which is not in the entry.
-#[inline(always)]
-fn word<H: Host>(list: &mut List, index: u32) -> &mut u64 {
-    &mut list[H::opaque(index.wrapping_sub(EARLY as u32)) as usize & (RANGES - 1)]
-}
-
-/// Start and end of a range, and the state at its end with [`USED`]; 0 where it is not in use or ends at `next` or before.
-#[inline(always)]
-fn range<H: Host>(host: &mut H, memory: &Memory, index: u32, next: u32) -> (u32, u32, u8) {
+fn range<H: Host>(host: &mut H, memory: &Memory, index: u32) -> (u32, u32, u8) {
     if index < EARLY as u32 {
         let i = H::opaque(index) as usize & (EARLY - 1);
         return (memory.early_start[i], memory.early_end[i], memory.early_state[i]);
     }
     let Some(list) = host.list(memory.slot.wrapping_sub(1)) else { return (0, 0, 0) };
-    let word = *word::<H>(list, index);
-    let (start, length) = (word as u32, (word >> 32) as u32 & LENGTH);
-    let end = start.wrapping_add(length);
+    let number = index - EARLY as u32;
+    let word = list[memory.sorted_ranges().index::<H>(number)];
     let state = (word >> 61) as u8 | (word >> 55) as u8 & BARRED | USED;
-    (start, end, if length != 0 && ahead(end, next) > 0 { state } else { 0 })
+    (word as u32, sorted::end(word), if number < memory.ranges as u32 { state } else { 0 })
+}
+
+/// A range as it lies in the pool: start, length, what is barred in 2 bits, state in 3.
+#[inline(always)]
+const fn word(start: u32, end: u32, state: u8) -> u64 {
+    let length = end.wrapping_sub(start) & sorted::LENGTH;
+    start as u64 | (length as u64) << 32 | ((state & BARRED) as u64) << 55 | (state as u64) << 61
 }
 
 /// The end of a range, and the state there; [`text::END`] where it is not in use.
 #[inline(always)]
-pub fn end<H: Host>(host: &mut H, memory: &Memory, index: u32, next: u32) -> (u32, u8) {
-    let (_, end, state) = range(host, memory, index, next);
+pub fn end<H: Host>(host: &mut H, memory: &Memory, index: u32) -> (u32, u8) {
+    let (_, end, state) = range(host, memory, index);
     (end, if state & USED != 0 { state & STATE } else { text::END })
 }
 
@@ -179,14 +169,13 @@ impl<H: Host> Step for Search<'_, H> {
     #[inline(always)]
     fn step(&mut self, index: u32) -> bool {
         let (host, work) = (&mut *self.host, &mut *self.work);
-        let next = work.state.half[CLIENT as usize].next;
-        let (from, to, state) = range(host, &work.state.memory, index, next);
+        let index = neighbour(work, index);
+        let (from, to, state) = range(host, &work.state.memory, index);
         let found = &mut work.run.ranges;
         if state & USED == 0 {
-            found.free = if found.free == NONE { index } else { found.free };
+            found.free = if found.free == NONE && index < EARLY as u32 { index } else { found.free };
             return false;
         }
-        found.last = (index + 1).saturating_sub(EARLY as u32);
         if self.start == to {
             found.left = index;
             found.place |= AFTER;
@@ -204,31 +193,37 @@ impl<H: Host> Step for Search<'_, H> {
     }
 }
 
+/// The ranges that may be near some place: those in the entry, and two in the pool.
+const NEAR: u32 = EARLY as u32 + 2;
+
+/// The range with this number among them.
+#[inline(always)]
+const fn neighbour(work: &Work, index: u32) -> u32 {
+    if index < EARLY as u32 { index } else { index.wrapping_add(work.run.ranges.cursor) }
+}
+
+/// How many ranges in the pool end before `at`.
+#[inline(always)]
+fn before<H: Host>(host: &mut H, work: &Work, at: u32) -> u32 {
+    let memory = &work.state.memory;
+    if memory.ranges == 0 { 0 } else { sorted::before(host, memory.slot, memory.sorted_ranges(), at) }
+}
+
 /// Where `start..end` lies among the ranges: `run.ranges` tells.
 #[inline(never)]
 pub fn search<H: Host>(host: &mut H, work: &mut Work, start: u32, end: u32) -> bool {
-    work.run.ranges = Found::NONE;
-    let count = count(&work.state.memory);
-    H::repeat(count, &mut Search { host, work, start, end });
+    work.run.ranges = Found { cursor: before(host, work, start), ..Found::NONE };
+    H::repeat(NEAR, &mut Search { host, work, start, end });
     true
 }
 
-/// Puts a range, or (`state` 0) none, at `index`.
+/// Puts a range, or (`state` 0) none, at `index` of the entry.
 #[inline(always)]
-fn put<H: Host>(host: &mut H, work: &mut Work, index: u32, (start, end): (u32, u32), state: u8) -> bool {
-    let memory = &mut work.state.memory;
-    if index < EARLY as u32 {
-        let i = H::opaque(index) as usize & (EARLY - 1);
-        memory.early_start[i] = start;
-        memory.early_end[i] = end;
-        memory.early_state[i] = state;
-        return true;
-    }
-    let Some(list) = host.list(memory.slot.wrapping_sub(1)) else { return false };
-    let length = if state == 0 { 0 } else { end.wrapping_sub(start) };
-    *word::<H>(list, index) =
-        start as u64 | (length as u64) << 32 | ((state & BARRED) as u64) << 55 | (state as u64) << 61;
-    true
+fn put<H: Host>(memory: &mut Memory, index: u32, (start, end): (u32, u32), state: u8) {
+    let i = H::opaque(index) as usize & (EARLY - 1);
+    memory.early_start[i] = start;
+    memory.early_end[i] = end;
+    memory.early_state[i] = state;
 }
 
 /// Remembers `start..end`, which [`search`] has just found to be apart from all ranges or right after one, with the state at
@@ -236,11 +231,9 @@ fn put<H: Host>(host: &mut H, work: &mut Work, index: u32, (start, end): (u32, u
 #[inline(never)]
 pub fn add<H: Host>(host: &mut H, work: &mut Work, start: u32, end: u32, state: u8) -> bool {
     let (mut start, mut end, mut state) = (start, end, state);
-    let next = work.state.half[CLIENT as usize].next;
-    let Found { left, right, free, last, barred_before, .. } = work.run.ranges;
+    let Found { left, right, free, cursor, barred_before, .. } = work.run.ranges;
     let mut before = bar(barred_before);
-    let memory = &work.state.memory;
-    let fresh = if free == NONE { count(memory) } else { free };
+    let fresh = if free == NONE { EARLY as u32 + cursor } else { free };
     let index = if left != NONE {
         left
     } else if right != NONE {
@@ -248,33 +241,54 @@ pub fn add<H: Host>(host: &mut H, work: &mut Work, start: u32, end: u32, state: 
     } else {
         fresh
     };
-    if index >= (EARLY + RANGES) as u32 {
+    let in_pool = index >= EARLY as u32;
+    let is_new = left & right == NONE;
+    if in_pool && is_new && work.state.memory.ranges as usize >= RANGES {
         return false;
     }
     if left != NONE {
-        let (from, _, behind) = range(host, memory, left, next);
+        let (from, _, behind) = range(host, &work.state.memory, left);
         (start, before) = (from, behind & BARRED);
     }
     if right != NONE {
-        let (_, to, behind) = range(host, memory, right, next);
+        let (_, to, behind) = range(host, &work.state.memory, right);
         (end, state) = (to, behind & STATE);
     }
-    if end.wrapping_sub(start) > LENGTH {
+    if end.wrapping_sub(start) > sorted::LENGTH {
         return false;
     }
-    if index >= EARLY as u32 && !need_slot(host, work) {
+    if in_pool && !need_slot(host, work) {
         return false;
     }
-    if left != NONE && right != NONE && !put(host, work, right, (start, start), 0) {
-        return false;
-    }
-    let used = index.wrapping_sub(EARLY as u32).wrapping_add(1);
     let memory = &mut work.state.memory;
-    if index >= EARLY as u32 {
+    let word = word(start, end, state | before);
+    let mut ring = memory.sorted_ranges();
+    if !in_pool {
+        put::<H>(memory, index, (start, end), state | before | USED);
+    } else {
         memory.top_range = if memory.ranges == 0 { end } else { later(memory.top_range, end) };
-        memory.ranges = if last > used { last } else { used } as u16;
+        if !is_new {
+            let Some(list) = host.list(memory.slot.wrapping_sub(1)) else { return false };
+            list[ring.index::<H>(index - EARLY as u32)] = word;
+        }
     }
-    put(host, work, index, (start, end), state | before | USED)
+    // The gap between two is filled: the later one is not needed any more.
+    let removes = left != NONE && right != NONE;
+    if removes && right < EARLY as u32 {
+        put::<H>(memory, right, (end, end), 0);
+    } else if removes {
+        // Those before it move by one place, and what takes the first place leaves at the front.
+        let Some(list) = host.list(memory.slot.wrapping_sub(1)) else { return false };
+        let first = list[ring.index::<H>(0)] as u32;
+        ring.count = right - EARLY as u32;
+        memory.first_range = memory.first_range.wrapping_add(1);
+        memory.ranges -= 1;
+        sorted::insert(host, work, ring, first as u64);
+    } else if in_pool && is_new {
+        memory.ranges += 1;
+        sorted::insert(host, work, ring, word);
+    }
+    true
 }
 
 /// Sees to it that the connection has a slot for ranges and boundaries; `false` where none is free.
@@ -305,7 +319,12 @@ pub fn look_after<H: Host>(host: &mut H, work: &mut Work) -> bool {
         memory.ranges = 0;
     }
     if pool::holds(host, memory.slot, pool::PLACES) {
+        sorted::sort_boundaries(host, work);
         marks::forget_first(host, work);
+        let over = before(host, work, next.wrapping_add(1)) as u16;
+        let memory = &mut work.state.memory;
+        memory.first_range = memory.first_range.wrapping_add(over);
+        memory.ranges = memory.ranges.saturating_sub(over);
         return true;
     }
     let memory = &mut work.state.memory;
@@ -315,6 +334,7 @@ pub fn look_after<H: Host>(host: &mut H, work: &mut Work) -> bool {
     }
     memory.slot = 0;
     memory.boundaries = 0;
+    memory.fresh = 0;
     true
 }
 
@@ -322,28 +342,24 @@ pub fn look_after<H: Host>(host: &mut H, work: &mut Work) -> bool {
 struct Join<'a, H> {
     host: &'a mut H,
     work: &'a mut Work,
-    /// Where reading stood before the segment.
-    next: u32,
 }
 
 impl<H: Host> Step for Join<'_, H> {
     #[inline(always)]
-    fn step(&mut self, _index: u32) -> bool {
+    fn step(&mut self, index: u32) -> bool {
         let (host, work) = (&mut *self.host, &mut *self.work);
-        let (start, end, state) = range(host, &work.state.memory, work.run.ranges.cursor, self.next);
-        let count = count(&work.state.memory);
+        let (start, end, state) = range(host, &work.state.memory, neighbour(work, index));
         let found = &mut work.run.ranges;
-        found.cursor = if found.cursor + 1 >= count { 0 } else { found.cursor + 1 };
-        found.quiet += 1;
-        if state & USED != 0 && ahead(start, found.reached) <= 0 && ahead(end, found.reached) > 0 {
+        let joins = state & USED != 0 && ahead(start, found.reached) <= 0 && ahead(end, found.reached) > 0;
+        if joins {
             let barred = barred(state);
             found.barred |= barred;
             found.astray |= if barred != 0 && barred == found.text { ENDS } else { 0 };
             found.reached = end;
             found.text = (state & STATE) as u32;
-            found.quiet = 0;
         }
-        found.quiet >= count
+        // None touches another one.
+        joins
     }
 }
 
@@ -351,14 +367,13 @@ impl<H: Host> Step for Join<'_, H> {
 struct Border<'a, H> {
     host: &'a mut H,
     work: &'a mut Work,
-    next: u32,
 }
 
 impl<H: Host> Step for Border<'_, H> {
     #[inline(always)]
     fn step(&mut self, index: u32) -> bool {
         let (host, work) = (&mut *self.host, &mut *self.work);
-        let (start, end, state) = range(host, &work.state.memory, index, self.next);
+        let (start, end, state) = range(host, &work.state.memory, index);
         let found = &mut work.run.ranges;
         if state & USED == 0 || ahead(start, found.reached) >= 0 {
             return false;
@@ -378,17 +393,15 @@ impl<H: Host> Step for Border<'_, H> {
     }
 }
 
-/// Rounds over the ranges: those in the entry and those in the pool may touch one another in turns.
-const ROUNDS: u32 = 2 * EARLY as u32 + 2;
-
-/// Joins the ranges that have been reached: `run.ranges` tells how far. Before the segment reading stood at `next`.
+/// Joins the range that has been reached: `run.ranges` tells how far.
 #[inline(never)]
-pub fn join<H: Host>(host: &mut H, work: &mut Work, next: u32) -> bool {
-    let count = count(&work.state.memory);
+pub fn join<H: Host>(host: &mut H, work: &mut Work) -> bool {
     let (reached, text) = (work.state.half[CLIENT as usize].next, work.state.memory.text as u32);
-    work.run.ranges = Found { reached, text, ..Found::NONE };
-    H::repeat(count, &mut Border { host: &mut *host, work: &mut *work, next });
-    H::repeat(count * ROUNDS, &mut Join { host, work, next });
+    let cursor = before(host, work, reached);
+    work.run.ranges = Found { reached, text, cursor, ..Found::NONE };
+    // All that begin in the bytes that were read.
+    H::repeat(EARLY as u32 + cursor + 1, &mut Border { host: &mut *host, work: &mut *work });
+    H::repeat(NEAR, &mut Join { host, work });
     let reached = work.run.ranges.reached;
     let memory = &mut work.state.memory;
     let mut i = 0;
@@ -421,7 +434,6 @@ impl Found {
         left: NONE,
         right: NONE,
         free: NONE,
-        last: 0,
         reached: 0,
         text: 0,
         astray: 0,

@@ -6,13 +6,12 @@
 //! follows might complete one. Such a place is never forgotten before its bytes are acknowledged; where there is no
 //! room for one more, neither in the entry nor in the pool, the segment waits.
 
-use super::{ahead, early};
+use super::{ahead, early, sorted};
 use crate::{
     branchless::{choose, choose_number, less, same},
     entry::Memory,
-    event::CLIENT,
     host::{Host, Step},
-    limits::{BOUNDARIES, MARKS, RANGES},
+    limits::{BOUNDARIES, EARLY, MARKS},
     reason::Reason,
     smtp::text::{self, CR, DOT, DOT_CR, LINE, MIDDLE},
     work::Work,
@@ -96,42 +95,86 @@ pub fn look<H: Host>(host: &mut H, work: &mut Work, at: u32, before: u32) -> u32
         under_way::<H>(memory.text, before),
     );
     let mut state = known as u32 | (text::END as u32) << 8;
-    let count = count(memory);
+    // The longest way to an end of data says nothing of places further back.
+    let count = host.find_places(work, at, at.wrapping_add(text::END as u32));
     H::repeat(count, &mut Look { host, work, at, state: &mut state });
     state
 }
 
-/// Places that matter, at most.
+/// Places in the entry: boundaries, then ends of out-of-order ranges.
+const ENTRY: u32 = (MARKS + EARLY) as u32;
+
+/// Where places are looked up.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Places {
+    /// Those in the entry that are not looked at: all, where none is of use.
+    skipped: u32,
+    /// Number of the first range in the pool.
+    range: u32,
+    /// How many.
+    ranges: u32,
+    /// Number of the first boundary.
+    boundary: u32,
+}
+
+impl Places {
+    /// None.
+    pub const NONE: Self = Self { skipped: 0, range: 0, ranges: 0, boundary: 0 };
+}
+
+/// Finds the places from `from` on and before `to`: so many are to be asked for ([`place`]), and in the entry some others.
 #[inline(always)]
-pub const fn count(memory: &Memory) -> u32 {
-    MARKS as u32 + early::count(memory) + memory.boundaries as u32
+pub fn find<H: Host>(host: &mut H, work: &mut Work, from: u32, to: u32) -> u32 {
+    let memory = &work.state.memory;
+    let slot = memory.slot;
+    let (ranges, boundaries) = (memory.sorted_ranges(), memory.sorted_boundaries());
+    let skipped = ENTRY & memory.is_any_from::<H>(from, to.wrapping_sub(from)).wrapping_sub(1);
+    work.run.places = Places { skipped, ..Places::NONE };
+    let mut count = ENTRY - skipped;
+    if slot == 0 {
+        return count;
+    }
+    if ranges.count != 0 {
+        let first = sorted::before(host, slot, ranges, from);
+        let found = sorted::before(host, slot, ranges, to).saturating_sub(first);
+        work.run.places.range = first;
+        work.run.places.ranges = found;
+        count += found;
+    }
+    if boundaries.count != 0 {
+        let first = sorted::before(host, slot, boundaries, from);
+        work.run.places.boundary = first;
+        count += sorted::before(host, slot, boundaries, to).saturating_sub(first);
+    }
+    count
 }
 
 /// A place that matters, the state there, and whether it is the end of an out-of-order range; [`text::END`] where it is not
-/// in use.
+/// in use. Those in the pool are the ones that were found.
 #[inline(always)]
 pub fn place<H: Host>(host: &mut H, work: &Work, index: u32) -> (u32, u8, bool) {
     let memory = &work.state.memory;
+    let Places { skipped, range, ranges, boundary } = work.run.places;
+    let index = index + skipped;
     if index < MARKS as u32 {
         let (at, state) = memory.marked(H::opaque(index) as usize);
         return (at, state, false);
     }
     let index = index - MARKS as u32;
-    let ranges = early::count(memory);
-    if index < ranges {
-        let (at, state) = early::end(host, memory, index, work.state.half[CLIENT as usize].next);
+    if index < EARLY as u32 + ranges {
+        let number = if index < EARLY as u32 { index } else { index + range };
+        let (at, state) = early::end(host, memory, number);
         return (at, state, true);
     }
+    let number = index - EARLY as u32 - ranges + boundary;
     let Some(list) = host.list(memory.slot.wrapping_sub(1)) else { return (0, text::END, false) };
-    let word = list[boundary::<H>(memory, index - ranges)];
-    (word as u32, (word >> 32) as u8, false)
+    let word = list[memory.sorted_boundaries().index::<H>(number)];
+    (word as u32, (word >> STATE) as u8, false)
 }
 
-/// The place in a slot of the pool of the boundary with this number, counted from the first one in use.
-#[inline(always)]
-fn boundary<H: Host>(memory: &Memory, number: u32) -> usize {
-    RANGES + (H::opaque((memory.first_boundary as u32).wrapping_add(number)) as usize & (BOUNDARIES - 1))
-}
+/// Where a boundary's word has the state.
+const STATE: u32 = 61;
 
 /// Remembers a place; `false` where there is no room: the segment is held back. What stands in front of a gap leaves some
 /// ([`SPARE`]) for what fills it, which is acknowledged first. What is written into the pool lies beyond what is counted
@@ -156,37 +199,23 @@ pub fn note<H: Host>(host: &mut H, work: &mut Work, at: u32, state: u8, spare: u
     }
     let memory = &mut work.state.memory;
     let Some(list) = host.list(memory.slot.wrapping_sub(1)) else { return false };
-    list[boundary::<H>(memory, memory.boundaries as u32)] = at as u64 | (state as u64) << 32;
+    let number = memory.boundaries as u32;
+    list[memory.sorted_boundaries().index::<H>(number)] = at as u64 | (state as u64) << STATE;
     memory.boundaries += 1;
+    memory.fresh += 1;
     true
 }
 
-/// The first boundary in the pool may be acknowledged.
-struct Forget<'a, H> {
-    host: &'a mut H,
-    work: &'a mut Work,
-}
-
-impl<H: Host> Step for Forget<'_, H> {
-    #[inline(always)]
-    fn step(&mut self, _index: u32) -> bool {
-        let memory = &mut self.work.state.memory;
-        let Some(list) = self.host.list(memory.slot.wrapping_sub(1)) else { return true };
-        let at = list[boundary::<H>(memory, 0)] as u32;
-        if memory.boundaries == 0 || ahead(at, self.work.run.acknowledged) >= 0 {
-            return true;
-        }
-        memory.first_boundary = memory.first_boundary.wrapping_add(1);
-        memory.boundaries -= 1;
-        false
-    }
-}
-
-/// Forgets the first boundaries in the pool, as far as they are acknowledged.
+/// Forgets the boundaries in the pool that are acknowledged. All of them are sorted.
 #[inline(always)]
 pub fn forget_first<H: Host>(host: &mut H, work: &mut Work) {
-    let count = work.state.memory.boundaries as u32;
-    H::repeat(count, &mut Forget { host, work });
+    let memory = &mut work.state.memory;
+    if memory.boundaries == 0 {
+        return;
+    }
+    let over = sorted::before(host, memory.slot, memory.sorted_boundaries(), work.run.acknowledged) as u16;
+    memory.first_boundary = memory.first_boundary.wrapping_add(over);
+    memory.boundaries = memory.boundaries.saturating_sub(over);
 }
 
 impl Memory {
@@ -219,11 +248,31 @@ impl Memory {
         (self.mark_at[index], if state & USED != 0 { state & !USED } else { text::END })
     }
 
+    /// 1 if a place in the entry is one of the `length` from `from` on, else 0.
+    #[inline(always)]
+    fn is_any_from<H: Host>(&self, from: u32, length: u32) -> u32 {
+        let mut any = 0;
+        let mut i = 0;
+        while i < MARKS {
+            let distance = self.mark_at[i].wrapping_sub(from) as u64;
+            any |= H::opaque((distance.wrapping_sub(length as u64) >> 63) as u32) & (self.mark_state[i] / USED) as u32;
+            i += 1;
+        }
+        let mut i = 0;
+        while i < EARLY {
+            let distance = self.early_end[i].wrapping_sub(from) as u64;
+            any |= H::opaque((distance.wrapping_sub(length as u64) >> 63) as u32) & (self.early_state[i] / USED) as u32;
+            i += 1;
+        }
+        any
+    }
+
     /// Forgets all marks.
     #[inline(always)]
     pub fn forget_marks(&mut self) {
         self.mark_state = [0; MARKS];
         self.boundaries = 0;
+        self.fresh = 0;
     }
 
     /// Forgets what lies before `acknowledged`.

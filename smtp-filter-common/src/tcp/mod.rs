@@ -16,6 +16,7 @@ pub mod pool;
 pub mod regions;
 pub mod repeat;
 pub mod server;
+pub mod sorted;
 pub mod window;
 
 /// How far `a` is ahead of `b` in sequence space; negative: behind (RFC 9293 section 3.4).

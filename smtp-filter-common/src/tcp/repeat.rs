@@ -132,7 +132,8 @@ impl<H: Host> Step for Agree<'_, H> {
 #[inline(always)]
 pub fn agrees<H: Host>(host: &mut H, work: &mut Work, from: u32, to: u32, before: u8) {
     work.run.piece_length = 0;
-    let count = marks::count(&work.state.memory);
+    let sequence = work.segment.sequence;
+    let count = host.find_places(work, sequence.wrapping_add(from).wrapping_add(1), sequence.wrapping_add(to));
     H::repeat(count, &mut Agree { host, work, from, to, before });
 }
 

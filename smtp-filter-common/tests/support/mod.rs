@@ -1,6 +1,7 @@
 //! A scripted pair of peers in front of the datapath.
 #![allow(dead_code, reason = "each test file takes what it needs")]
 
+pub mod bare;
 pub mod dice;
 pub mod rewriting;
 pub mod stream;

@@ -79,6 +79,7 @@ fn run(arguments: &Arguments) -> Result<Vec<Table>> {
     let mut kernel = Kernel::load(1_024, rounds)?;
     add(sizes(&kernel)?);
     add(others(&mut kernel)?);
+    add(retransmissions(&mut kernel)?);
     let texts = texts(&mut kernel)?;
     let per_byte = per_byte(&texts);
     add(texts);
@@ -133,6 +134,50 @@ fn others(kernel: &mut Kernel) -> Result<Table> {
         columns: COLUMNS,
         rows,
     })
+}
+
+/// Retransmissions of mail data where as much is remembered of it as there may be: what a client may send again and again.
+fn retransmissions(kernel: &mut Kernel) -> Result<Table> {
+    /// Out-of-order ranges in the entry and in a slot of the pool; as many segments leave a boundary each.
+    const RANGES: u32 = 516;
+    const LINE: &[u8] = b"aaaaaaaaaaaaaaaaaa\r\n";
+    const APART: u32 = 30;
+    let mut rows = Vec::new();
+    let mut talk = Talk::in_text([10, 3, 0, 0]);
+    kernel.play(&talk.take())?;
+    let again = kernel.repeated(Side::Client, &in_order(&mut talk, &LINE[..4]))?;
+    rows.push(row("mail data, 4 bytes of it, nothing remembered", 4, again, None));
+    let mut talk = Talk::in_text([10, 3, 0, 1]);
+    (0..RANGES).for_each(|number| talk.client_after(100 + number * APART, LINE));
+    kernel.play(&talk.take())?;
+    for (what, bytes) in [
+        ("mail data, 4 bytes inside one of 516 out-of-order ranges", &LINE[..4]),
+        ("mail data, one of 516 out-of-order ranges", LINE),
+    ] {
+        talk.client_after(100 + 500 * APART, bytes);
+        let [Segment { frame, .. }] = &talk.take()[..] else { anyhow::bail!("one segment") };
+        rows.push(row(what, bytes.len(), kernel.repeated(Side::Client, frame)?, Some(5_000.0)));
+    }
+    let mut talk = Talk::in_text([10, 3, 0, 2]);
+    (0..RANGES).for_each(|_| talk.client(LINE));
+    let sent = talk.take();
+    kernel.play(&sent)?;
+    let Some(Segment { frame, .. }) = sent.get(500 + sent.len() - RANGES as usize) else {
+        anyhow::bail!("many segments")
+    };
+    let again = kernel.repeated(Side::Client, frame)?;
+    rows.push(row("mail data, a retransmission among 512 boundaries", LINE.len(), again, Some(5_000.0)));
+    Ok(Table {
+        title: "Retransmissions of mail data, all that may be remembered of it (one packet again and again)".to_owned(),
+        columns: COLUMNS,
+        rows,
+    })
+}
+
+/// A segment of the client's next bytes.
+fn in_order(talk: &mut Talk, payload: &[u8]) -> Vec<u8> {
+    talk.client(payload);
+    talk.take().pop().map(|segment| segment.frame).unwrap_or_default()
 }
 
 /// Mail text, chunks and TLS.

@@ -105,6 +105,13 @@ impl Talk {
         self.say(Side::Server, payload);
     }
 
+    /// Bytes of the client that begin so many after its next ones, and pass before those.
+    pub fn client_after(&mut self, gap: u32, payload: &[u8]) {
+        self.client_next += gap;
+        self.push(Side::Client, payload, |tcp| tcp.psh = true);
+        self.client_next -= gap;
+    }
+
     /// A command and its reply.
     pub fn exchange(&mut self, command: &[u8], reply: &[u8]) {
         self.client(command);
