@@ -27,10 +27,10 @@ pub const NOTHING: &str = "smtp_nothing";
 pub const CONTROL: &str = "CONTROL";
 /// Array of [`crate::policy::Policy`], by [`crate::scope::place`].
 pub const POLICIES: &str = "POLICIES";
-/// Array of tries, by generation modulo [`crate::limits::POLICY_SLOTS`]: the prefixes of the scopes, from
+/// Array of tries, by generation modulo [`crate::bounds::POLICY_SLOTS`]: the prefixes of the scopes, from
 /// [`crate::scope::Prefix`] to a class.
 pub const PREFIXES: &str = "PREFIXES";
-/// Array of [`crate::scope::Pairs`], by generation modulo [`crate::limits::POLICY_SLOTS`].
+/// Array of [`crate::scope::Pairs`], by generation modulo [`crate::bounds::POLICY_SLOTS`].
 pub const PAIRS: &str = "PAIRS";
 /// Hash from [`crate::flow::Key`] to [`crate::entry::Connection`].
 pub const LIVE: &str = "LIVE";
@@ -90,7 +90,7 @@ pub struct Control {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Lost {
     /// By slot in [`READERS`].
-    pub events: [u64; crate::limits::READERS as usize],
+    pub events: [u64; crate::bounds::READERS as usize],
     /// Connections promoted to the live table.
     pub opened: u64,
     /// Connections seen to end.

@@ -42,13 +42,13 @@ impl Action {
     /// Whether the segment does not go on. By number, as the datapath keeps actions: a match over them would make seven
     /// ways of every one, which the verifier would walk one by one.
     #[inline(always)]
-    pub const fn number_cuts(number: u8) -> bool {
+    pub const fn number_blocks(number: u8) -> bool {
         number >= Self::Drop as u8
     }
 
     /// Whether an event goes out.
     #[inline(always)]
-    pub const fn number_tells(number: u8) -> bool {
+    pub const fn number_reports(number: u8) -> bool {
         number >= Self::Log as u8
     }
 

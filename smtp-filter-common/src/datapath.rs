@@ -3,7 +3,7 @@
 use crate::{
     action::Action,
     entry::{
-        CLOSED, CUT, CUT_REPORTED, DEAD, FIN_PASSED, FINISHED, HELLO, MAIL_DATA, MARKED, PHASE, REPLACED, SEALED,
+        BLOCK_REPORTED, CLOSED, CUT, DEAD, FIN_PASSED, FINISHED, HELLO, MAIL_DATA, MARKED, PHASE, REPLACED, SEALED,
         SPOKE, SYN_NOTED, Shared, TLS, TRANSACTION, UNCERTAIN, first, pair, second,
     },
     event::{CLIENT, Ended, SERVER},
@@ -11,13 +11,14 @@ use crate::{
         Key, end,
         handshake::{self, KNOWN, NO_ROOM},
     },
+    flow::{lock, peer},
     host::{Host, Step},
     policy::Policy,
     reason::{Reason, counter},
     report,
     scope::{self, Policies},
-    smtp,
-    tcp::{self, acceptable, ahead, backlog, client::Taken, lock, normalise, peer},
+    session,
+    stream::{self, acceptable, ahead, backlog, client::Taken, normalise},
     verdict::Verdict,
     wire::{ACK, FIN, Kind, RST, SYN, Segment, URG},
     work::{
@@ -370,7 +371,7 @@ fn begin_event(policy: &Policy, work: &mut Work, from_server: bool) {
     event.client_port = work.key.client_port;
     event.server_port = work.key.server_port;
     event.direction = if from_server { SERVER } else { CLIENT };
-    event.cut_length = 0;
+    event.excerpt_length = 0;
 }
 
 /// What the policy says of a guard, outside of a connection's state.
@@ -382,7 +383,7 @@ fn guard<H: Host>(host: &mut H, policy: &Policy, work: &mut Work, reason: u16) -
     let resets = work.ends == Ended::Reset as u8;
     let action = if enforced && action == Action::Reset as u8 && !resets { Action::Drop as u8 } else { action };
     host.count(counter(reason, action, enforced), 1, work.segment.length);
-    if Action::number_tells(action) {
+    if Action::number_reports(action) {
         if work.event.direction == SERVER {
             report::offending(host, work, 0);
         } else {
@@ -391,7 +392,7 @@ fn guard<H: Host>(host: &mut H, policy: &Policy, work: &mut Work, reason: u16) -
         report::guard(work, reason, action, enforced);
         host.emit(&work.event);
     }
-    match (enforced && Action::number_cuts(action), resets) {
+    match (enforced && Action::number_blocks(action), resets) {
         (false, _) => Verdict::Pass,
         (true, false) => Verdict::Drop,
         (true, true) => Verdict::Reset,
@@ -558,7 +559,7 @@ impl<H: Host, const FROM: usize> Step for Passes<'_, H, FROM> {
             return true;
         }
         work.run = Run::EMPTY;
-        work.run.telling = index as u8;
+        work.run.reporting = index as u8;
         let Some(shared) = host.shared() else { return true };
         work.run.gap = (H::load(&shared.flags) & UNCERTAIN != 0) as u8;
         let peer = H::load(&shared.peer[FROM]);
@@ -566,9 +567,9 @@ impl<H: Host, const FROM: usize> Step for Passes<'_, H, FROM> {
         // What the server has of the client's bytes.
         work.run.acknowledged = first(H::load(&shared.peer[FROM_CLIENT]));
         let taken = if FROM == FROM_CLIENT {
-            tcp::client::payload(host, self.policy, work, acknowledged, edge)
+            stream::client::payload(host, self.policy, work, acknowledged, edge)
         } else {
-            tcp::server::payload(host, self.policy, work, acknowledged, edge)
+            stream::server::payload(host, self.policy, work, acknowledged, edge)
         };
         work.taken = match taken {
             Taken::Changed(reason) => CHANGED | reason.number() as u32,
@@ -581,7 +582,7 @@ impl<H: Host, const FROM: usize> Step for Passes<'_, H, FROM> {
 /// Facts of a segment that has been read, in bits.
 const STATE_CHANGED: u8 = 1;
 /// It is cut.
-const IS_CUT: u8 = 2;
+const BLOCKED: u8 = 2;
 /// Something of it passed unread in mode `monitor`, or may be missing.
 const UNREAD: u8 = 4;
 /// Both sides have closed.
@@ -612,7 +613,7 @@ fn decide<H: Host, const FROM: usize>(host: &mut H, policy: &Policy, work: &mut 
     }
     let mut facts = 0;
     if work.run.cut != 0 {
-        facts = IS_CUT;
+        facts = BLOCKED;
         if !policy.enforces() {
             facts = UNREAD | unread::<H, FROM>(host, work);
         }
@@ -620,7 +621,7 @@ fn decide<H: Host, const FROM: usize>(host: &mut H, policy: &Policy, work: &mut 
         facts = STATE_CHANGED;
     }
     let mut facts = work.unknown::<H>(facts | (UNREAD * (work.uncertain != 0) as u8));
-    if work.segment.has(FIN) && facts & IS_CUT == 0 {
+    if work.segment.has(FIN) && facts & BLOCKED == 0 {
         facts |= fin::<FROM>(work);
         facts = work.unknown::<H>(facts);
     }
@@ -632,13 +633,13 @@ fn decide<H: Host, const FROM: usize>(host: &mut H, policy: &Policy, work: &mut 
     if facts & STATE_CHANGED != 0 {
         host.save_state(&work.state);
         if FROM == FROM_SERVER && work.run.keeps_line != 0 {
-            tcp::alike::keep(host, work);
+            stream::alike::keep(host, work);
         }
     }
     let Some(shared) = host.shared() else { return Found::held_back(Reason::Busy) };
     set_flags::<H, FROM>(shared, work, facts);
     let marked = ((H::load(&shared.flags) / MARKED) & 1) as u8 & (1 ^ work.monitors);
-    if FROM == FROM_CLIENT && facts & IS_CUT != 0 {
+    if FROM == FROM_CLIENT && facts & BLOCKED != 0 {
         backlog::note::<H>(shared, work);
     }
     let read = work.run.cut == 0;
@@ -646,7 +647,7 @@ fn decide<H: Host, const FROM: usize>(host: &mut H, policy: &Policy, work: &mut 
         let Passed { place, reason, action } = work.passed;
         work.cut(reason, action, place);
     }
-    if work.run.cut != 0 && note_cut::<H>(shared, policy, work) {
+    if work.run.cut != 0 && note_block::<H>(shared, policy, work) {
         facts |= FRESH;
     }
     lock::release::<H>(&shared.lock);
@@ -654,8 +655,8 @@ fn decide<H: Host, const FROM: usize>(host: &mut H, policy: &Policy, work: &mut 
     if read {
         let taken = if work.uncertain & MISSING != 0 { Reason::Gap.number() } else { taken as u16 };
         host.count(counter(taken, Action::Pass as u8, true), 1, work.segment.length);
-        if work.run.commands != 0 && work.run.telling == 0 {
-            report::tell_all(host, work);
+        if work.run.commands != 0 && work.run.reporting == 0 {
+            report::report_all(host, work);
         }
         if work.run.unmatched != 0 {
             unmatched(host, policy, work);
@@ -664,9 +665,9 @@ fn decide<H: Host, const FROM: usize>(host: &mut H, policy: &Policy, work: &mut 
         work.marked |= work.run.mark | marked;
     }
     if work.run.cut != 0 {
-        tell_cut(host, work, facts);
+        report_block(host, work, facts);
     }
-    Found::settled(if facts & IS_CUT == 0 {
+    Found::settled(if facts & BLOCKED == 0 {
         Verdict::Pass
     } else if work.run.cut == Action::Reset as u8 {
         Verdict::Reset
@@ -681,7 +682,7 @@ fn unmatched<H: Host>(host: &mut H, policy: &Policy, work: &mut Work) -> bool {
     let reason = Reason::UnmatchedReply.number();
     let action = policy.guard(reason);
     host.count(counter(reason, action, true), 1, work.segment.length);
-    if Action::number_tells(action) {
+    if Action::number_reports(action) {
         report::hide(work);
         report::guard(work, reason, action, true);
         host.emit(&work.event);
@@ -693,17 +694,17 @@ fn unmatched<H: Host>(host: &mut H, policy: &Policy, work: &mut Work) -> bool {
 #[inline(always)]
 fn fin<const FROM: usize>(work: &mut Work) -> u8 {
     let end = work.segment.end();
-    let half = &mut work.state.half[FROM];
+    let side = &mut work.state.side[FROM];
     // Where TLS stands is not followed: a FIN may be forged there, and the last one counts.
-    let tls = work.state.session.mode == smtp::Mode::TLS;
-    if half.fin == 0 || tls {
-        if half.next != end && !tls {
+    let tls = work.state.session.mode == session::Mode::TLS;
+    if side.fin == 0 || tls {
+        if side.next != end && !tls {
             return 0;
         }
-        half.fin = 1;
-        half.fin_at = end;
+        side.fin = 1;
+        side.fin_at = end;
     }
-    if work.state.half[1 - FROM].fin != 0 { STATE_CHANGED | CLOSES } else { STATE_CHANGED }
+    if work.state.side[1 - FROM].fin != 0 { STATE_CHANGED | CLOSES } else { STATE_CHANGED }
 }
 
 /// Flags that others read without the lock.
@@ -711,21 +712,21 @@ fn fin<const FROM: usize>(work: &mut Work) -> u8 {
 fn set_flags<H: Host, const FROM: usize>(shared: &Shared, work: &mut Work, facts: u8) {
     if facts & STATE_CHANGED != 0 {
         let mode = work.state.session.mode;
-        let half = &work.state.half;
-        H::store(&shared.tls_from, pair(half[FROM_CLIENT].next, half[FROM_SERVER].next));
-        if mode == smtp::Mode::TLS {
+        let side = &work.state.side;
+        H::store(&shared.tls_from, pair(side[FROM_CLIENT].next, side[FROM_SERVER].next));
+        if mode == session::Mode::TLS {
             H::set(&shared.flags, TLS);
         }
-        if FROM == FROM_SERVER && work.run.gap != 0 && smtp::monitor::is_certain(work) {
+        if FROM == FROM_SERVER && work.run.gap != 0 && session::monitor::is_certain(work) {
             H::retain(&shared.flags, !UNCERTAIN);
         }
         set_phase::<H>(shared, work);
     }
-    let cuts = facts & IS_CUT != 0 && work.run.cut == Action::Reset as u8;
+    let cuts = facts & BLOCKED != 0 && work.run.cut == Action::Reset as u8;
     let set = if work.run.mark != 0 { MARKED } else { 0 }
         | if facts & UNREAD != 0 { UNCERTAIN } else { 0 }
         | if facts & CLOSES != 0 { FINISHED } else { 0 }
-        | if work.segment.has(FIN) && facts & IS_CUT == 0 { FIN_PASSED << FROM } else { 0 }
+        | if work.segment.has(FIN) && facts & BLOCKED == 0 { FIN_PASSED << FROM } else { 0 }
         | if cuts { CUT } else { 0 };
     work.ends = Ended::Fin as u8 * ((facts / CLOSES) & 1) + Ended::Reset as u8 * cuts as u8;
     if set != 0 {
@@ -737,8 +738,8 @@ fn set_flags<H: Host, const FROM: usize>(shared: &Shared, work: &mut Work, facts
 #[inline(always)]
 fn set_phase<H: Host>(shared: &Shared, work: &Work) {
     let session = &work.state.session;
-    let sends = matches!(session.mode, smtp::Mode::MAIL_DATA | smtp::Mode::CHUNK | smtp::Mode::MASKED_CHUNK);
-    let phase = if work.state.half[FROM_CLIENT].bytes != 0 { SPOKE } else { 0 }
+    let sends = matches!(session.mode, session::Mode::MAIL_DATA | session::Mode::CHUNK | session::Mode::MASKED_CHUNK);
+    let phase = if work.state.side[FROM_CLIENT].bytes != 0 { SPOKE } else { 0 }
         | if session.hello != 0 { HELLO } else { 0 }
         | if session.transaction != 0 { TRANSACTION } else { 0 }
         | if sends { MAIL_DATA } else { 0 };
@@ -751,31 +752,31 @@ fn set_phase<H: Host>(shared: &Shared, work: &Work) {
 /// Whether the stream forced it, rather than the policy.
 #[inline(always)]
 const fn is_forced(reason: u16) -> bool {
-    reason >= Reason::Early.number() && reason < crate::reason::FIRST_NAME
+    reason >= Reason::OutOfOrder.number() && reason < crate::reason::FIRST_NAME
 }
 
 /// Notes which cut was reported last; whether this one is another.
 #[inline(always)]
-fn note_cut<H: Host>(shared: &Shared, policy: &Policy, work: &Work) -> bool {
+fn note_block<H: Host>(shared: &Shared, policy: &Policy, work: &Work) -> bool {
     if is_forced(work.run.reason) {
         // It is never reported, and happens between two retransmissions of what is.
         return false;
     }
     let this = pair(work.run.place, (policy.generation << 16) | work.run.reason as u32);
-    if H::load(&shared.flags) & CUT_REPORTED != 0 && H::load(&shared.cut) == this {
+    if H::load(&shared.flags) & BLOCK_REPORTED != 0 && H::load(&shared.cut) == this {
         return false;
     }
     H::store(&shared.cut, this);
-    H::set(&shared.flags, CUT_REPORTED);
+    H::set(&shared.flags, BLOCK_REPORTED);
     true
 }
 
 /// Counts a cut and tells of it, once a place. What the stream forces has counters alone: it happens on every loss. A
 /// command is counted as it is told, once; its segments, retransmissions too, are counted apart.
 #[inline(always)]
-fn tell_cut<H: Host>(host: &mut H, work: &mut Work, facts: u8) {
+fn report_block<H: Host>(host: &mut H, work: &mut Work, facts: u8) {
     let (reason, action) = (work.run.reason, work.run.cut);
-    let enforced = facts & IS_CUT != 0;
+    let enforced = facts & BLOCKED != 0;
     let names = reason >= crate::reason::FIRST_NAME;
     let of_segment = if names { Reason::DroppedCommand.number() } else { reason };
     host.count(counter(of_segment, action, enforced), 1, work.segment.length);
@@ -788,13 +789,13 @@ fn tell_cut<H: Host>(host: &mut H, work: &mut Work, facts: u8) {
     let from = work.run.place.wrapping_sub(work.segment.sequence);
     // The line began in an earlier segment: what is here belongs to it.
     let from = if from >= work.segment.length { 0 } else { from };
-    if work.run.line_cut == 0 && work.event.direction == CLIENT {
+    if work.run.line_blocked == 0 && work.event.direction == CLIENT {
         report::hide(work);
     } else {
         report::offending(host, work, from);
         report::withhold::<H>(work);
     }
-    if work.run.line_cut == 0 {
+    if work.run.line_blocked == 0 {
         report::guard(work, reason, action, enforced);
     }
     host.emit(&work.event);
@@ -808,21 +809,21 @@ fn unread<H: Host, const FROM: usize>(host: &mut H, work: &mut Work) -> u8 {
         return 0;
     }
     let end = work.segment.end();
-    if ahead(end, work.state.half[FROM].next) <= 0 {
+    if ahead(end, work.state.side[FROM].next) <= 0 {
         return 0;
     }
-    let half = &mut work.state.half[FROM];
-    half.bytes += end.wrapping_sub(half.next) as u64;
-    half.next = end;
-    work.state.memory.forget_early();
+    let side = &mut work.state.side[FROM];
+    side.bytes += end.wrapping_sub(side.next) as u64;
+    side.next = end;
+    work.state.memory.forget_ranges();
     if FROM == FROM_CLIENT {
         if work.state.session.runs == 0 {
             // No reply will come that ends the wait.
-            work.state.session.hold = smtp::verb::Command::NONE;
+            work.state.session.hold = session::verb::Command::NONE;
         }
-        if matches!(work.state.session.mode, smtp::Mode::CHUNK | smtp::Mode::MASKED_CHUNK) {
-            work.state.session.mode = smtp::Mode::COMMAND;
-            work.state.session.doubt |= smtp::monitor::SEGMENT;
+        if matches!(work.state.session.mode, session::Mode::CHUNK | session::Mode::MASKED_CHUNK) {
+            work.state.session.mode = session::Mode::COMMAND;
+            work.state.session.doubt |= session::monitor::SEGMENT;
         }
         work.state.line[FROM].begin(false, end);
     } else {

@@ -7,9 +7,9 @@
 use core::sync::atomic::AtomicU64;
 
 use crate::{
+    bounds::{ARG_ROOM, CLIENT_WINDOW, EARLY, MARKS, PENDING, REGIONS, SERVER_WINDOW},
     event::CLIENT,
-    limits::{ARG_ROOM, CLIENT_WINDOW, EARLY, MARKS, PENDING, REGIONS, SERVER_WINDOW},
-    smtp::{Mode, verb::Command},
+    session::{Mode, verb::Command},
     word::Word,
 };
 
@@ -26,7 +26,7 @@ pub const CLOSED: u64 = 16;
 /// `Shared::flags`: bytes passed unread in mode `monitor`, and no reply has given a footing since.
 pub const UNCERTAIN: u64 = 32;
 /// `Shared::flags`: an event of the place in [`Shared::cut`] went out.
-pub const CUT_REPORTED: u64 = 64;
+pub const BLOCK_REPORTED: u64 = 64;
 /// `Shared::flags`: the server has answered a new SYN: this connection is over, whatever becomes of that one.
 pub const REPLACED: u64 = 128;
 /// `Shared::flags`: the FINs of both sides have passed: no payload opens the connection again.
@@ -38,7 +38,7 @@ pub const SEALED: u64 = 1 << 32;
 /// `Shared::flags`: a FIN of the client has passed, in its place or not: the server may acknowledge it, too. Shifted by one:
 /// the same of the other direction.
 pub const FIN_PASSED: u64 = 1 << 34;
-/// `Shared::flags`: the client has announced a window of less than [`crate::tcp::normalise::NARROW_WINDOW`].
+/// `Shared::flags`: the client has announced a window of less than [`crate::stream::normalise::NARROW_WINDOW`].
 pub const NARROW: u64 = 1 << 36;
 
 /// `Shared::flags`: a RST came that its receiver takes, and no payload since.
@@ -70,7 +70,7 @@ pub struct Shared {
     /// What each side has said of the other's bytes, by the sender's direction: highest acknowledgement, and the first
     /// sequence number that the window does not cover.
     pub peer: [AtomicU64; 2],
-    /// The next sequence number to be read, the client's and the server's, as in [`Half::next`]; once [`TLS`] is set, the
+    /// The next sequence number to be read, the client's and the server's, as in [`Side::next`]; once [`TLS`] is set, the
     /// first one of TLS.
     pub tls_from: AtomicU64,
     /// Last segment: nanoseconds since boot.
@@ -90,7 +90,7 @@ pub struct Shared {
     /// found out: see [`crate::scope::choose`].
     pub scope: AtomicU64,
     /// The client's sequence number from which on a segment was held back for want of room, and when: see
-    /// [`crate::tcp::backlog`]. 0: none.
+    /// [`crate::stream::backlog`]. 0: none.
     pub held: AtomicU64,
     /// Its place in the roster.
     pub slot: AtomicU64,
@@ -120,7 +120,7 @@ pub const fn second(pair: u64) -> u32 {
 /// One direction's place in the stream. 32 bytes.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Half {
+pub struct Side {
     /// Next sequence number to be read: everything before was read and forwarded.
     pub next: u32,
     /// Sequence number of the SYN.
@@ -129,7 +129,7 @@ pub struct Half {
     pub rewritten: u32,
     /// Sequence number of the FIN, once `fin` is set.
     pub fin_at: u32,
-    /// Bytes of payload forwarded, up to `next`; those in TLS are not among them (see [`Half::all_bytes`]).
+    /// Bytes of payload forwarded, up to `next`; those in TLS are not among them (see [`Side::all_bytes`]).
     pub bytes: u64,
     /// 1: a FIN was forwarded in its place.
     pub fin: u8,
@@ -146,7 +146,7 @@ pub struct Half {
 /// Bytes in front of TLS that may be unacknowledged when it begins: the line that brought it and its reply.
 const BEFORE_TLS: u32 = 1 << 16;
 
-impl Half {
+impl Side {
     /// Bytes of payload forwarded, those in TLS among them. Of TLS nobody follows the place: it reaches from `tls_from` to
     /// the FIN, or to what is `acknowledged`, modulo 2^32. `tls` is 0 where there is none.
     #[inline(always)]
@@ -171,14 +171,14 @@ pub struct Line {
     pub length: u32,
     /// Sequence number of its first byte.
     pub start: u32,
-    /// Place in the line's grammar: see [`crate::smtp::line`].
+    /// Place in the line's grammar: see [`crate::session::line`].
     pub state: u8,
     /// Characters of the word. Saturates at 255.
     pub word_length: u8,
     /// Characters of the argument kept.
     pub arg_length: u8,
     /// Bit 0: the argument is longer than what is kept. Bit 1: something else than one space stands before the word, or
-    /// between it and the argument (see [`Line::is_plain`]). The others: [`crate::smtp::line::DOWNGRADED`] and what follows.
+    /// between it and the argument (see [`Line::is_plain`]). The others: [`crate::session::line::DOWNGRADED`] and what follows.
     pub facts: u8,
 }
 
@@ -202,11 +202,11 @@ pub struct Session {
     pub reply: u16,
     /// Recipients that the server has taken since it took MAIL.
     pub accepted: u16,
-    /// Replies that the oldest command still waits for, where it has several: see [`crate::smtp::replies`].
+    /// Replies that the oldest command still waits for, where it has several: see [`crate::session::replies`].
     pub more: u16,
     /// Runs in `pending`.
     pub runs: u8,
-    /// What the client's next byte is: see [`crate::smtp`].
+    /// What the client's next byte is: see [`crate::session`].
     pub mode: Mode,
     /// The command after which client bytes are held until its reply.
     pub hold: Command,
@@ -216,18 +216,18 @@ pub struct Session {
     pub hello: u8,
     /// 1: the server offers CHUNKING.
     pub chunking: u8,
-    /// What the server has said of the session's end: see [`crate::smtp::server::ENDED_BY_QUIT`].
+    /// What the server has said of the session's end: see [`crate::session::server::ENDED_BY_QUIT`].
     pub end: u8,
     /// 1: the reply to EHLO that is being read offers CHUNKING.
     pub offers: u8,
-    /// What stands before the next byte of the banner: see [`crate::smtp::banner`].
+    /// What stands before the next byte of the banner: see [`crate::session::banner`].
     pub banner: u8,
     /// Characters of the banner's word that is under way, as long as it may be ESMTP.
     pub esmtp: u8,
     /// 1: AUTH was said, and nothing since but words that no policy and nobody here knows: they may be credentials.
     pub secret: u8,
     /// 1: the policy changes something of the banner.
-    pub veiled: u8,
+    pub masks_banner: u8,
     /// 1: MAIL was said, and its transaction has not ended.
     pub transaction: u8,
     /// 1: the server has taken LHLO: a mail has one reply for each recipient (RFC 2033 section 4.2).
@@ -238,7 +238,7 @@ pub struct Session {
     pub signature: u8,
     /// Mails whose data came before the reply to DATA, which has not come yet; in mode `monitor` alone.
     pub hasty: u8,
-    /// What the client's next line is worth after a gap: see [`crate::smtp::monitor`].
+    /// What the client's next line is worth after a gap: see [`crate::session::monitor`].
     pub doubt: u8,
     /// EHLO commands among those that wait for a reply.
     pub hellos: u16,
@@ -249,20 +249,20 @@ pub struct Session {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Memory {
     /// Starts of the early ranges.
-    pub early_start: [u32; EARLY],
+    pub range_start: [u32; EARLY],
     /// Ends of the early ranges.
-    pub early_end: [u32; EARLY],
+    pub range_end: [u32; EARLY],
     /// Scanner state at the end of each; bit 7: in use.
-    pub early_state: [u8; EARLY],
-    /// Places in mail text where it matters what stands before: see [`crate::tcp::marks`].
-    pub mark_at: [u32; MARKS],
+    pub range_state: [u8; EARLY],
+    /// Places in mail data where it matters what stands before: see [`crate::stream::boundaries`].
+    pub boundary_at: [u32; MARKS],
     /// Scanner state there; bit 7: in use.
-    pub mark_state: [u8; MARKS],
+    pub boundary_state: [u8; MARKS],
     /// The place of the first of `ranges`.
     pub first_range: u16,
     /// Regions in use.
     pub regions: u8,
-    /// Scanner state at `Half::next`, in mail text.
+    /// Scanner state at `Side::next`, in mail data.
     pub text: u8,
     /// Where the bytes of another kind begin, oldest first.
     pub region_at: [u32; REGIONS],
@@ -272,7 +272,7 @@ pub struct Memory {
     pub end_of_data: [u32; 2],
     /// Slot of the shared pool with what did not fit here, its number plus 1; 0: none.
     pub slot: u32,
-    /// Out-of-order ranges in it, sorted in a ring: see [`crate::tcp::sorted`].
+    /// Out-of-order ranges in it, sorted in a ring: see [`crate::stream::sorted`].
     pub ranges: u16,
     /// Boundaries in it, in another one, and the place of the first one.
     pub boundaries: u16,
@@ -297,11 +297,11 @@ pub struct Memory {
     /// The last ones of `boundaries` that are not sorted in.
     pub fresh: u16,
     /// A gap in the commands that mode `monitor` went on after, its start and its end; the same where there is none: see
-    /// [`crate::tcp::gap`].
+    /// [`crate::stream::gap`].
     pub gap: [u32; 2],
 }
 
-/// Lines alike, one after another, in the server's stream: see [`crate::tcp::alike`]. 16 bytes.
+/// Lines alike, one after another, in the server's stream: see [`crate::stream::alike`]. 16 bytes.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Alike {
@@ -320,7 +320,7 @@ pub struct Alike {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct State {
     /// By direction: [`crate::event::CLIENT`] and [`crate::event::SERVER`].
-    pub half: [Half; 2],
+    pub side: [Side; 2],
     /// By direction.
     pub line: [Line; 2],
     /// The dialogue.
@@ -336,7 +336,7 @@ pub struct State {
 impl State {
     /// An empty one.
     pub const EMPTY: Self = Self {
-        half: [Half {
+        side: [Side {
             next: 0,
             isn: 0,
             rewritten: 0,
@@ -379,7 +379,7 @@ impl State {
             banner: 0,
             esmtp: 0,
             secret: 0,
-            veiled: 0,
+            masks_banner: 0,
             transaction: 0,
             lmtp: 0,
             astray: 0,
@@ -389,11 +389,11 @@ impl State {
             hellos: 0,
         },
         memory: Memory {
-            early_start: [0; EARLY],
-            early_end: [0; EARLY],
-            early_state: [0; EARLY],
-            mark_at: [0; MARKS],
-            mark_state: [0; MARKS],
+            range_start: [0; EARLY],
+            range_end: [0; EARLY],
+            range_state: [0; EARLY],
+            boundary_at: [0; MARKS],
+            boundary_state: [0; MARKS],
             first_range: 0,
             regions: 0,
             text: 0,
@@ -444,7 +444,7 @@ pub struct Connection {
 
 const _: () = {
     assert!(size_of::<Shared>() == 120);
-    assert!(size_of::<Half>() == 32);
+    assert!(size_of::<Side>() == 32);
     assert!(size_of::<Line>() == 32);
     assert!(size_of::<Session>() == 88);
     assert!(size_of::<Memory>() == 212);

@@ -1,8 +1,8 @@
 //! An event as it goes through the ring buffers.
 
 use crate::{
+    bounds::{ARG_ROOM, CUT, WORD},
     entry::pair,
-    limits::{ARG_ROOM, CUT, WORD},
     word::Word,
 };
 
@@ -137,8 +137,8 @@ pub struct Event {
     pub arg_length: u8,
     /// 1: the argument was longer than what stands in `arg`; 2: it is withheld.
     pub arg_flags: u8,
-    /// Length of what stands in `cut`; [`CUT_MORE`] where there was more.
-    pub cut_length: u8,
+    /// Length of what stands in `cut`; [`EXCERPT_MORE`] where there was more.
+    pub excerpt_length: u8,
     /// Length of what stands in `became`; then `cut` is what stood there before, and nothing was cut.
     pub became_length: u8,
     /// Zero.
@@ -157,8 +157,8 @@ pub struct Event {
 
 /// `arg_flags`: there was more.
 pub const ARG_MORE: u8 = 1;
-/// `cut_length`: there was more (a bit beside the length).
-pub const CUT_MORE: u8 = 0x80;
+/// `excerpt_length`: there was more (a bit beside the length).
+pub const EXCERPT_MORE: u8 = 0x80;
 /// `arg_flags`: withheld (AUTH; envelope addresses unless the policy says otherwise). Where the verb is, too, for it may be a
 /// credential, its length is 0.
 pub const ARG_WITHHELD: u8 = 2;
@@ -185,7 +185,7 @@ impl Event {
         verb_length: 0,
         arg_length: 0,
         arg_flags: 0,
-        cut_length: 0,
+        excerpt_length: 0,
         became_length: 0,
         reserved: 0,
         scope: 0,

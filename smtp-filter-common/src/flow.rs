@@ -5,8 +5,10 @@ pub mod end;
 pub mod evict;
 pub mod gone;
 pub mod handshake;
+pub mod lock;
+pub mod peer;
 
-use crate::tcp::ahead;
+use crate::stream::ahead;
 
 /// A connection. Addresses as on the wire, IPv4 as ::ffff:a.b.c.d; ports big-endian. No padding: it is hashed whole.
 #[repr(C, align(4))]

@@ -3,12 +3,12 @@
 use core::sync::atomic::AtomicU64;
 
 use crate::{
+    bounds::{PATCH, PIECE, WIDE_WINDOW},
     entry::{Shared, State, Windows},
     event::Event,
     flow::{HalfOpen, Key, begun::Block, gone::Gone, handshake},
-    limits::{PATCH, PIECE, WIDE_WINDOW},
-    smtp::text,
-    tcp::{marks, sorted},
+    session::data,
+    stream::{boundaries, sorted},
     work::Work,
 };
 
@@ -52,7 +52,7 @@ pub type List = [u64; WIDE_WINDOW / 8];
 #[repr(C)]
 #[derive(Debug)]
 pub struct Slot {
-    /// Whose it is, and when it was used last: see [`crate::tcp::pool`].
+    /// Whose it is, and when it was used last: see [`crate::stream::pool`].
     pub owner: AtomicU64,
     /// What is in it.
     pub list: List,
@@ -129,13 +129,13 @@ pub trait Host {
     fn closed(&mut self);
 
     /// Copies a half-open connection; `false` where there is none.
-    fn half(&mut self, key: &Key, half: &mut HalfOpen) -> bool;
+    fn half_open(&mut self, key: &Key, half: &mut HalfOpen) -> bool;
 
     /// Keeps a half-open connection; `false` where there is no room.
-    fn keep_half(&mut self, key: &Key, half: &HalfOpen) -> bool;
+    fn keep_half_open(&mut self, key: &Key, half: &HalfOpen) -> bool;
 
     /// Forgets a half-open connection.
-    fn forget_half(&mut self, key: &Key);
+    fn forget_half_open(&mut self, key: &Key);
 
     /// Copies what is remembered of a connection that has left the live table; `false` where there is nothing.
     fn gone(&mut self, key: &Key, gone: &mut Gone) -> bool;
@@ -183,7 +183,7 @@ pub trait Host {
     /// The windows in the found connection, whose lock is held.
     fn windows(&mut self) -> Option<&mut Windows>;
 
-    /// Whose a slot of the shared pool is: see [`crate::tcp::pool`]. `None` where there is no such slot.
+    /// Whose a slot of the shared pool is: see [`crate::stream::pool`]. `None` where there is no such slot.
     fn owner(&self, slot: u32) -> Option<&AtomicU64>;
 
     /// A slot of the shared pool as a window. Only its owner may ask, with the connection's lock held.
@@ -204,40 +204,40 @@ pub trait Host {
         handshake::promote(self, work)
     }
 
-    /// [`text::run`].
+    /// [`data::run`].
     #[inline(always)]
     fn scan(&mut self, work: &mut Work)
     where
         Self: Sized,
     {
-        text::run(self, work);
+        data::run(self, work);
     }
 
-    /// [`marks::note`].
+    /// [`boundaries::note`].
     #[inline(always)]
     fn note_place(&mut self, work: &mut Work, at: u32, state: u8, spare: usize) -> bool
     where
         Self: Sized,
     {
-        marks::note(self, work, at, state, spare)
+        boundaries::note(self, work, at, state, spare)
     }
 
-    /// [`marks::look`].
+    /// [`boundaries::look`].
     #[inline(always)]
     fn look_at_place(&mut self, work: &mut Work, at: u32, before: u32) -> u32
     where
         Self: Sized,
     {
-        marks::look(self, work, at, before)
+        boundaries::look(self, work, at, before)
     }
 
-    /// [`marks::find`].
+    /// [`boundaries::find`].
     #[inline(always)]
     fn find_places(&mut self, work: &mut Work, from: u32, to: u32) -> u32
     where
         Self: Sized,
     {
-        marks::find(self, work, from, to)
+        boundaries::find(self, work, from, to)
     }
 
     /// [`sorted::sort`].

@@ -10,21 +10,21 @@ extern crate std;
 
 pub mod abi;
 pub mod action;
+pub mod bounds;
 mod branchless;
 pub mod datapath;
 pub mod entry;
 pub mod event;
 pub mod flow;
 pub mod host;
-pub mod limits;
 mod open;
 pub mod policy;
 pub mod reason;
 pub mod report;
 pub mod reset;
 pub mod scope;
-pub mod smtp;
-pub mod tcp;
+pub mod session;
+pub mod stream;
 #[cfg(feature = "userspace")]
 pub mod userspace;
 pub mod verdict;

@@ -2,7 +2,7 @@
 
 use crate::{
     action::Action,
-    limits::{NAMED_KEYWORDS, NAMED_VERBS},
+    bounds::{NAMED_KEYWORDS, NAMED_VERBS},
     reason::{FIRST_KEYWORD, FIRST_NAME},
     word::Word,
 };
@@ -57,7 +57,7 @@ impl VerbRule {
 #[repr(C)]
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Policy {
-    /// Its generation; its slot is the generation modulo [`crate::limits::POLICY_SLOTS`].
+    /// Its generation; its slot is the generation modulo [`crate::bounds::POLICY_SLOTS`].
     pub generation: u32,
     /// [`MONITOR`] or [`ENFORCE`].
     pub mode: u8,

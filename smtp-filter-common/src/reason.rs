@@ -4,7 +4,7 @@
 //! [`FIRST_KEYWORD`] on for `extensions.NAME`, where the loader keeps which name has which place (the first place is
 //! `other`).
 
-use crate::limits::{KEYWORD_NAMES, NAMES};
+use crate::bounds::{KEYWORD_NAMES, NAMES};
 
 /// First reason number that stands for a command's name.
 pub const FIRST_NAME: u16 = 64;
@@ -53,8 +53,8 @@ reasons! {
     /// offered, or that is not well-formed: whether they are chunk or commands is for the server alone to know.
     BdatRefused = 7, "guards.bdat_refused";
     /// A guard: a repeat with other bytes than the first time (I4).
-    ChangedRepeat = 8, "guards.changed_repeat";
-    /// An end of data in front of mail text that has already passed: the one way out is a reset (I4).
+    ChangedRetransmission = 8, "guards.changed_retransmission";
+    /// An end of data in front of mail data that has already passed: the one way out is a reset (I4).
     LateEndOfData = 9, "guards.late_end_of_data";
     /// A guard: a segment that says it is the server's and comes from where the client's segments come (I3).
     SpoofedServer = 10, "guards.spoofed_server";
@@ -68,7 +68,7 @@ reasons! {
     /// A guard: a checksum that is wrong, of the IPv4 header or of the segment: its receiver discards it.
     Checksum = 14, "guards.checksum";
     /// Held back: a segment in front of a gap, where every byte has to be read in order.
-    Early = 20, "stream.early";
+    OutOfOrder = 20, "stream.out_of_order";
     /// Dropped: bytes beyond the window that the receiver advertised; it would not take them.
     BeyondWindow = 21, "stream.beyond_window";
     /// Held back: the connection's state was in use on another CPU for longer than the bounded wait (I9).
@@ -80,11 +80,11 @@ reasons! {
     /// Dropped: a further segment of a connection that was reset.
     AfterReset = 25, "stream.after_reset";
     /// Passed: bytes that had passed before.
-    Repeat = 26, "stream.repeat";
+    Retransmission = 26, "stream.retransmission";
     /// Passed in mode `monitor` although it was not read in its place; facts are uncertain until the next reply.
     Gap = 27, "stream.gap";
-    /// Passed: mail text in front of a gap, in which no end of data is possible.
-    EarlyText = 28, "stream.early_text";
+    /// Passed: mail data in front of a gap, in which no end of data is possible.
+    OutOfOrderData = 28, "stream.out_of_order_data";
     /// Held back: a segment with more lines of commands than are read at once.
     ManyLines = 29, "stream.many_lines";
     /// Dropped: an acknowledgement of what the receiver has not sent, or one so old that it refuses it (RFC 5961 section 5).
@@ -119,7 +119,7 @@ reasons! {
     Commands = 42, "pass.commands";
     /// Passed: replies.
     Replies = 43, "pass.replies";
-    /// Passed: mail text or chunk bytes.
+    /// Passed: mail data or chunk bytes.
     MailData = 44, "pass.mail_data";
     /// Passed: TLS records.
     Tls = 45, "pass.tls";

@@ -2,17 +2,17 @@
 
 use crate::{
     action::Action,
+    bounds::{ARG_ROOM, CUT},
     branchless::same,
     entry::{Line, Shared, TLS, first, second},
     event::{
-        ARG_MORE, ARG_WITHHELD, BANNER, CLIENT, CLOSE, COMMAND, CONNECT, CUT_MORE, EXTENSION, Ended, Event, GUARD,
+        ARG_MORE, ARG_WITHHELD, BANNER, CLIENT, CLOSE, COMMAND, CONNECT, EXCERPT_MORE, EXTENSION, Ended, Event, GUARD,
         SERVER, Summary,
     },
     host::Host,
-    limits::{ARG_ROOM, CUT},
     policy::{Policy, VerbVerdict},
     reason::{FIRST_NAME, Reason, counter},
-    smtp::{rewrite, verb::Command},
+    session::{rewrite, verb::Command},
     word::Word,
     work::Work,
 };
@@ -39,7 +39,7 @@ pub fn command<H: Host>(policy: &Policy, work: &mut Work, line: &Line, kind: Com
     event.reason = verdict.reason;
     event.action = verdict.action;
     event.enforced = enforced as u8;
-    event.cut_length = 0;
+    event.excerpt_length = 0;
     event.became_length = 0;
     event.arg_length = 0;
     event.arg_flags = 0;
@@ -75,7 +75,7 @@ pub fn extension(policy: &Policy, work: &mut Work, verdict: VerbVerdict) {
     let line = &work.state.line[SERVER as usize];
     work.event.verb = line.name();
     work.event.verb_length = line.word_length;
-    work.event.cut_length = 0;
+    work.event.excerpt_length = 0;
     let length = line.length;
     one_more(work, length);
     work.run.several = 1;
@@ -85,7 +85,7 @@ pub fn extension(policy: &Policy, work: &mut Work, verdict: VerbVerdict) {
 #[inline(always)]
 pub fn banner(policy: &Policy, work: &mut Work) {
     no_command(work, BANNER, Reason::Banner.number(), Action::Mask as u8, policy.enforces());
-    work.event.cut_length = 0;
+    work.event.excerpt_length = 0;
     one_more(work, work.state.line[SERVER as usize].length);
     work.run.several = 1;
 }
@@ -102,23 +102,23 @@ const fn ends_with_cr(arg: &[u8; ARG_ROOM], length: u8) -> u8 {
 /// stays as it is, which is nothing to report.
 #[inline(always)]
 pub fn tell<H: Host>(host: &mut H, work: &mut Work) {
-    tell_of(host, work, 1, work.run.line);
+    report_of(host, work, 1, work.run.line);
 }
 
 /// The same for all commands of the segment, which are counted alike.
 #[inline(always)]
-pub fn tell_all<H: Host>(host: &mut H, work: &mut Work) {
-    tell_of(host, work, work.run.commands, work.run.lines);
+pub fn report_all<H: Host>(host: &mut H, work: &mut Work) {
+    report_of(host, work, work.run.commands, work.run.lines);
 }
 
 #[inline(always)]
-fn tell_of<H: Host>(host: &mut H, work: &mut Work, commands: u32, bytes: u32) {
-    if work.event.kind == BANNER && work.state.session.veiled == 0 {
+fn report_of<H: Host>(host: &mut H, work: &mut Work, commands: u32, bytes: u32) {
+    if work.event.kind == BANNER && work.state.session.masks_banner == 0 {
         return;
     }
     let action = work.event.action;
     host.count(counter(work.event.reason, action, work.event.enforced != 0), commands, bytes);
-    if Action::number_tells(action) {
+    if Action::number_reports(action) {
         host.emit(&work.event);
     }
 }
@@ -146,13 +146,13 @@ pub fn close<H: Host>(shared: &Shared, work: &mut Work, id: u64, ended: u8) {
     let acknowledged = |side: u8| first(H::load(&shared.peer[side as usize]));
     let Work { event, state, .. } = work;
     let session = &state.session;
-    event.cut_length = 0;
+    event.excerpt_length = 0;
     event.connection = id;
     event.set_summary(&Summary {
         duration: event.time.saturating_sub(session.since),
         bytes: [
-            state.half[CLIENT as usize].all_bytes(tls, first(from), acknowledged(CLIENT)),
-            state.half[SERVER as usize].all_bytes(tls, second(from), acknowledged(SERVER)),
+            state.side[CLIENT as usize].all_bytes(tls, first(from), acknowledged(CLIENT)),
+            state.side[SERVER as usize].all_bytes(tls, second(from), acknowledged(SERVER)),
         ],
         commands: session.commands,
         recipients: session.recipients,
@@ -180,11 +180,11 @@ fn no_command(work: &mut Work, kind: u8, reason: u16, action: u8, enforced: bool
 #[inline(always)]
 pub fn offending<H: Host>(host: &mut H, work: &mut Work, at: u32) {
     let left = work.segment.length.wrapping_sub(at);
-    work.event.cut_length = 0;
+    work.event.excerpt_length = 0;
     if left == 0 || left > work.segment.length {
         return;
     }
-    let (length, more) = if left > CUT as u32 { (CUT as u32, CUT_MORE) } else { (left, 0) };
+    let (length, more) = if left > CUT as u32 { (CUT as u32, EXCERPT_MORE) } else { (left, 0) };
     work.run.piece_length = 0;
     let mut i = 1;
     while i <= CUT / 8 {
@@ -204,14 +204,14 @@ pub fn offending<H: Host>(host: &mut H, work: &mut Work, at: u32) {
         }
         i += 1;
     }
-    work.event.cut_length = length as u8 | more;
+    work.event.excerpt_length = length as u8 | more;
 }
 
 /// The event in hand shows no byte of the segment: no command was read from it, so they may be an address or credentials (I6).
 #[inline(always)]
 pub const fn hide(work: &mut Work) {
     work.event.cut = [0; CUT];
-    work.event.cut_length = 0;
+    work.event.excerpt_length = 0;
 }
 
 /// Takes out of the event in hand what is withheld of the line that was cut: all but its verb.
@@ -219,26 +219,26 @@ pub const fn hide(work: &mut Work) {
 pub fn withhold<H: Host>(work: &mut Work) {
     let Work { state, event, run, segment, .. } = work;
     let line = &state.line[CLIENT as usize];
-    if run.line_cut == 0 || event.arg_flags & ARG_WITHHELD == 0 {
+    if run.line_blocked == 0 || event.arg_flags & ARG_WITHHELD == 0 {
         return;
     }
     // The line may have begun in an earlier segment.
     let here = line.start.wrapping_sub(segment.sequence) < segment.length;
     let shown = if here { line.head + event.verb_length as u32 } else { 0 };
-    let kept = (event.cut_length & !CUT_MORE) as u32;
+    let kept = (event.excerpt_length & !EXCERPT_MORE) as u32;
     let shown = if shown < kept { shown } else { kept };
     let mut i = 0;
     while i < CUT {
         event.cut[i] &= rewrite::present::<H>(shown.wrapping_sub(i as u32)) as u8;
         i += 1;
     }
-    event.cut_length = shown as u8 | CUT_MORE;
+    event.excerpt_length = shown as u8 | EXCERPT_MORE;
 }
 
 impl Event {
     /// Bytes of what was cut that the event carries.
     pub const fn cut_bytes(&self) -> usize {
-        let length = (self.cut_length & !CUT_MORE) as usize;
+        let length = (self.excerpt_length & !EXCERPT_MORE) as usize;
         if length > CUT { CUT } else { length }
     }
 }

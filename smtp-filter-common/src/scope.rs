@@ -5,11 +5,11 @@
 //! entry remembers what came of them until the policy changes.
 
 use crate::{
+    bounds::{POLICY_SLOTS, SCOPE_PAIRS, SCOPES},
     entry::{first, pair, second},
     event::{CLIENT, SERVER},
     flow::Key,
     host::Host,
-    limits::{POLICY_SLOTS, SCOPE_PAIRS, SCOPES},
     policy::Policy,
     work::Work,
 };

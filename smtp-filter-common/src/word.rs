@@ -1,6 +1,6 @@
 //! A verb or keyword, packed for comparison.
 
-use crate::limits::WORD;
+use crate::bounds::WORD;
 
 /// A word of up to 16 characters in upper case, as one big-endian number in two halves: the last character stands
 /// in the lowest byte of `low`, unused places are 0. An empty word is 0.

@@ -5,15 +5,15 @@ use core::sync::atomic::AtomicU64;
 
 use crate::{
     action::Action,
+    bounds::{ARG_ROOM, PATCH, PIECE},
     datapath::Met,
     entry::{Line, State},
     event::Event,
     flow::{HalfOpen, Key, evict::Sample, gone::Gone},
     host::{Host, Patch, Piece},
-    limits::{ARG_ROOM, PATCH, PIECE},
     reason::Reason,
-    smtp::{Mode, rewrite::Change, verb::Command},
-    tcp::{early, marks, pieces, sorted},
+    session::{Mode, rewrite::Change, verb::Command},
+    stream::{boundaries, out_of_order, pieces, sorted},
     wire::Segment,
 };
 
@@ -21,7 +21,7 @@ use crate::{
 #[repr(C, align(8))]
 #[derive(Clone, Copy, Debug)]
 pub struct Run {
-    /// The argument of BDAT: see [`crate::smtp::bdat`].
+    /// The argument of BDAT: see [`crate::session::bdat`].
     pub chunk: u64,
     /// Offset in the payload of the next byte.
     pub at: u32,
@@ -76,9 +76,9 @@ pub struct Run {
     /// Offset in the payload of the first byte that a window keeps.
     pub windowed: u32,
     /// What a look at the out-of-order ranges came to.
-    pub ranges: early::Found,
+    pub ranges: out_of_order::Found,
     /// Where places are looked up in the pool.
-    pub places: marks::Places,
+    pub places: boundaries::Places,
     /// What is sorted into a list of the pool.
     pub sorting: sorted::Sorting,
     /// Reason of the cut.
@@ -86,7 +86,7 @@ pub struct Run {
     /// [`Action`] of the cut; [`Action::Pass`] while there is none.
     pub cut: u8,
     /// 1: the reports of this pass go out.
-    pub telling: u8,
+    pub reporting: u8,
     /// 1: something of the segment passed unread in mode `monitor`.
     pub gap: u8,
     /// 1: a command asked for the mark.
@@ -94,20 +94,20 @@ pub struct Run {
     /// Scanner state.
     pub text: u8,
     /// 1: the cut is a command's; the event in hand is its.
-    pub line_cut: u8,
+    pub line_blocked: u8,
     /// 1: bytes are to be rewritten, which the pass that tells does.
     pub rewrites: u8,
     /// 1: the event in hand has not been told.
-    pub untold: u8,
+    pub unreported: u8,
     /// 1: a verb that passes begins with the word in hand.
     pub begins: u8,
     /// 1: a reply answers nothing.
     pub unmatched: u8,
-    /// 1: bytes of a gap that come late are read: see [`crate::tcp::gap`].
+    /// 1: bytes of a gap that come late are read: see [`crate::stream::gap`].
     pub late: u8,
     /// 1: they are not all counted alike, or there is an event.
     pub several: u8,
-    /// 1: the line in `Work::new` is kept when the state is: see [`crate::tcp::alike`].
+    /// 1: the line in `Work::new` is kept when the state is: see [`crate::stream::alike`].
     pub keeps_line: u8,
     /// 1: what is no more in a window is known by lines alike, or acknowledged.
     pub covered: u8,
@@ -163,7 +163,7 @@ impl Passed {
     const NOTHING: Self = Self { place: 0, reason: 0, action: 0 };
 }
 
-/// The client's dialogue as far as it was read beyond a gap: see [`crate::tcp::gap`].
+/// The client's dialogue as far as it was read beyond a gap: see [`crate::stream::gap`].
 #[repr(C, align(8))]
 #[derive(Clone, Copy, Debug)]
 pub struct Aside {
@@ -198,7 +198,7 @@ pub struct Work {
     /// Its connection.
     pub key: Key,
     /// A half-open connection in hand.
-    pub half: HalfOpen,
+    pub half_open: HalfOpen,
     /// A connection that is gone, in hand.
     pub gone: Gone,
     /// Entries of a full table.
@@ -281,7 +281,7 @@ impl Work {
         Self {
             segment: Segment::EMPTY,
             key: Key { client: [0; 16], server: [0; 16], client_port: [0; 2], server_port: [0; 2] },
-            half: HalfOpen::EMPTY,
+            half_open: HalfOpen::EMPTY,
             gone: Gone { ends: [0; 2], how: 0, reserved: 0 },
             sample: Sample::EMPTY,
             state: State::EMPTY,
@@ -317,7 +317,7 @@ impl Work {
     /// The sequence number that the segment's receiver waits for: everything before has been forwarded.
     #[inline(always)]
     pub const fn next(&self) -> u32 {
-        self.state.half[self.event.direction as usize & 1].next
+        self.state.side[self.event.direction as usize & 1].next
     }
 
     /// Ends the reading: what was decided, and at which place of the stream.
@@ -356,7 +356,7 @@ impl Work {
     #[inline(never)]
     fn pass_over(&mut self) -> bool {
         self.uncertain |= 1;
-        if self.run.reason < Reason::Early.number() {
+        if self.run.reason < Reason::OutOfOrder.number() {
             self.note(self.run.reason, self.run.cut, self.run.place);
         } else {
             self.uncertain |= MISSING;
@@ -436,18 +436,18 @@ impl Run {
         alike_at: 0,
         alike_to: 0,
         windowed: 0,
-        ranges: early::Found::NONE,
-        places: marks::Places::NONE,
+        ranges: out_of_order::Found::NONE,
+        places: boundaries::Places::NONE,
         sorting: sorted::Sorting::NONE,
         reason: 0,
         cut: 0,
-        telling: 0,
+        reporting: 0,
         gap: 0,
         mark: 0,
         text: 0,
-        line_cut: 0,
+        line_blocked: 0,
         rewrites: 0,
-        untold: 0,
+        unreported: 0,
         begins: 0,
         unmatched: 0,
         late: 0,

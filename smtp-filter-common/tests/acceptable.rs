@@ -6,7 +6,7 @@ use smtp_filter_common::{
     action::Action,
     entry::{CUT, first, second},
     reason::Reason,
-    smtp,
+    session,
     verdict::Verdict,
 };
 use std::sync::atomic::Ordering;
@@ -70,14 +70,14 @@ fn forged_urgent_segments_reset_nothing() {
                 }
             }
         }
-        let said: &[u8] = if net.mode() == smtp::Mode::TLS { &[0x17; 100] } else { b"NOOP\r\n" };
+        let said: &[u8] = if net.mode() == session::Mode::TLS { &[0x17; 100] } else { b"NOOP\r\n" };
         assert_eq!(net.say(said), PASS);
         // Nor those whose checksum and hop limit nobody has looked at.
         assert_ne!(net.segment(true, net.client.next, URGENT, b""), PASS);
         assert!(!is_cut(&net));
         // One that is in its place is the client's own, or might be.
         net.segment(true, net.client.next, URGENT, b"NOOP\r\n");
-        assert_eq!(is_cut(&net), net.mode() != smtp::Mode::TLS);
+        assert_eq!(is_cut(&net), net.mode() != session::Mode::TLS);
     }
 }
 

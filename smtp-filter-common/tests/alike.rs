@@ -3,7 +3,7 @@
 
 mod support;
 
-use smtp_filter_common::{limits::WIDE_WINDOW, reason::Reason, verdict::Verdict};
+use smtp_filter_common::{bounds::WIDE_WINDOW, reason::Reason, verdict::Verdict};
 use support::{ACK, Net, dice::Dice, policy, stream::rounds};
 
 const PASS: Verdict = Verdict::Pass;
@@ -48,7 +48,7 @@ fn any_number_of_replies_alike_flows_without_an_acknowledgement() {
                 other[place] ^= 1;
                 let verdict = net.server_at(from + at as u32, &other);
                 assert_ne!(verdict, PASS, "{at_once}: {at}, {length}: byte {place}");
-                assert!(net.segments(Reason::ChangedRepeat) > 0);
+                assert!(net.segments(Reason::ChangedRetransmission) > 0);
             }
         }
     }
@@ -126,7 +126,7 @@ fn retransmitted_replies_are_what_they_were() {
             let end = end.min(next);
             let verdict = net.server_at(from + at as u32, &stream[at..end]);
             assert_ne!(verdict, Verdict::Reset, "seed {seed}");
-            assert_eq!(net.segments(Reason::ChangedRepeat), 0, "seed {seed}: an honest one");
+            assert_eq!(net.segments(Reason::ChangedRetransmission), 0, "seed {seed}: an honest one");
             assert!(verdict == PASS || at + WIDE_WINDOW < next || net.segments(Reason::Forgotten) > 0, "seed {seed}");
             passed += u32::from(verdict == PASS);
             far += u32::from(verdict == PASS && at + WIDE_WINDOW < next);

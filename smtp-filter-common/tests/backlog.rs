@@ -4,7 +4,7 @@ mod support;
 
 use smtp_filter_common::{
     action::Action,
-    limits::{LINES, PENDING},
+    bounds::{LINES, PENDING},
     reason::Reason,
     verdict::Verdict,
 };
@@ -120,5 +120,5 @@ fn other_segments_go_on() {
     let noop = net.client.next - 6;
     assert!(read(&mut net, &empty_lines()));
     assert_eq!(net.client_at(noop, b"NOOP\r\n"), Verdict::Pass, "a retransmission");
-    assert_eq!(net.segments(Reason::Repeat), 1);
+    assert_eq!(net.segments(Reason::Retransmission), 1);
 }

@@ -51,9 +51,9 @@ fn shown(show: u8, first: bool, text: &[u8], got: &[u8]) -> bool {
 fn banners(seed: u64) {
     let dice = &mut Dice(seed);
     let show = [SHOW_HOST, SHOW_HOST_SMTP, SHOW_PIX][dice.below(3) as usize];
-    let mut veils = policy();
-    veils.banner = show;
-    let mut net = Net::new(veils.clone());
+    let mut masks = policy();
+    masks.banner = show;
+    let mut net = Net::new(masks.clone());
     net.server.isn = 0_u32.wrapping_sub(dice.below(100));
     net.handshake();
     let mut stream = Stream::new(false);
@@ -62,7 +62,7 @@ fn banners(seed: u64) {
     for _ in 0..1000 {
         if stream.queue.is_empty() && !dice.one_in(20) {
             // Repeats get the same bytes whatever the policy has become.
-            net.policy = if dice.one_in(2) { policy() } else { veils.clone() };
+            net.policy = if dice.one_in(2) { policy() } else { masks.clone() };
         } else if stream.queue.is_empty() {
             break;
         }

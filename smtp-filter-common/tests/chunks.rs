@@ -2,7 +2,7 @@
 
 mod support;
 
-use smtp_filter_common::{reason::Reason, smtp, verdict::Verdict};
+use smtp_filter_common::{reason::Reason, session, verdict::Verdict};
 use support::{Net, dice::Dice, policy, stream::rounds};
 
 const PASS: Verdict = Verdict::Pass;
@@ -127,7 +127,7 @@ fn chunks_in_any_order_read_as_they_were_judged() {
                     queue.remove(which);
                 }
             } else {
-                assert!(evil || which > 0 || net.segments(Reason::ChangedRepeat) == 0 || at > 0, "seed {seed}");
+                assert!(evil || which > 0 || net.segments(Reason::ChangedRetransmission) == 0 || at > 0, "seed {seed}");
             }
             if dice.one_in(8) {
                 // An acknowledgement of what a receiver may have.
@@ -152,7 +152,7 @@ fn chunks_in_any_order_read_as_they_were_judged() {
                 assert!(line.eq_ignore_ascii_case(&stream[from..to]), "seed {seed}: {}", line.escape_ascii());
             }
         }
-        assert_eq!(net.mode(), smtp::Mode::COMMAND);
+        assert_eq!(net.mode(), session::Mode::COMMAND);
     }
 }
 

@@ -110,7 +110,7 @@ fn a_whole_dialogue_tells_its_beginning_its_end_and_its_sums() {
         assert_eq!((close.kind, close.direction, close.action), (CLOSE, event::SERVER, Action::Pass as u8));
         assert_eq!((close.reason, close.enforced), (Reason::Closing.number(), 1));
         assert_eq!((close.connection, close.time), (connect.connection, net.now));
-        assert_eq!((close.arg_length, close.cut_length, close.verb_length), (0, 0, 0));
+        assert_eq!((close.arg_length, close.excerpt_length, close.verb_length), (0, 0, 0));
         let duration = close.time - connect.time;
         assert!(duration > 2_000_000_000);
         assert_eq!(
@@ -210,7 +210,7 @@ fn a_reset_by_the_filter_is_an_end() {
     let events = net.all_events();
     let [command, close] = events.as_slice() else { panic!("{events:?}") };
     assert_eq!((command.kind, close.kind), (event::COMMAND, CLOSE));
-    assert!(command.cut_length > 0 && close.cut_length == 0);
+    assert!(command.excerpt_length > 0 && close.excerpt_length == 0);
     let summary = close.summary();
     // What was reset did not pass.
     assert_eq!((summary.commands, summary.bytes[0], summary.ended), (1, 6, Ended::Reset as u8));
@@ -366,7 +366,7 @@ fn a_summary_stands_where_the_argument_stood_and_comes_back_whole() {
         tls: 1,
         ended: Ended::Replaced as u8,
     };
-    let mut event = Event { arg: [0xff; smtp_filter_common::limits::ARG_ROOM], ..Event::EMPTY };
+    let mut event = Event { arg: [0xff; smtp_filter_common::bounds::ARG_ROOM], ..Event::EMPTY };
     event.set_summary(&summary);
     assert_eq!(event.summary(), summary);
     for ended in Ended::ALL {

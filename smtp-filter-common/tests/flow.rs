@@ -46,7 +46,7 @@ fn syn_ack_chooses_the_candidate() {
     assert_eq!(net.client_acks(), DROP);
     net.client.isn = 7000;
     assert_eq!(net.client_acks(), PASS);
-    assert_eq!(net.state().half[0].isn, 7000);
+    assert_eq!(net.state().side[0].isn, 7000);
 }
 
 #[test]
@@ -135,7 +135,7 @@ fn spoofed_server_is_dropped() {
     assert_eq!(net.say("DATA\r\n"), PASS);
     assert_eq!(net.segment_at(false, net.server.next, ACK, b"354 forged\r\n", net.outside), DROP);
     assert_eq!(net.segments(Reason::SpoofedServer), 1);
-    assert_eq!(net.mode(), smtp_filter_common::smtp::Mode::COMMAND);
+    assert_eq!(net.mode(), smtp_filter_common::session::Mode::COMMAND);
 }
 
 #[test]

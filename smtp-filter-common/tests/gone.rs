@@ -179,7 +179,7 @@ fn a_fin_before_what_is_acknowledged_moves_nothing() {
     net.client_acks();
     assert_eq!(net.segment(true, net.client.next - 300, FIN, b""), PASS);
     assert_eq!(net.segment(false, net.server.next - 200, FIN, b""), PASS);
-    assert_eq!((net.state().half[0].fin, net.state().half[1].fin), (0, 0));
+    assert_eq!((net.state().side[0].fin, net.state().side[1].fin), (0, 0));
     assert_eq!(net.world.closed, 0);
 }
 

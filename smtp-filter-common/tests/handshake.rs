@@ -41,7 +41,7 @@ fn any_segment_that_the_server_takes_completes_it() {
 fn later_data_completes_it_and_is_out_of_order() {
     let mut net = answered();
     assert_eq!(net.client_at(1, b"RFY root\r\n"), DROP);
-    assert_eq!(net.segments(Reason::Early), 1);
+    assert_eq!(net.segments(Reason::OutOfOrder), 1);
     assert!(is_live(&net));
     assert_eq!(net.client_at(0, b"VRFY root\r\n"), DROP);
     assert_eq!(net.verbs(), ["VRFY"]);

@@ -3,7 +3,7 @@
 
 mod support;
 
-use smtp_filter_common::{limits::MARKS, reason::Reason, verdict::Verdict};
+use smtp_filter_common::{bounds::MARKS, reason::Reason, verdict::Verdict};
 use support::*;
 
 /// Segments that fill the remembered boundaries: each is too short to say what follows it.
@@ -145,7 +145,7 @@ fn filler(ending: &[u8]) -> Vec<u8> {
 }
 
 fn held_back(net: &Net) -> u64 {
-    net.segments(Reason::Early)
+    net.segments(Reason::OutOfOrder)
 }
 
 /// The first octets of a segment could be the last ones of an end of data. It passes before the gap is filled all the same,

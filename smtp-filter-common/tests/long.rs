@@ -71,8 +71,8 @@ fn tls_goes_on_after_2_to_the_31_bytes() {
     assert_eq!(net.reply("220 Go\r\n"), Verdict::Pass);
     for _ in 0..9 {
         send(&mut net, (1 << 29) / MERGED + 1);
-        let drops = net.segments(Reason::Repeat) + net.segments(Reason::Early);
+        let drops = net.segments(Reason::Retransmission) + net.segments(Reason::OutOfOrder);
         assert_eq!(net.say("\r\n.\r\nany bytes of a record"), Verdict::Pass);
-        assert_eq!(net.segments(Reason::Repeat) + net.segments(Reason::Early), drops);
+        assert_eq!(net.segments(Reason::Retransmission) + net.segments(Reason::OutOfOrder), drops);
     }
 }

@@ -3,7 +3,7 @@
 
 mod support;
 
-use smtp_filter_common::{action::Action, reason::Reason, smtp::Mode, verdict::Verdict};
+use smtp_filter_common::{action::Action, reason::Reason, session::Mode, verdict::Verdict};
 use support::*;
 
 fn net() -> Net {
@@ -315,7 +315,7 @@ fn a_changed_retransmission_is_reported_and_what_comes_with_it_read() {
     let at = net.client.next;
     net.say("NOOP\r\n");
     assert_eq!(net.client_at(at, b"RSET\r\nVRFY a\r\n"), Verdict::Pass);
-    assert_eq!(net.verbs(), ["NOOP", "VRFY", "guards.changed_repeat"]);
+    assert_eq!(net.verbs(), ["NOOP", "VRFY", "guards.changed_retransmission"]);
 }
 
 #[test]

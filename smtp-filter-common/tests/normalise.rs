@@ -5,7 +5,7 @@ mod support;
 use etherparse::{IpNumber, Ipv4Header, Ipv4Options, TcpHeader, TcpOptionElement};
 use proptest::prelude::*;
 use smtp_filter_common::{
-    action::Action, datapath::Met, reason::Reason, tcp::normalise::NARROW_WINDOW, userspace::SliceFrame,
+    action::Action, datapath::Met, reason::Reason, stream::normalise::NARROW_WINDOW, userspace::SliceFrame,
     verdict::Verdict,
 };
 use support::{ACK, CLIENT, FIN, Net, OUTSIDE, PORT, RST, SERVER, policy};
@@ -260,7 +260,7 @@ fn an_old_timestamp_of_what_is_acknowledged_passes() {
     let old = Odd { options: Some(stamp(104, 50)), ..Odd::default() };
     wire.next[0] -= 12;
     assert_eq!(wire.segment(0, b"NOOP\r\n", &old), PASS, "{:?}", wire.refused());
-    assert_eq!(wire.net.segments(Reason::Repeat), 1);
+    assert_eq!(wire.net.segments(Reason::Retransmission), 1);
     // Not where some of it is new, nor at the end of what is acknowledged, where the server would believe what it says.
     assert_eq!(wire.segment(0, b"NOOP\r\nNOOP\r\nNOOP\r\n", &old), DROP);
     wire.next[0] += 6;
@@ -393,7 +393,7 @@ fn a_wrong_checksum() {
         wire.net.policy.guards[Reason::Checksum.number() as usize] = Action::Pass as u8;
         let odd = Odd { spoiled: Some(20 + 32 + payload.len() - 3), ..right.clone() };
         assert_eq!(wire.segment(0, payload, &odd), DROP, "changed, and not looked at");
-        assert_eq!(wire.net.segments(Reason::ChangedRepeat), 1);
+        assert_eq!(wire.net.segments(Reason::ChangedRetransmission), 1);
     }
     // Merged of segments whose checksums were right.
     let mut wire = Wire::greeted(plain(), 64);

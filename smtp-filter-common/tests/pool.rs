@@ -2,7 +2,7 @@
 
 mod support;
 
-use smtp_filter_common::{limits::POOL, reason::Reason, verdict::Verdict};
+use smtp_filter_common::{bounds::POOL, reason::Reason, verdict::Verdict};
 use support::{End, Net, policy};
 
 const PASS: Verdict = Verdict::Pass;
@@ -59,7 +59,7 @@ fn a_slot_in_use_is_not_taken_and_who_finds_none_waits() {
     (net.client_address, net.client_port, net.client, net.server) = (address, first.0, owner.0, owner.1);
     assert_eq!(net.client_at(first.1, group().as_bytes()), PASS);
     assert_eq!(net.client_at(first.1, group().replace('T', "t").as_bytes()), DROP);
-    assert_eq!(net.segments(Reason::ChangedRepeat), 1);
+    assert_eq!(net.segments(Reason::ChangedRetransmission), 1);
     assert_eq!(net.segments(Reason::Forgotten), 0);
     // All answered: the slots are free.
     for port in 10_000..waiting {
@@ -86,7 +86,7 @@ fn what_an_idle_owner_lost_is_unknown_and_not_changed() {
     for _ in 0..3 {
         assert_eq!(net.client_at(at, group().as_bytes()), DROP);
     }
-    assert_eq!(net.segments(Reason::ChangedRepeat), 0);
+    assert_eq!(net.segments(Reason::ChangedRetransmission), 0);
     assert_eq!(net.segments(Reason::Forgotten), 3);
     // Once it is acknowledged, the connection goes on.
     assert_eq!(net.server_acks(), PASS);

@@ -6,12 +6,12 @@ use etherparse::TcpHeader;
 use proptest::prelude::*;
 use smtp_filter_common::{
     action::Action,
+    bounds::{ARG, ARG_ROOM, NAMED_VERBS, PIECE},
     entry::Line,
-    limits::{ARG, ARG_ROOM, NAMED_VERBS, PIECE},
     policy::{Policy, VerbRule},
     reason::FIRST_NAME,
     reset::Reset,
-    smtp::{line, text},
+    session::{data, line},
     verdict::Verdict,
     wire::{ACK, Segment},
     word::Word,
@@ -42,7 +42,7 @@ fn heavy(longest: usize) -> impl Strategy<Value = Vec<u8>> {
     ]
 }
 
-/// Through the datapath: mail text in segments of these lengths, and where the end of data was found, if it was.
+/// Through the datapath: mail data in segments of these lengths, and where the end of data was found, if it was.
 fn end_of_data(bytes: &[u8], lengths: &[usize]) -> Option<usize> {
     let mut net = Net::in_text(support::policy());
     let mut lengths = lengths.iter().cycle();
@@ -54,16 +54,16 @@ fn end_of_data(bytes: &[u8], lengths: &[usize]) -> Option<usize> {
         left = later;
     }
     let state = net.state();
-    let begin = state.half[0].isn.wrapping_add(1).wrapping_add(net.client.next).wrapping_sub(bytes.len() as u32);
+    let begin = state.side[0].isn.wrapping_add(1).wrapping_add(net.client.next).wrapping_sub(bytes.len() as u32);
     let at = state.memory.end_of_data[0].wrapping_sub(begin) as usize;
-    (state.session.mode != smtp_filter_common::smtp::Mode::MAIL_DATA).then_some(at)
+    (state.session.mode != smtp_filter_common::session::Mode::MAIL_DATA).then_some(at)
 }
 
 fn reference(bytes: &[u8]) -> Option<usize> {
-    let mut state = text::LINE;
+    let mut state = data::LINE;
     for (at, byte) in bytes.iter().enumerate() {
-        state = text::next(state, *byte);
-        if state == text::END {
+        state = data::next(state, *byte);
+        if state == data::END {
             return Some(at + 1);
         }
     }
@@ -98,13 +98,13 @@ proptest! {
 
     #[test]
     fn state_behind_four_bytes(bytes in heavy(12)) {
-        let mut state = text::LINE;
+        let mut state = data::LINE;
         for byte in &bytes {
-            state = text::next(state, *byte);
+            state = data::next(state, *byte);
         }
-        if bytes.len() >= 4 && state != text::END {
+        if bytes.len() >= 4 && state != data::END {
             let last: [u8; 4] = bytes[bytes.len() - 4..].try_into().unwrap();
-            prop_assert_eq!(text::behind(u32::from_le_bytes(last)), state);
+            prop_assert_eq!(data::behind(u32::from_le_bytes(last)), state);
         }
     }
 

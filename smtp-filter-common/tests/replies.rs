@@ -3,7 +3,7 @@
 
 mod support;
 
-use smtp_filter_common::{action::Action, reason::Reason, smtp::Mode, verdict::Verdict};
+use smtp_filter_common::{action::Action, reason::Reason, session::Mode, verdict::Verdict};
 use support::*;
 
 /// A dialogue of lines: the client's begin with `C `, the server's with `S `. All of them pass.

@@ -7,7 +7,7 @@ use smtp_filter_common::{
     event::{BANNER, COMMAND, EXTENSION},
     policy::{FILL_NOOP, MONITOR, Policy, SHOW_HOST, SHOW_HOST_SMTP, SHOW_PIX},
     reason::{FIRST_KEYWORD, Reason},
-    smtp::verb::Command,
+    session::verb::Command,
     verdict::Verdict,
     word::Word,
 };
@@ -369,9 +369,9 @@ fn the_banner_is_veiled() {
         let got = text(&reply(&mut net, banner));
         if show == SHOW_PIX && banner == PLAIN {
             let kept = |c: char| matches!(c, '2' | '0' | '\r' | '\n');
-            let veiled: String =
+            let masks_banner: String =
                 banner.chars().enumerate().map(|(i, c)| if i < 4 || kept(c) { c } else { '*' }).collect();
-            assert_eq!(got, veiled);
+            assert_eq!(got, masks_banner);
         } else {
             assert_eq!(got, expected, "{show} {banner:?}");
         }

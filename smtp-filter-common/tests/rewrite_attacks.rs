@@ -8,7 +8,7 @@ use smtp_filter_common::{
     event::EXTENSION,
     policy::{FILL_NOOP, SHOW_HOST_SMTP},
     reason::FIRST_KEYWORD,
-    smtp,
+    session,
     verdict::Verdict,
     word::Word,
 };
@@ -112,7 +112,7 @@ fn a_masked_chunk_leaves_no_bare_cr() {
     ] {
         let mut net = net(masking(&["BDAT"]));
         assert_eq!(say_all(&mut net, segments), expected, "{segments:?}");
-        assert_eq!(net.mode(), smtp::Mode::COMMAND);
+        assert_eq!(net.mode(), session::Mode::COMMAND);
     }
 }
 

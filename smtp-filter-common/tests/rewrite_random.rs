@@ -9,7 +9,7 @@ use smtp_filter_common::{
     action::Action,
     policy::{FILL_NOOP, FILL_X, Policy},
     reason::{FIRST_KEYWORD, FIRST_NAME},
-    smtp,
+    session,
     verdict::Verdict,
     word::Word,
 };
@@ -98,7 +98,7 @@ fn commands(seed: u64) {
             let session = net.state().session;
             session.pending[..usize::from(session.runs)].iter().map(|run| usize::from(run & 0xfff)).sum()
         };
-        let chunk = usize::from(net.mode() == smtp::Mode::MASKED_CHUNK);
+        let chunk = usize::from(net.mode() == session::Mode::MASKED_CHUNK);
         assert_eq!(waiting, count - answered + chunk, "replies that are due, seed {seed}\n{}", stream.trace);
         stuck = if verdict == Verdict::Pass { 0 } else { stuck + 1 };
         if stuck > 4 {

@@ -5,11 +5,11 @@ mod support;
 use proptest::prelude::*;
 use smtp_filter_common::{
     action::Action,
-    entry::{Half, Line, Session},
+    bounds::WORD,
+    entry::{Line, Session, Side},
     event::{ARG_WITHHELD, Event},
-    limits::WORD,
     reason::{FIRST_NAME, Reason},
-    smtp::{Mode, verb::Command},
+    session::{Mode, verb::Command},
     verdict::Verdict,
 };
 use support::{Net, arg, name, policy};
@@ -128,14 +128,14 @@ fn run(dialogue: &[Turn], mut cut: impl FnMut(usize) -> usize) -> Outcome {
         }
     }
     let state = net.state();
-    let half = |half: &Half| (half.next, half.bytes);
+    let ends = |side: &Side| (side.next, side.bytes);
     let mut session = state.session;
     session.since = 0;
     Outcome {
         events: net.events().iter().map(facts).collect(),
         session,
         lines: state.line,
-        halves: [half(&state.half[0]), half(&state.half[1])],
+        halves: [ends(&state.side[0]), ends(&state.side[1])],
     }
 }
 
@@ -391,7 +391,7 @@ fn server_says_421() {
     let mut net = Net::greeted(policy());
     net.say("NOOP\r\n");
     assert_eq!(net.reply("421 closing\r\n"), PASS);
-    assert_eq!(net.state().session.end, smtp_filter_common::smtp::server::ENDED_BY_SERVER);
+    assert_eq!(net.state().session.end, smtp_filter_common::session::server::ENDED_BY_SERVER);
 }
 
 #[test]
@@ -419,7 +419,7 @@ fn drop_commits_nothing_and_is_told_once() {
     net.set("EHLO", Action::Drop);
     // A repeat of what passed gets the same as the first time, also after a change (I4).
     assert_eq!(net.client_at(0, b"EHLO x\r\n"), PASS);
-    assert_eq!(net.segments(Reason::Repeat), 1);
+    assert_eq!(net.segments(Reason::Retransmission), 1);
     assert_eq!(net.say("EHLO x\r\n"), DROP);
 }
 
@@ -587,7 +587,9 @@ fn guards_show_no_byte_of_the_client() {
     let secret = "AUTH PLAIN AGFsaWNlAHNlY3JldA==\r\n";
     for before in ["", "STARTTLS\r\n", "DATA\r\n", "NOOP\r\n"] {
         let mut policy = policy();
-        for reason in [Reason::UnknownConnection, Reason::Sync, Reason::StarttlsInjection, Reason::ChangedRepeat] {
+        for reason in
+            [Reason::UnknownConnection, Reason::Sync, Reason::StarttlsInjection, Reason::ChangedRetransmission]
+        {
             policy.guards[reason.number() as usize] = Action::Drop as u8;
         }
         let mut net = if before.is_empty() { Net::new(policy) } else { Net::greeted(policy) };

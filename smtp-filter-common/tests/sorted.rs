@@ -3,9 +3,9 @@
 mod support;
 
 use smtp_filter_common::{
-    limits::{BOUNDARIES, EARLY, RANGES},
-    smtp::text,
-    tcp::{early, marks, sorted},
+    bounds::{BOUNDARIES, EARLY, RANGES},
+    session::data,
+    stream::{boundaries, out_of_order, sorted},
     work::Work,
 };
 use support::{bare::Bare, dice::Dice};
@@ -60,12 +60,12 @@ struct Trial {
 }
 
 fn states(dice: &mut Dice) -> Vec<u8> {
-    let mut states = vec![text::LINE];
-    let mut state = text::LINE;
+    let mut states = vec![data::LINE];
+    let mut state = data::LINE;
     for _ in 0..BYTES {
         let byte = b"a\r\n."[dice.below(4) as usize];
-        state = match text::next(state, byte) {
-            text::END => text::MIDDLE,
+        state = match data::next(state, byte) {
+            data::END => data::MIDDLE,
             state => state,
         };
         states.push(state);
@@ -79,7 +79,7 @@ impl Trial {
         let mut dice = Dice(seed);
         let states = states(&mut dice);
         let mut work = Box::new(Work::new());
-        work.state.half[0].next = base;
+        work.state.side[0].next = base;
         work.state.memory.end_of_data = [base.wrapping_sub(1 << 20); 2];
         Self { host: Bare::new(), work, dice, base, states, model: Model::default(), kind, full: [0; 2], joined: 0 }
     }
@@ -105,7 +105,7 @@ impl Trial {
         let from = self.work.run.acknowledged;
         self.work.state.memory.forget_acknowledged(from);
         if self.work.state.memory.slot != 0 {
-            assert!(early::look_after(&mut self.host, &mut self.work));
+            assert!(out_of_order::look_after(&mut self.host, &mut self.work));
         }
         self.model.boundaries.retain(|at| *at >= acknowledged);
         self.is_sorted();
@@ -142,29 +142,31 @@ impl Trial {
             return false;
         }
         let (start, end) = (self.at(from), self.at(to));
-        early::search(&mut self.host, &mut self.work, start, end);
+        out_of_order::search(&mut self.host, &mut self.work, start, end);
         let touched = self.model.ranges.iter().filter(|range| range.to > from && range.from < to);
-        let mut place = early::APART;
+        let mut place = out_of_order::APART;
         for range in touched {
-            place = if from >= range.from && to <= range.to { early::INSIDE } else { early::ACROSS };
+            place = if from >= range.from && to <= range.to { out_of_order::INSIDE } else { out_of_order::ACROSS };
         }
         let before = self.model.ranges.iter().find(|range| range.to == from);
-        if place == early::APART && before.is_some() {
-            place = early::AFTER;
+        if place == out_of_order::APART && before.is_some() {
+            place = out_of_order::AFTER;
         }
         let found = self.work.run.ranges;
         assert_eq!(found.place, place);
-        if place == early::AFTER {
+        if place == out_of_order::AFTER {
             assert_eq!(found.before, u32::from(self.state(from)));
         }
-        if place != early::APART && place != early::AFTER {
+        if place != out_of_order::APART && place != out_of_order::AFTER {
             return true;
         }
-        if !self.notes(from, to, marks::SPARE) || self.state(to) != text::MIDDLE && !self.note(to, marks::SPARE) {
+        if !self.notes(from, to, boundaries::SPARE)
+            || self.state(to) != data::MIDDLE && !self.note(to, boundaries::SPARE)
+        {
             return false;
         }
         let state = self.state(to);
-        let added = early::add(&mut self.host, &mut self.work, start, end, state);
+        let added = out_of_order::add(&mut self.host, &mut self.work, start, end, state);
         let ranges = &mut self.model.ranges;
         let mut merged = Range { from, to };
         let touches = ranges.iter().filter(|range| range.to == from || range.from == to).count();
@@ -188,11 +190,11 @@ impl Trial {
         if !self.notes(from, to, 0) {
             return false;
         }
-        self.work.state.half[0].next = self.at(to);
+        self.work.state.side[0].next = self.at(to);
         self.work.state.memory.text = self.state(to);
         self.model.next = to;
-        if self.work.state.memory.has_early() {
-            early::join(&mut self.host, &mut self.work);
+        if self.work.state.memory.has_ranges() {
+            out_of_order::join(&mut self.host, &mut self.work);
             let reached = self.model.ranges.iter().copied().find(|range| range.from <= to && range.to > to);
             let stop = reached.map_or(to, |range| range.to);
             let found = self.work.run.ranges;
@@ -203,7 +205,7 @@ impl Trial {
                 return false;
             }
             self.joined += u32::from(reached.is_some());
-            self.work.state.half[0].next = self.at(stop);
+            self.work.state.side[0].next = self.at(stop);
             self.work.state.memory.text = self.state(stop);
             self.model.next = stop;
         }
@@ -226,7 +228,7 @@ impl Trial {
 
     fn note(&mut self, offset: u32, spare: usize) -> bool {
         let (at, state) = (self.at(offset), self.state(offset));
-        let noted = marks::remember(&mut self.host, &mut self.work, at, state, spare);
+        let noted = boundaries::remember(&mut self.host, &mut self.work, at, state, spare);
         if noted {
             self.model.boundaries.push(offset);
         } else {
@@ -271,7 +273,7 @@ impl Trial {
 
     fn look(&mut self, offset: u32) {
         let at = self.at(offset);
-        let (known, near) = marks::state_at(&mut self.host, &mut self.work, at, u32::MAX);
+        let (known, near) = boundaries::state_at(&mut self.host, &mut self.work, at, u32::MAX);
         let says = |place: u32| place > offset && place - offset < u32::from(self.state(place));
         let ends = || self.model.ranges.iter().map(|range| range.to);
         let is_known = self.model.boundaries.contains(&offset) || ends().any(|end| end == offset || says(end));
@@ -279,18 +281,18 @@ impl Trial {
         if offset < self.model.acknowledged {
             return;
         }
-        assert_eq!(known, if is_known { self.state(offset) } else { text::END }, "at {offset}");
+        assert_eq!(known, if is_known { self.state(offset) } else { data::END }, "at {offset}");
         if !is_known {
-            assert_eq!(near, if is_near { self.state(offset) } else { text::END }, "near {offset}");
+            assert_eq!(near, if is_near { self.state(offset) } else { data::END }, "near {offset}");
         }
     }
 
     fn finds(&mut self, from: u32, to: u32) {
         let (start, stop) = (self.at(from), self.at(to));
-        let count = marks::find(&mut self.host, &mut self.work, start, stop);
+        let count = boundaries::find(&mut self.host, &mut self.work, start, stop);
         let mut found: Vec<_> = (0..count)
-            .map(|index| marks::place(&mut self.host, &self.work, index))
-            .filter(|(_, state, _)| *state != text::END)
+            .map(|index| boundaries::place(&mut self.host, &self.work, index))
+            .filter(|(_, state, _)| *state != data::END)
             .map(|(at, state, _)| (at.wrapping_sub(self.base), state))
             .filter(|(at, _)| *at >= from && *at < to)
             .collect();

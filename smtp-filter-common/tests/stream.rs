@@ -5,9 +5,9 @@ mod support;
 use proptest::prelude::*;
 use smtp_filter_common::{
     action::Action,
-    limits::{EARLY, RANGES},
+    bounds::{EARLY, RANGES},
     reason::Reason,
-    smtp,
+    session,
     verdict::Verdict,
 };
 use support::{ACK, End, Net, policy};
@@ -41,7 +41,7 @@ fn repeats_are_read_once() {
     assert_eq!(net.client_at(6, b"RSET\r\nQU"), PASS);
     assert_eq!(net.client_at(10, b"\r\nQUIT\r\n"), PASS);
     assert_eq!(net.verbs(), ["QUIT"]);
-    assert_eq!(net.segments(Reason::Repeat), 5);
+    assert_eq!(net.segments(Reason::Retransmission), 5);
 }
 
 #[test]
@@ -53,7 +53,7 @@ fn repeats_with_other_bytes_are_dropped() {
         let same = b"NOOP\r\nRSET\r\n"[offset as usize..].starts_with(bytes.as_bytes());
         assert_eq!(net.client_at(offset, bytes.as_bytes()), if same { PASS } else { DROP }, "{bytes:?}");
     }
-    assert_eq!(net.segments(Reason::ChangedRepeat), 5);
+    assert_eq!(net.segments(Reason::ChangedRetransmission), 5);
     net.events();
     // What the server has acknowledged it does not take again.
     net.server_acks();
@@ -77,12 +77,12 @@ fn replies_with_other_bytes_are_dropped() {
 fn early_commands_and_replies_are_held_back() {
     let mut net = Net::greeted(policy());
     assert_eq!(net.client_at(6, b"RSET\r\n"), DROP);
-    assert_eq!(net.segments(Reason::Early), 1);
+    assert_eq!(net.segments(Reason::OutOfOrder), 1);
     assert_eq!(net.say("NOOP\r\n"), PASS);
     assert_eq!(net.say("RSET\r\n"), PASS);
     assert_eq!(net.verbs(), ["NOOP", "RSET"]);
     assert_eq!(net.server_at(net.server.next + 8, b"250 OK\r\n"), DROP);
-    assert_eq!(net.segments(Reason::Early), 2);
+    assert_eq!(net.segments(Reason::OutOfOrder), 2);
 }
 
 #[test]
@@ -160,7 +160,7 @@ fn late_end_of_data_resets() {
     let mut net = Net::in_text(policy());
     let at = net.client.next;
     assert_eq!(net.client_at(at + 5, b"EHLO behind\r\n"), PASS);
-    assert_eq!(net.segments(Reason::EarlyText), 1);
+    assert_eq!(net.segments(Reason::OutOfOrderData), 1);
     assert_eq!(net.client_at(at, b"x\r\n.\r"), PASS);
     let mut net = Net::in_text(policy());
     let at = net.client.next;
@@ -170,12 +170,12 @@ fn late_end_of_data_resets() {
 }
 
 #[test]
-fn early_text_with_a_possible_end_of_data_is_held_back() {
+fn mail_data_with_a_possible_end_of_data_is_held_back() {
     for early in ["\nxxxx", "\r\nxxx", ".\r\nxx", "x\r\n.\r\n", "abc", "\r\n.\r\nx"] {
         let mut net = Net::in_text(policy());
         let at = net.client.next;
         assert_eq!(net.client_at(at + 10, early.as_bytes()), DROP, "{early:?}");
-        assert_eq!(net.segments(Reason::Early), 1);
+        assert_eq!(net.segments(Reason::OutOfOrder), 1);
     }
 }
 
@@ -188,7 +188,7 @@ fn out_of_order_text_of_more_gaps_than_are_remembered_waits() {
         assert_eq!(net.client_at(at + 10 * (gaps - i), b"xxxx"), PASS, "{i}");
     }
     assert_eq!(net.client_at(at + 10 * gaps + 100, b"xxxx"), DROP);
-    assert_eq!(net.segments(Reason::Early), 1);
+    assert_eq!(net.segments(Reason::OutOfOrder), 1);
     // After one that is there it fits, and between two that it joins.
     assert_eq!(net.client_at(at + 14, b"xxxx"), PASS);
     assert_eq!(net.client_at(at + 24, b"xxxxxx"), PASS);
@@ -200,7 +200,7 @@ fn out_of_order_text_of_more_gaps_than_are_remembered_waits() {
     assert_eq!(net.client_at(at + 40, b"\n.\r\n"), DROP);
     // What fills the gaps goes on where they end, and the slot is given back.
     let reached = |net: &Net| {
-        let half = net.state().half[0];
+        let half = net.state().side[0];
         half.next.wrapping_sub(half.isn) - 1
     };
     loop {
@@ -217,7 +217,7 @@ fn out_of_order_text_of_more_gaps_than_are_remembered_waits() {
     net.client.next = reached(&net);
     assert_eq!(net.client.next, at + 10 * gaps + 104);
     assert_eq!(net.say("x\r\n.\r\n"), PASS);
-    assert_eq!(net.mode(), smtp::Mode::COMMAND);
+    assert_eq!(net.mode(), session::Mode::COMMAND);
     // The slot is given back with the reply.
     assert_eq!(net.reply("250 ok\r\n"), PASS);
     assert_eq!(net.state().memory.slot, 0);
@@ -234,7 +234,7 @@ fn chunk_bytes_may_be_early_up_to_its_end() {
     assert_eq!(net.client_at(at + 15, b"67890"), PASS);
     assert_eq!(net.client_at(at, b"1234567890"), PASS);
     assert_eq!(net.client_at(at + 10, b"12345"), PASS);
-    assert_eq!(net.mode(), smtp::Mode::COMMAND);
+    assert_eq!(net.mode(), session::Mode::COMMAND);
     net.client.next = at + 20;
     net.events();
     assert_eq!(net.say("NOOP\r\n"), PASS);
@@ -267,7 +267,7 @@ fn long_groups_are_kept_in_a_wide_window() {
     other[1900] ^= 1;
     assert_eq!(net.client_at(0, &other), DROP);
     assert_eq!(net.client_at(1000, &group.as_bytes()[1000..1100]), PASS);
-    assert_eq!(net.segments(Reason::ChangedRepeat), 1);
+    assert_eq!(net.segments(Reason::ChangedRetransmission), 1);
     // More than that waits for acknowledgements.
     for _ in 0..3 {
         assert_eq!(net.say(&group), PASS);
@@ -311,7 +311,7 @@ fn mail_text_over_many_segments_with_repeats_of_what_stands_around_it() {
     assert_eq!(net.client_at(at, b"a\r\n.\r\nEHLO\r\n"), DROP, "commands may not");
     assert_eq!(net.client_at(at, b"a\r\n..\rNOOP\r\n"), DROP, "nor the end");
     assert_eq!(net.client_at(data, b"DATA\r\na\r\n.\r\nNOOP\r\n"), PASS);
-    assert_eq!(net.verbs(), ["NOOP", "guards.changed_repeat"]);
+    assert_eq!(net.verbs(), ["NOOP", "guards.changed_retransmission"]);
 }
 
 #[test]
@@ -380,7 +380,7 @@ proptest! {
         let segments: Vec<_> = order.iter().filter_map(|i| segments.get(*i).cloned()).collect();
         let mut net = Net::in_text(policy());
         deliver(&mut net, &segments, acks);
-        prop_assert_eq!(net.mode(), smtp::Mode::COMMAND);
+        prop_assert_eq!(net.mode(), session::Mode::COMMAND);
         net.reply("250 OK\r\n");
         prop_assert_eq!(net.state().session.messages, 1);
     }
@@ -407,11 +407,11 @@ proptest! {
         let mut net = Net::in_text(policy());
         let at = net.client.next;
         deliver(&mut net, &segments, acks);
-        prop_assert_eq!(net.mode(), smtp::Mode::COMMAND);
+        prop_assert_eq!(net.mode(), session::Mode::COMMAND);
         let state = net.state();
         let found = state.memory.end_of_data[0].wrapping_sub(net.client.isn).wrapping_sub(1).wrapping_sub(at);
         prop_assert_eq!(found as usize, end);
-        prop_assert_eq!(state.half[0].bytes, u64::from(net.client.next));
+        prop_assert_eq!(state.side[0].bytes, u64::from(net.client.next));
     }
 
     #[test]

@@ -5,7 +5,7 @@ mod support;
 use etherparse::{IpFragOffset, IpNumber, Ipv4Header, Ipv4Options, Ipv6FragmentHeader, TcpHeader, TcpOptionElement};
 use proptest::prelude::*;
 use smtp_filter_common::{
-    limits::{EXTENSION_HEADERS, VLAN_TAGS},
+    bounds::{EXTENSION_HEADERS, VLAN_TAGS},
     reason::Reason,
     userspace::SliceFrame,
     verdict::Verdict,

@@ -4,9 +4,9 @@ use core::ffi::c_void;
 
 use aya_ebpf::helpers::bpf_ringbuf_output;
 use smtp_filter_common::{
+    bounds::READERS as SLOTS,
     event::Event,
     host::{Host, Step},
-    limits::READERS as SLOTS,
 };
 
 use crate::{

@@ -11,13 +11,13 @@ use aya_ebpf::{
     },
 };
 use smtp_filter_common::{
+    bounds::{PATCH, PIECE},
     entry::{Connection, Shared, State, Windows},
     event::Event,
     flow::{HalfOpen, Key, begun::Block, gone::Gone, handshake},
     host::{FULL, Host, List, MADE, Patch, Piece, Step, UNKNOWN, Wide},
-    limits::{PATCH, PIECE},
-    smtp::text,
-    tcp::{marks, sorted},
+    session::data,
+    stream::{marks, sorted},
     work::Work,
 };
 
@@ -322,7 +322,7 @@ impl Host for Kernel {
     }
 
     #[inline(always)]
-    fn half(&mut self, key: &Key, half: &mut HalfOpen) -> bool {
+    fn half_open(&mut self, key: &Key, half: &mut HalfOpen) -> bool {
         let Some(found) = HALF.get_ptr(key) else { return false };
         // SAFETY: the table's own value. Another CPU may write it at the same time: then it is a SYN or SYN-ACK of the
         // same moment, and a mixture completes no handshake.
@@ -331,12 +331,12 @@ impl Host for Kernel {
     }
 
     #[inline(always)]
-    fn keep_half(&mut self, key: &Key, half: &HalfOpen) -> bool {
+    fn keep_half_open(&mut self, key: &Key, half: &HalfOpen) -> bool {
         HALF.insert(key, half, 0).is_ok()
     }
 
     #[inline(always)]
-    fn forget_half(&mut self, key: &Key) {
+    fn forget_half_open(&mut self, key: &Key) {
         // Not there any more: another CPU was quicker.
         let _ = HALF.remove(key);
     }

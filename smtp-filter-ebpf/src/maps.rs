@@ -7,14 +7,14 @@ use aya_ebpf::{
 };
 use smtp_filter_common::{
     abi::{Control, Lost, Replayed, STEPS},
+    bounds::{
+        self, BEGUN_BLOCKS, CONNECTIONS, HALF_OPEN, POLICY_SLOTS, POOL as SLOTS_OF_POOL, PREFIXES as MOST_PREFIXES,
+        READERS as READER_SLOTS, SCOPES,
+    },
     entry::Connection,
     event::Event,
     flow::{HalfOpen, Key, begun::Block, gone::Gone},
     host::Slot,
-    limits::{
-        self, BEGUN_BLOCKS, CONNECTIONS, HALF_OPEN, POLICY_SLOTS, POOL as SLOTS_OF_POOL, PREFIXES as MOST_PREFIXES,
-        READERS as READER_SLOTS, SCOPES,
-    },
     policy::Policy,
     reason::{COUNTERS_PER_REASON, Counter, REASONS},
     scope::Pairs,
@@ -42,10 +42,10 @@ pub static LIVE: HashMap<Key, Connection> = HashMap::with_max_entries(CONNECTION
 
 /// Keys of the live connections, to be drawn of at random.
 #[map]
-pub static ROSTER: Array<Key> = Array::with_max_entries(limits::roster(CONNECTIONS), 0);
+pub static ROSTER: Array<Key> = Array::with_max_entries(bounds::roster(CONNECTIONS), 0);
 
 #[map]
-pub static GONE: LruHashMap<Key, Gone> = LruHashMap::with_max_entries(limits::GONE, 0);
+pub static GONE: LruHashMap<Key, Gone> = LruHashMap::with_max_entries(bounds::GONE, 0);
 
 #[map]
 pub static BEGUN: Array<Block> = Array::with_max_entries(BEGUN_BLOCKS, 0);

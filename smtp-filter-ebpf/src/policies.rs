@@ -2,7 +2,7 @@
 
 use aya_ebpf::btf_maps::lpm_trie::Key;
 use smtp_filter_common::{
-    limits::{POLICY_SLOTS, SCOPE_PAIRS},
+    bounds::{POLICY_SLOTS, SCOPE_PAIRS},
     policy::Policy,
     scope::{Policies, Prefix, Scopes, place},
     work::Work,

@@ -8,7 +8,7 @@ use smtp_filter_common::{
     entry::{CLOSED, Connection, REPLACED, TLS, UNCERTAIN, first, second},
     event::{CLIENT, SERVER},
     flow::Key,
-    smtp::{Mode, verb::Command},
+    session::{Mode, verb::Command},
 };
 
 use crate::pod::Shared;
@@ -28,7 +28,7 @@ pub enum Phase {
     Command,
     /// The client's DATA waits for its reply.
     DataWait,
-    /// Mail text.
+    /// Mail data.
     MailData,
     /// A BDAT chunk.
     Chunk,
@@ -89,7 +89,7 @@ impl Phase {
         match (session.mode, session.hold) {
             _ if flags & REPLACED != 0 => Self::Replaced,
             _ if flags & UNCERTAIN != 0 => Self::Uncertain,
-            _ if state.half.iter().any(|half| half.fin != 0) => Self::Closing,
+            _ if state.side.iter().any(|side| side.fin != 0) => Self::Closing,
             _ if session.greeted == 0 => Self::Banner,
             (Mode::TLS, _) => Self::Tls,
             (Mode::MAIL_DATA, _) => Self::MailData,
@@ -193,14 +193,14 @@ fn look(key: Key, bytes: &Bytes) -> Option<Live> {
         return None;
     }
     let [client, server] = [CLIENT, SERVER].map(usize::from);
-    let half = &connection.state.half;
+    let side = &connection.state.side;
     Some(Live {
         key,
         phase: Phase::of(flags, &connection),
         since: connection.state.session.since,
         bytes: [
-            half[client].all_bytes(flags & TLS, first(tls_from), acknowledged[client]),
-            half[server].all_bytes(flags & TLS, second(tls_from), acknowledged[server]),
+            side[client].all_bytes(flags & TLS, first(tls_from), acknowledged[client]),
+            side[server].all_bytes(flags & TLS, second(tls_from), acknowledged[server]),
         ],
     })
 }

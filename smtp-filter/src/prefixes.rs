@@ -6,8 +6,8 @@ use aya::maps::{
     lpm_trie::{Key, LpmTrie},
 };
 use smtp_filter_common::{
+    bounds::SCOPE_PAIRS,
     event::{CLIENT, SERVER},
-    limits::SCOPE_PAIRS,
     scope::{Pairs, Prefix},
 };
 

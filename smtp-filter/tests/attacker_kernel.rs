@@ -42,7 +42,7 @@ const POLICIES: [&str; 6] = [
     "profile = \"helo-only\"\n",
     "profile = \"mark-esmtp\"\n[commands]\nVRFY = \"drop\"\n[extensions]\nSTARTTLS = \"mask\"\n",
     "profile = \"drop-esmtp\"\n[commands]\nVRFY = \"drop\"\nother = \"log\"\n",
-    "profile = \"asa-esmtp\"\n[mask]\nfill = \"noop\"\n[commands]\nVRFY = \"mask\"\n[guards]\nsync = \"reset\"\nchanged_repeat = \"reset\"\n",
+    "profile = \"asa-esmtp\"\n[mask]\nfill = \"noop\"\n[commands]\nVRFY = \"mask\"\n[guards]\nsync = \"reset\"\nchanged_retransmission = \"reset\"\n",
 ];
 
 /// The kernel's maps are its own: regions that began long ago and crowded pools are for user space alone. So are tags, for what
@@ -99,7 +99,7 @@ impl Filter for InKernel {
     fn begin(&mut self) {
         // The one before gives back what it has of the shared pool: user space and the kernel draw their slots apart.
         if let Some(connection) = self.connection() {
-            let [acknowledgement, sequence] = [0, 1].map(|from| connection.state.half[from].next);
+            let [acknowledgement, sequence] = [0, 1].map(|from| connection.state.side[from].next);
             let facts = Facts {
                 from_client: false,
                 client_port: self.port,

@@ -177,7 +177,7 @@ fn fitting(command: &[u8]) -> &'static [u8] {
 struct Chaos {
     talk: Talk,
     random: Random,
-    /// It began in mail text.
+    /// It began in mail data.
     in_text: bool,
     /// Bytes that have not passed yet, by side.
     queues: [Vec<u8>; 2],

@@ -1151,8 +1151,8 @@ fixture!(
         talk
     },
     [
-        "guards.changed_repeat drop: 2, 15 bytes",
-        "stream.repeat pass: 4, 49 bytes",
+        "guards.changed_retransmission drop: 2, 15 bytes",
+        "stream.retransmission pass: 4, 49 bytes",
         "pass.handshake pass: 2, 0 bytes",
         "pass.acknowledgement pass: 1, 0 bytes",
         "pass.commands pass: 3, 57 bytes",
@@ -1164,8 +1164,8 @@ fixture!(
         "commands.rset pass: 1, 6 bytes",
     ],
     [
-        "guard client: drop by guards.changed_repeat",
-        "guard client: drop by guards.changed_repeat",
+        "guard client: drop by guards.changed_retransmission",
+        "guard client: drop by guards.changed_retransmission",
         "command client EHLO [a]: drop by commands.ehlo, cut EHLO a\\r\\n",
     ]
 );
@@ -1183,7 +1183,7 @@ fixture!(
         talk
     },
     [
-        "stream.early drop: 1, 8 bytes",
+        "stream.out_of_order drop: 1, 8 bytes",
         "pass.handshake pass: 2, 0 bytes",
         "pass.acknowledgement pass: 1, 0 bytes",
         "pass.commands pass: 2, 27 bytes",
@@ -1219,8 +1219,8 @@ fixture!(
         talk
     },
     [
-        "stream.early drop: 1, 17 bytes",
-        "stream.early_text pass: 2, 20 bytes",
+        "stream.out_of_order drop: 1, 17 bytes",
+        "stream.out_of_order_data pass: 2, 20 bytes",
         "pass.handshake pass: 2, 0 bytes",
         "pass.acknowledgement pass: 1, 0 bytes",
         "pass.commands pass: 4, 91 bytes",
@@ -1250,7 +1250,7 @@ fixture!(
     },
     [
         "stream.beyond_window drop: 1, 4 bytes",
-        "stream.early_text pass: 1, 4 bytes",
+        "stream.out_of_order_data pass: 1, 4 bytes",
         "pass.handshake pass: 2, 0 bytes",
         "pass.acknowledgement pass: 1, 0 bytes",
         "pass.commands pass: 4, 91 bytes",
@@ -1313,7 +1313,7 @@ fixture!(
         talk
     },
     [
-        "stream.repeat pass: 2, 18 bytes",
+        "stream.retransmission pass: 2, 18 bytes",
         "pass.handshake pass: 2, 0 bytes",
         "pass.acknowledgement pass: 1, 0 bytes",
         "pass.commands pass: 2, 28 bytes",

@@ -8,7 +8,7 @@ use smtp_filter::{
     loader::{Filter, LoadOptions},
     policy::{Names, compile, parse},
 };
-use smtp_filter_common::{abi, limits::POLICY_SLOTS};
+use smtp_filter_common::{abi, bounds::POLICY_SLOTS};
 use support::is_root;
 
 /// The slots of prefixes that hold some.

@@ -9,7 +9,7 @@ use std::{
 
 use anyhow::{Context as _, Result, ensure};
 use lab::{
-    Far, LATER, Lab, Random, TemporaryFile, begin_text, counted, curl, hello, is_root, is_stored, mail, payload, say,
+    Far, LATER, Lab, Random, TemporaryFile, begin_data, counted, curl, hello, is_root, is_stored, mail, payload, say,
     stored_as, straight, stuffed, succeed, swaks,
 };
 use smtp_filter_testnet::{Fate, Judge, MailServer, Network, SERVER_V4, SERVER_V6, postfix_tool};
@@ -53,12 +53,13 @@ fn mails_of_20_megabytes_arrive_bit_for_bit() -> Result<()> {
         is_stored(&lab.postfix.wait_for_mails(number + 1, LATER)?[number], &sent)?;
     }
     // Plain veth, too, puts segments out of order where the sender changes its CPU.
-    let (in_order, early) = (counted(&lab.filter, "pass.mail_data")?, counted(&lab.filter, "stream.early_text")?);
+    let (in_order, early) =
+        (counted(&lab.filter, "pass.mail_data")?, counted(&lab.filter, "stream.out_of_order_data")?);
     let (segments, bytes) = (in_order.0 + early.0, in_order.1 + early.1);
     let counter = succeed(lab.network.gateway.command("nft").args(["list", "counter", "inet", "sizes", "large"]))?;
     let large =
         counter.split_whitespace().skip_while(|word| *word != "packets").nth(1).context("a count")?.parse::<u64>()?;
-    println!("{bytes} bytes of mail text in {segments} segments, {large} of them above 60,000 bytes");
+    println!("{bytes} bytes of mail data in {segments} segments, {large} of them above 60,000 bytes");
     ensure!(bytes > 4 * LARGE as u64 && large > 50, "{bytes} bytes, {large} large segments");
     ensure!(counted(&lab.filter, "commands.ehlo")?.0 == 2, "EHLO in the text is no command");
     ensure!(counted(&lab.filter, "commands.helo")?.0 == 2 && counted(&lab.filter, "commands.data")?.0 == 4);
@@ -88,11 +89,11 @@ fn over_a_bad_line(judge: fn() -> Judge, happened: impl Fn(&Far) -> Result<()>) 
     let file = TemporaryFile::new("bad-line", &sent)?;
     for (number, server) in [SERVER_V4, SERVER_V6].into_iter().enumerate() {
         let of = |reason| Ok::<_, anyhow::Error>(counted(&lab.filter, reason)?.0);
-        let before = [of("stream.early_text")?, of("stream.early")?];
+        let before = [of("stream.out_of_order_data")?, of("stream.out_of_order")?];
         let start = std::time::Instant::now();
         succeed(&mut curl(&far.client, server, &file.0)).with_context(|| lab::all_counters(&lab.filter))?;
         let took = start.elapsed();
-        let [early, held] = [of("stream.early_text")? - before[0], of("stream.early")? - before[1]];
+        let [early, held] = [of("stream.out_of_order_data")? - before[0], of("stream.out_of_order")? - before[1]];
         println!(
             "{server}: {took:.1?}, {early} segments out of order passed and {held} waited, {:?} lost and overtaken, {} sent again",
             far.line.damage(0),
@@ -155,7 +156,7 @@ fn two_hundred_connections_at_once_are_told_apart() -> Result<()> {
                     let greeted = hello(client, to, "HELO");
                     all_there.wait();
                     let mut session = greeted?;
-                    begin_text(&mut session)?;
+                    begin_data(&mut session)?;
                     session.write(&stuffed(&mail(SIZE, number as u64)))?;
                     ensure!(session.reply()?.code == 250);
                     say(&mut session, "QUIT", 221)

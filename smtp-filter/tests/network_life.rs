@@ -14,7 +14,7 @@ use std::{
 use anyhow::{Context as _, Result, ensure};
 use aya::maps::{Array, Map, MapData};
 use lab::{
-    Random, SOON, TemporaryFile, all_counters, begin_text, counted, event, events, filter, hello, is_root, say,
+    Random, SOON, TemporaryFile, all_counters, begin_data, counted, event, events, filter, hello, is_root, say,
     wait_until,
 };
 use rustix::{net::sockopt::set_socket_linger, process::Signal};
@@ -110,7 +110,7 @@ fn a_second_up_takes_over_connections_policy_counters_and_readers() -> Result<()
         filter.set(&["commands.vrfy=reset"])?;
         let reader = events(&filter)?;
         let mut session = hello(&network.client, SERVER_V4, "HELO")?;
-        begin_text(&mut session)?;
+        begin_data(&mut session)?;
         session.write(b"Subject: over the takeover\r\n\r\nEHLO in the text\r\n")?;
         wait_until("the text is counted", || Ok(counted(&filter, "pass.mail_data")?.0 > 0))?;
         let (before, policy) = (programs(&filter)?, filter.json(&["policy", "show"])?);

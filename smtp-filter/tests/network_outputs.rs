@@ -132,7 +132,7 @@ fn live_connections_are_listed_with_what_they_are_at() -> Result<()> {
     let rig = Rig::new()?;
     let waiting = greeted(&rig)?;
     let mut in_text = hello(&rig.network.client, SERVER_V6, "HELO")?;
-    lab::begin_text(&mut in_text)?;
+    lab::begin_data(&mut in_text)?;
     let list = |words: &[&str]| -> Result<Vec<Value>> {
         let value = rig.filter.json(&[&["connections"], words].concat())?;
         schema::check("connections", &value)?;

@@ -7,7 +7,7 @@ use std::{collections::BTreeMap, fs, io::ErrorKind, net::TcpStream, path::Path, 
 use anyhow::{Context as _, Result, ensure};
 use etherparse::{NetSlice, SlicedPacket, TransportSlice};
 use lab::{
-    LATER, SOON, TemporaryFile, begin_text, events, filter, hello, is_root, mail, say, stuffed, succeed, wait_until,
+    LATER, SOON, TemporaryFile, begin_data, events, filter, hello, is_root, mail, say, stuffed, succeed, wait_until,
 };
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 use serde_json::Value;
@@ -54,7 +54,7 @@ fn whole_session(from: &Namespace, number: usize) -> Result<()> {
         ensure!(client.reply()?.code == 250);
     }
     client.command("EXPN list")?;
-    begin_text(&mut client)?;
+    begin_data(&mut client)?;
     client.write(&stuffed(&mail(LARGE, number as u64)))?;
     ensure!(client.reply()?.code == 250);
     say(&mut client, "QUIT", 221)

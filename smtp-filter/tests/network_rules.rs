@@ -7,7 +7,7 @@ use std::{io::Read as _, net::SocketAddr, time::Duration};
 
 use anyhow::{Result, ensure};
 use lab::{
-    Lab, SOON, TemporaryFile, begin_text, counted, curl, event, events, hello, is_root, mail, say, stuffed, succeed,
+    Lab, SOON, TemporaryFile, begin_data, counted, curl, event, events, hello, is_root, mail, say, stuffed, succeed,
     swaks,
 };
 use smtp_filter_testnet::{Client, MailServer, Network, SERVER_V4, SERVER_V6, send_by_esmtp};
@@ -54,7 +54,7 @@ fn ehlo_is_dropped_helo_passes_and_removed_again_ehlo_passes() -> Result<()> {
         ensure!(told["enforced"] == true && told["verb"] == "EHLO" && told["arg"] == "client.example", "{told}");
 
         let mut plain = hello(&lab.network.client, server, "HELO")?;
-        begin_text(&mut plain)?;
+        begin_data(&mut plain)?;
         plain.write(&stuffed(&mail(3000, 1)))?;
         ensure!(plain.reply()?.code == 250);
         is_silent(&mut dropped)?;
@@ -162,7 +162,7 @@ fn the_end_of_data_over_five_segments_ends_the_mail() -> Result<()> {
     let mut next = 0;
     for (number, server) in SERVERS.into_iter().enumerate() {
         let mut client = hello(&lab.network.client, server, "HELO")?;
-        begin_text(&mut client)?;
+        begin_data(&mut client)?;
         client.write(b"Subject: five\r\n\r\nEHLO in the text\r\n.EHLO\r\nno end: \r\n..\r\n. \r\nthe last line")?;
         for byte in b"\r\n.\r\n" {
             client.write(&[*byte])?;

@@ -205,7 +205,7 @@ mod real {
                 }
                 assert_eq!(events, told.events.len(), "{name}: events of other connections");
                 let bare = of_file(&REPEATS_WITHOUT_PAYLOAD, name).unwrap_or(0);
-                assert_eq!(told.segments(Reason::Repeat), repeats - bare, "{name}: repeats");
+                assert_eq!(told.segments(Reason::Retransmission), repeats - bare, "{name}: repeats");
                 let discarded = [
                     Reason::OutsideAcknowledgement,
                     Reason::OldTimestamp,
@@ -213,7 +213,8 @@ mod real {
                     Reason::HopLimit,
                     Reason::Checksum,
                 ];
-                let held_back = [Reason::Early, Reason::BeyondWindow, Reason::Gap, Reason::Unfetched, Reason::Backlog];
+                let held_back =
+                    [Reason::OutOfOrder, Reason::BeyondWindow, Reason::Gap, Reason::Unfetched, Reason::Backlog];
                 for reason in held_back.into_iter().chain(discarded) {
                     assert_eq!(told.segments(reason), 0, "{name}: {}", reason.name());
                 }
@@ -546,7 +547,7 @@ fn lossy(port: u16, flights: &[(bool, Vec<u8>)], seed: u64, largest: u64) -> Los
     let mut said = [0; 2];
     for (from_client, bytes) in flights {
         let side = usize::from(!from_client);
-        // Commands behind an end of data that come before it are taken for mail text, and then there is no way out but a
+        // Commands behind an end of data that come before it are taken for mail data, and then there is no way out but a
         // reset (guards.late_end_of_data): a client that sends them together waits here.
         let end = bytes.windows(END.len()).position(|bytes| bytes == END).map_or(bytes.len(), |at| at + END.len());
         for part in [&bytes[..end], &bytes[end..]] {
@@ -708,14 +709,14 @@ mod made {
         let state = &told.connection(41_234).state;
         // The server answered EHLO in the capture; here it never saw one, and is never asked for a mail.
         assert_eq!((state.session.hello, state.session.commands, state.session.messages), (0, 0, 0));
-        assert_eq!(state.half[0].bytes, 0);
+        assert_eq!(state.side[0].bytes, 0);
         // What the server acknowledges has not passed.
         assert!(told.segments(Reason::OutsideAcknowledgement) > 0);
         let monitor = Told::of("profile = \"drop-esmtp\"\nmode = \"monitor\"\n", Pcap::of(&frames()));
         assert_eq!((monitor.stopped(), monitor.events[0].enforced), (0, false));
     }
 
-    /// In mail text: where the text begins in the client's stream.
+    /// In mail data: where the text begins in the client's stream.
     fn in_text(lossy: &mut Lossy) -> u32 {
         let mut said = [0; 2];
         for (from_client, bytes) in &SAYS[..7] {
@@ -756,7 +757,7 @@ mod made {
         }
     }
 
-    /// Two segments of mail text, and both again in one of three bytes.
+    /// Two segments of mail data, and both again in one of three bytes.
     #[test]
     fn a_repeat_of_three_bytes_is_honest() {
         let mut lossy = Lossy::new(41_234, 0);

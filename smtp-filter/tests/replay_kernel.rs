@@ -235,7 +235,7 @@ const COMMANDS: &[&str] = &[
     "QUIT\r\n",
 ];
 
-/// Lines of mail text.
+/// Lines of mail data.
 const LINES: &[&str] =
     &["EHLO in a mail\r\n", "some text of a mail, and more\r\n", "..\r\n", "\r\n", "x\n.\ny", ". \r\n"];
 

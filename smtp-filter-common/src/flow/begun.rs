@@ -7,7 +7,7 @@
 use core::sync::atomic::AtomicU64;
 
 use super::Key;
-use crate::{host::Host, limits::BEGUN_BLOCKS};
+use crate::{bounds::BEGUN_BLOCKS, host::Host};
 
 /// Bits of a block, in words.
 pub type Block = [AtomicU64; WORDS];

@@ -4,9 +4,10 @@ use super::{gone, gone::Gone};
 use crate::{
     entry::{CLOSED, CUT, DEAD, Shared, State, TLS, first},
     event::{CLIENT, Ended, SERVER},
+    flow::lock,
     host::Host,
     report,
-    tcp::{client, lock},
+    stream::client,
     wire::RST,
     work::Work,
 };
@@ -43,7 +44,7 @@ pub fn close<H: Host>(host: &mut H, work: &mut Work) {
     }
     let Some(shared) = host.shared() else { return };
     if flags & CUT == 0 && acknowledged::<H>(shared, &work.state) {
-        let ends = [FROM_CLIENT, FROM_SERVER].map(|from| work.state.half[from].fin_at.wrapping_add(1));
+        let ends = [FROM_CLIENT, FROM_SERVER].map(|from| work.state.side[from].fin_at.wrapping_add(1));
         work.gone = Gone { ends, how: gone::CLOSED, reserved: 0 };
         host.bury(&work.key, &work.gone);
         client::leave(host, work);
@@ -62,8 +63,8 @@ pub fn close<H: Host>(host: &mut H, work: &mut Work) {
 #[inline(always)]
 fn acknowledged<H: Host>(shared: &Shared, state: &State) -> bool {
     let of = |from: usize| {
-        let half = &state.half[from];
-        half.fin as u32 & (first(H::load(&shared.peer[from])) == half.fin_at.wrapping_add(1)) as u32
+        let side = &state.side[from];
+        side.fin as u32 & (first(H::load(&shared.peer[from])) == side.fin_at.wrapping_add(1)) as u32
     };
     of(FROM_CLIENT) & of(FROM_SERVER) != 0
 }
@@ -72,14 +73,14 @@ fn acknowledged<H: Host>(shared: &Shared, state: &State) -> bool {
 #[inline(always)]
 fn exact<H: Host>(shared: &Shared, work: &Work) -> bool {
     let from = work.event.direction as usize & 1;
-    let half = &work.state.half[from];
-    let next = if half.fin != 0 {
-        half.fin_at.wrapping_add(1)
+    let side = &work.state.side[from];
+    let next = if side.fin != 0 {
+        side.fin_at.wrapping_add(1)
     } else if H::load(&shared.flags) & TLS != 0 {
         // Nobody follows it there.
         first(H::load(&shared.peer[from]))
     } else {
-        half.next
+        side.next
     };
     work.segment.sequence == next
 }

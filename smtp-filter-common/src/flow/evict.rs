@@ -12,7 +12,7 @@ use crate::{
     event::Ended,
     host::{Host, Step},
     report,
-    tcp::client,
+    stream::client,
     work::Work,
 };
 
@@ -297,7 +297,7 @@ pub fn evict<H: Host>(host: &mut H, work: &mut Work, met: Met) -> u32 {
     let same = score(flags, H::load(&shared.seen), met.now) >> TIME == work.sample.score[at] >> TIME;
     if !same || H::load(&shared.slot) as u32 != slot || !host.load_state(&mut work.state) {
         if let Some(shared) = host.shared() {
-            crate::tcp::lock::release::<H>(&shared.lock);
+            crate::flow::lock::release::<H>(&shared.lock);
         }
         return NOWHERE;
     }

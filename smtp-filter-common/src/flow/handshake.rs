@@ -5,11 +5,12 @@ use crate::{
     datapath::Met,
     entry::{CUT, REPLACED, SYN_NOTED, first, pair, second},
     event::{CLIENT, Ended, SERVER},
+    flow::lock,
     host::Host,
     policy::Policy,
     reason::Reason,
-    report, smtp,
-    tcp::{lock, normalise},
+    report, session,
+    stream::normalise,
     wire::{ACK, RST, Segment},
     work::{Found, Work},
 };
@@ -30,12 +31,12 @@ pub const NO_ROOM: u8 = 2;
 /// A segment that belongs to no live connection (I8).
 #[inline(always)]
 pub fn stranger<H: Host>(host: &mut H, policy: &Policy, work: &mut Work, met: Met) -> Found {
-    if host.half(&work.key, &mut work.half) {
+    if host.half_open(&work.key, &mut work.half_open) {
         if work.segment.has(RST) {
             // One that refuses a connection carries nothing, and its client waits for it.
             return Found::passes(Reason::Closing);
         }
-        if work.half.confirmed != 0 {
+        if work.half_open.confirmed != 0 {
             // Its handshake was seen: it is no older than the filter.
             return Found::held_back(Reason::Unfinished);
         }
@@ -62,14 +63,14 @@ pub fn syn<H: Host>(host: &mut H, work: &mut Work, met: Met) -> Found {
     if work.segment.length > 0 {
         return Found::guarded(Reason::SynData);
     }
-    if !host.half(&work.key, &mut work.half) {
-        work.half = HalfOpen::EMPTY;
+    if !host.half_open(&work.key, &mut work.half_open) {
+        work.half_open = HalfOpen::EMPTY;
     }
     let Segment { sequence, scale, hops, .. } = work.segment;
-    work.half.syn(sequence, scale, met.side(), met.now);
-    work.half.syn_hops(sequence, met.side(), hops.saturating_add(met.egress as u8));
+    work.half_open.syn(sequence, scale, met.side(), met.now);
+    work.half_open.syn_hops(sequence, met.side(), hops.saturating_add(met.egress as u8));
     // Without room nobody is harmed but this one: its next segments are unknown.
-    host.keep_half(&work.key, &work.half);
+    host.keep_half_open(&work.key, &work.half_open);
     if host.find(&work.key)
         && let Some(shared) = host.shared()
     {
@@ -103,20 +104,20 @@ pub fn syn_ack<H: Host>(host: &mut H, policy: &Policy, work: &mut Work, met: Met
             live = false;
         }
     }
-    let mut seen = host.half(&work.key, &mut work.half);
+    let mut seen = host.half_open(&work.key, &mut work.half_open);
     if !seen && !live && !policy.enforces() {
         // In mode `monitor` it may be a capture that lacks the SYN (I13).
-        work.half = HalfOpen::EMPTY;
+        work.half_open = HalfOpen::EMPTY;
         // What windows the client means is not known: none is too wide.
         let scale = if scale == NO_SCALE { NO_SCALE } else { WIDEST };
-        work.half.syn(acknowledgement.wrapping_sub(1), scale, met.side(), met.now);
+        work.half_open.syn(acknowledgement.wrapping_sub(1), scale, met.side(), met.now);
         seen = true;
     }
     if seen {
-        if work.half.syn_ack(sequence, acknowledgement, window, scale, met.side()) {
-            work.half.options = work.segment.options;
-            work.half.echo = work.segment.echo;
-            host.keep_half(&work.key, &work.half);
+        if work.half_open.syn_ack(sequence, acknowledgement, window, scale, met.side()) {
+            work.half_open.options = work.segment.options;
+            work.half_open.echo = work.segment.echo;
+            host.keep_half_open(&work.key, &work.half_open);
             // What comes late belongs to this one from now on.
             host.unbury(&work.key);
             if met.now < policy.grace_until {
@@ -148,14 +149,14 @@ pub fn known<H: Host>(host: &mut H, work: &mut Work, found: bool, from_client: b
     }
     let otherwise = if found { KNOWN } else { UNKNOWN };
     let Segment { sequence, acknowledgement, length, .. } = work.segment;
-    if !work.segment.has(ACK) || work.segment.has(RST) || !host.half(&work.key, &mut work.half) {
+    if !work.segment.has(ACK) || work.segment.has(RST) || !host.half_open(&work.key, &mut work.half_open) {
         return otherwise;
     }
     let completes = if from_client {
-        work.half.client_completes(sequence, acknowledgement)
+        work.half_open.client_completes(sequence, acknowledgement)
     } else {
         // One without payload is sent before it is complete, too.
-        length > 0 && work.half.server_completes(sequence, acknowledgement, work.met.side())
+        length > 0 && work.half_open.server_completes(sequence, acknowledgement, work.met.side())
     };
     if !completes {
         return otherwise;
@@ -200,22 +201,22 @@ pub fn promote<H: Host>(host: &mut H, work: &mut Work) -> u8 {
     }
     let HalfOpen {
         client_isn, server_isn, server_window, client_scale, server_scale, client_side, server_side, ..
-    } = work.half;
+    } = work.half_open;
     let client_next = client_isn.wrapping_add(1);
     let server_next = server_isn.wrapping_add(1);
     work.state = work.blank;
-    work.state.half[FROM_CLIENT].isn = client_isn;
-    work.state.half[FROM_CLIENT].next = client_next;
-    work.state.half[FROM_SERVER].isn = server_isn;
-    work.state.half[FROM_SERVER].next = server_next;
+    work.state.side[FROM_CLIENT].isn = client_isn;
+    work.state.side[FROM_CLIENT].next = client_next;
+    work.state.side[FROM_SERVER].isn = server_isn;
+    work.state.side[FROM_SERVER].next = server_next;
     work.state.session.since = met.now;
-    smtp::server::begin(work, client_next, server_next);
+    session::server::begin(work, client_next, server_next);
     host.save_state(&work.state);
-    host.forget_half(&work.key);
+    host.forget_half_open(&work.key);
     let Some(shared) = host.shared() else { return UNKNOWN };
     let scaled = client_scale != NO_SCALE && server_scale != NO_SCALE;
     let shifts = if scaled { client_scale as u32 | (server_scale as u32) << 8 } else { 0 };
-    let shifts = shifts | normalise::agreed(&work.half);
+    let shifts = shifts | normalise::agreed(&work.half_open);
     H::store(&shared.id, id);
     H::store(&shared.isns, pair(client_isn, server_isn));
     // Both sides on one way in: nothing can be said of forgeries.
@@ -223,7 +224,7 @@ pub fn promote<H: Host>(host: &mut H, work: &mut Work) -> u8 {
     H::store(&shared.peer[FROM_CLIENT], pair(client_next, client_next.wrapping_add(server_window as u32)));
     H::store(&shared.peer[FROM_SERVER], pair(server_next, server_next.wrapping_add(WINDOW)));
     H::store(&shared.tls_from, pair(client_next, server_next));
-    H::store(&shared.stamps, pair(work.half.echo, work.half.echo));
+    H::store(&shared.stamps, pair(work.half_open.echo, work.half_open.echo));
     H::store(&shared.seen, met.now);
     H::store(&shared.held, 0);
     H::store(&shared.flags, 0);

@@ -13,12 +13,12 @@ use super::{
 };
 use crate::{
     action::Action,
+    bounds::{self, BEGUN_BLOCKS, CLIENT_WINDOW, POOL, SERVER_WINDOW, WIDE_WINDOW},
     datapath::{self, Met},
     entry::{Connection, Shared, State, Windows},
     event::Event,
     flow::{HalfOpen, Key, begun::Block, gone::Gone},
     host::{Host, List, Patch, Piece, Step, Wide},
-    limits::{self, BEGUN_BLOCKS, CLIENT_WINDOW, POOL, SERVER_WINDOW, WIDE_WINDOW},
     reason::{COUNTERS_PER_REASON, Counter, REASONS, counter},
     scope::Policies,
     verdict::Verdict,
@@ -99,7 +99,7 @@ impl World {
 
     /// Nothing seen yet, and room for so many live connections.
     pub fn with_room(connections: u32) -> Self {
-        let roster = limits::roster(connections) as usize;
+        let roster = bounds::roster(connections) as usize;
         Self { room: connections as usize, roster: std::vec![Key::default(); roster], ..Self::new() }
     }
 
@@ -354,18 +354,18 @@ impl Host for Hook<'_> {
         self.world.closed += 1;
     }
 
-    fn half(&mut self, key: &Key, half: &mut HalfOpen) -> bool {
+    fn half_open(&mut self, key: &Key, half: &mut HalfOpen) -> bool {
         let Some(found) = self.world.half.get(key) else { return false };
         *half = *found;
         true
     }
 
-    fn keep_half(&mut self, key: &Key, half: &HalfOpen) -> bool {
+    fn keep_half_open(&mut self, key: &Key, half: &HalfOpen) -> bool {
         self.world.half.insert(*key, *half);
         true
     }
 
-    fn forget_half(&mut self, key: &Key) {
+    fn forget_half_open(&mut self, key: &Key) {
         self.world.half.remove(key);
     }
 

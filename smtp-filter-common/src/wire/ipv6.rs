@@ -1,7 +1,7 @@
 //! IPv6 with extension headers and fragments (RFC 8200 section 4).
 
 use super::{FRAME_END, Frame, IP_OPTION, Kind, Raw, Segment, TCP, is_ours};
-use crate::{host::Step, limits::EXTENSION_HEADERS, policy::Policy};
+use crate::{bounds::EXTENSION_HEADERS, host::Step, policy::Policy};
 
 const HOP_BY_HOP: u8 = 0;
 const ROUTING: u8 = 43;

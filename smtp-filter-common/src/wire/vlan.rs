@@ -1,7 +1,7 @@
 //! 802.1Q and 802.1ad tags that stand in the data. The kernel takes the outer one out on ingress; QinQ leaves one.
 
 use super::Frame;
-use crate::limits::VLAN_TAGS;
+use crate::bounds::VLAN_TAGS;
 
 /// Whether an EtherType is a tag's.
 #[inline(always)]

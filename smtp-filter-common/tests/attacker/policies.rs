@@ -46,8 +46,13 @@ pub fn all() -> Vec<Policy> {
         policy(&[("VRFY", Drop), ("EHLO", Pass), ("BDAT", Pass)], Mask, &[("STARTTLS", Mask)], Pass),
         policy(seven, Drop, &[], Pass),
     ];
-    let resets =
-        [Reason::StarttlsInjection, Reason::BdatRefused, Reason::LateEndOfData, Reason::Sync, Reason::ChangedRepeat];
+    let resets = [
+        Reason::StarttlsInjection,
+        Reason::BdatRefused,
+        Reason::LateEndOfData,
+        Reason::Sync,
+        Reason::ChangedRetransmission,
+    ];
     for (number, policy) in all.iter_mut().enumerate() {
         policy.generation = number as u32 + 1;
         if number % 2 == 1 {

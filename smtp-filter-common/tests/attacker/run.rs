@@ -11,7 +11,7 @@ use smtp_filter_common::{
     entry::{CUT, Connection},
     event::{CLIENT, SERVER},
     policy::Policy,
-    smtp::{self, verb::Command},
+    session::{self, verb::Command},
 };
 
 use super::{
@@ -110,7 +110,7 @@ pub struct Run<'a, F> {
     /// Where segments that passed began and ended, the last ones.
     pub bounds: Vec<u32>,
     /// Where the filter says that bytes of another kind begin.
-    regions: Vec<(usize, smtp::Mode)>,
+    regions: Vec<(usize, session::Mode)>,
     /// The region that the next byte to be read lies in.
     region: usize,
     /// What the filter waits for next, of the client and of the server.
@@ -172,7 +172,7 @@ impl<'a, F: Filter> Run<'a, F> {
         self.first.clear();
         self.bounds.clear();
         self.regions.clear();
-        self.regions.push((0, smtp::Mode::COMMAND));
+        self.regions.push((0, session::Mode::COMMAND));
         self.apply(&Op::Policy(setup.policy))?;
         self.handshake()?;
         if setup.stage != Stage::Answered {
@@ -280,7 +280,7 @@ impl<'a, F: Filter> Run<'a, F> {
         let state = &connection.state;
         let begins = [self.setup.client_isn.wrapping_add(1), self.setup.server_isn.wrapping_add(1)];
         for from in [CLIENT, SERVER].map(usize::from) {
-            self.next[from] = state.half[from].next.wrapping_sub(begins[from]) as usize;
+            self.next[from] = state.side[from].next.wrapping_sub(begins[from]) as usize;
         }
         // The first one may have begun long ago, and its start moves along; the last ones may have become one.
         let memory = &state.memory;
@@ -300,8 +300,8 @@ impl<'a, F: Filter> Run<'a, F> {
             self.region -= 1;
         }
         let flags = connection.shared.flags.load(std::sync::atomic::Ordering::Relaxed);
-        self.over |= flags & CUT != 0 || state.session.mode == smtp::Mode::TLS;
-        self.full |= state.memory.mark_state.iter().all(|state| *state != 0);
+        self.over |= flags & CUT != 0 || state.session.mode == session::Mode::TLS;
+        self.full |= state.memory.boundary_state.iter().all(|state| *state != 0);
     }
 
     fn segment(&mut self, segment: &Segment) -> Result<(), Violation> {
@@ -392,14 +392,14 @@ impl<'a, F: Filter> Run<'a, F> {
             }
             let mode = self.server.mode;
             let kind = match mode {
-                Mode::Command | Mode::Auth => smtp::Mode::COMMAND,
-                Mode::Data => smtp::Mode::MAIL_DATA,
-                Mode::Chunk => smtp::Mode::CHUNK,
-                Mode::Tls => smtp::Mode::TLS,
+                Mode::Command | Mode::Auth => session::Mode::COMMAND,
+                Mode::Data => session::Mode::MAIL_DATA,
+                Mode::Chunk => session::Mode::CHUNK,
+                Mode::Tls => session::Mode::TLS,
             };
             let found = self.regions[self.region].1;
             // Lines and chunks in one: what is which is compared where both ends are at the same place.
-            let chunks = found == smtp::Mode::CHUNKS && matches!(mode, Mode::Command | Mode::Chunk);
+            let chunks = found == session::Mode::CHUNKS && matches!(mode, Mode::Command | Mode::Chunk);
             if found != kind && !chunks {
                 return Err(violation(
                     "kinds",
@@ -408,7 +408,7 @@ impl<'a, F: Filter> Run<'a, F> {
             }
             let first = self.first[at];
             let same = first == SEEN | u16::from(byte) || chunks && (first as u8).eq_ignore_ascii_case(&byte);
-            if kind == smtp::Mode::COMMAND && !same {
+            if kind == session::Mode::COMMAND && !same {
                 return Err(violation("changed", format!("offset {at}: other bytes than those that were judged")));
             }
             self.read += 1;
@@ -451,17 +451,18 @@ impl<'a, F: Filter> Run<'a, F> {
         }
         let session = &connection.state.session;
         let same = match self.server.mode {
-            Mode::Command => matches!(session.mode, smtp::Mode::COMMAND | smtp::Mode::MASKED_CHUNK),
+            Mode::Command => matches!(session.mode, session::Mode::COMMAND | session::Mode::MASKED_CHUNK),
             // A filter that waits for what it does not know lets nothing pass.
-            Mode::Auth => session.mode == smtp::Mode::AUTH_EXCHANGE || session.hold != Command::NONE,
-            Mode::Data => session.mode == smtp::Mode::MAIL_DATA || session.hold != Command::NONE,
+            Mode::Auth => session.mode == session::Mode::AUTH_EXCHANGE || session.hold != Command::NONE,
+            Mode::Data => session.mode == session::Mode::MAIL_DATA || session.hold != Command::NONE,
             Mode::Chunk => {
-                session.mode == smtp::Mode::CHUNK && session.chunk == self.server.chunk || session.hold != Command::NONE
+                session.mode == session::Mode::CHUNK && session.chunk == self.server.chunk
+                    || session.hold != Command::NONE
             }
-            Mode::Tls => session.mode == smtp::Mode::TLS,
+            Mode::Tls => session.mode == session::Mode::TLS,
         };
         let found = (session.mode, session.chunk);
-        let waits = session.mode == smtp::Mode::COMMAND && session.hold != Command::NONE;
+        let waits = session.mode == session::Mode::COMMAND && session.hold != Command::NONE;
         if same || waits {
             return Ok(());
         }

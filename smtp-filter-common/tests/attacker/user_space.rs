@@ -1,10 +1,10 @@
 //! The datapath in user space.
 
 use smtp_filter_common::{
+    bounds::REGIONS,
     datapath::Met,
     entry::Connection,
     flow::Key,
-    limits::REGIONS,
     policy::Policy,
     userspace::{SliceFrame, World},
     verdict,
@@ -95,7 +95,7 @@ impl Filter for UserSpace {
 
     fn age(&mut self, bytes: u32) {
         let Some(connection) = self.world.connection_mut(&self.key) else { return };
-        let next = connection.state.half[0].next;
+        let next = connection.state.side[0].next;
         let memory = &mut connection.state.memory;
         let last = usize::from(memory.regions.saturating_sub(1)) & (REGIONS - 1);
         // Of so many bytes the older ones are acknowledged, and the regions before them forgotten.

@@ -3,11 +3,11 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use smtp_filter_common::{
+    bounds::WIDE_WINDOW,
     entry::{Shared, State, Windows},
     event::Event,
     flow::{HalfOpen, Key, begun::Block, gone::Gone},
     host::{Host, List, Patch, Piece, Step, Wide},
-    limits::WIDE_WINDOW,
 };
 
 /// A host that has loops, and one slot of the pool, which is its connection's.
@@ -78,13 +78,13 @@ impl Host for Bare {
     fn closed(&mut self) {
         unreachable!()
     }
-    fn half(&mut self, _: &Key, _: &mut HalfOpen) -> bool {
+    fn half_open(&mut self, _: &Key, _: &mut HalfOpen) -> bool {
         unreachable!()
     }
-    fn keep_half(&mut self, _: &Key, _: &HalfOpen) -> bool {
+    fn keep_half_open(&mut self, _: &Key, _: &HalfOpen) -> bool {
         unreachable!()
     }
-    fn forget_half(&mut self, _: &Key) {
+    fn forget_half_open(&mut self, _: &Key) {
         unreachable!()
     }
     fn gone(&mut self, _: &Key, _: &mut Gone) -> bool {

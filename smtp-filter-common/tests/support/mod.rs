@@ -9,10 +9,10 @@ pub mod stream;
 use etherparse::{PacketBuilder, TcpHeader, TcpOptionElement};
 use smtp_filter_common::{
     action::Action,
+    bounds::NAMED_VERBS,
     datapath::Met,
     event::{CLOSE, CONNECT, Event},
     flow::Key,
-    limits::NAMED_VERBS,
     policy::{ENFORCE, MONITOR, Policy},
     reason::{FIRST_NAME, Reason},
     userspace::{SliceFrame, World},
@@ -147,7 +147,7 @@ impl Net {
         net
     }
 
-    /// In mail text, with no event left to read.
+    /// In mail data, with no event left to read.
     pub fn in_text(policy: Policy) -> Self {
         let mut net = Self::greeted(policy);
         for (command, answer) in [
@@ -348,7 +348,7 @@ impl Net {
         self.world.connection(&self.key()).expect("it is live").state
     }
 
-    pub fn mode(&self) -> smtp_filter_common::smtp::Mode {
+    pub fn mode(&self) -> smtp_filter_common::session::Mode {
         self.state().session.mode
     }
 
@@ -376,7 +376,7 @@ pub fn name(event: &Event) -> String {
         return Reason::from_number(event.reason)
             .map_or_else(|| event.reason.to_string(), |reason| reason.name().into());
     }
-    if event.verb_length as usize > smtp_filter_common::limits::WORD {
+    if event.verb_length as usize > smtp_filter_common::bounds::WORD {
         return format!("<{}>", event.verb_length);
     }
     event.verb.bytes().iter().filter(|byte| **byte != 0).map(|byte| *byte as char).collect()

@@ -113,7 +113,7 @@ impl Gateway {
         let stats = self.filter.json(&["stats"])?;
         let rows = stats["reasons"].as_array().context("stats without reasons")?;
         let read: u64 = rows.iter().filter_map(|row| row["bytes"].as_u64()).sum();
-        ensure!(read >= sent as u64, "{sent} bytes of mail text were sent, and the filter saw {read} bytes");
+        ensure!(read >= sent as u64, "{sent} bytes of mail data were sent, and the filter saw {read} bytes");
         self.filter.down().map(drop)
     }
 
@@ -167,7 +167,7 @@ impl Gateway {
         let _counting = enable_stats(Stats::RunTime).context("have the kernel count program time")?;
         let (sent, _) = work()?;
         let mut rows = Vec::new();
-        for (what, key) in [("ingress: mail text", "ingress_program"), ("egress: acknowledgements", "egress_program")] {
+        for (what, key) in [("ingress: mail data", "ingress_program"), ("egress: acknowledgements", "egress_program")] {
             let id = interface[key].as_u64().with_context(|| format!("status without {key}"))?;
             let info: Option<ProgramInfo> = loaded_programs().flatten().find(|info| u64::from(info.id()) == id);
             let info = info.context("the program is gone")?;

@@ -30,7 +30,7 @@ const CLIENT: [u8; 4] = [192, 0, 2, 10];
 const SIZES: [usize; 2] = [1448, 3500];
 /// Lines of prose that fill the longest payload of all.
 const LINES: usize = 48;
-/// Usual mail text: dots, but none at a line's start.
+/// Usual mail data: dots, but none at a line's start.
 const PROSE: &[u8] = b"It was a bright cold day, and the clocks. struck. 13; we all had letters..\r\n";
 /// Live connections in the full table.
 const MANY: u32 = 200_000;
@@ -180,7 +180,7 @@ fn in_order(talk: &mut Talk, payload: &[u8]) -> Vec<u8> {
     talk.take().pop().map(|segment| segment.frame).unwrap_or_default()
 }
 
-/// Mail text, chunks and TLS.
+/// Mail data, chunks and TLS.
 fn texts(kernel: &mut Kernel) -> Result<Table> {
     /// A kind: its name, the session before it, its bytes, and its bar's nanoseconds a byte.
     type Kind = (&'static str, fn([u8; 4]) -> Talk, &'static [u8], Option<f64>);
@@ -329,7 +329,7 @@ impl Reading {
     }
 }
 
-/// Mail text with one live connection, and with a table full of them.
+/// Mail data with one live connection, and with a table full of them.
 fn many(rounds: Rounds) -> Result<(Table, Table)> {
     let bytes = PROSE.repeat(20);
     let bytes = &bytes[..SIZES[0]];
@@ -353,7 +353,7 @@ fn many(rounds: Rounds) -> Result<(Table, Table)> {
         row("200,000 live, always the same one", bytes.len(), same, None),
         row("200,000 live, each segment another one's", bytes.len(), each, None),
     ];
-    let table = Table { title: "Mail text with many live connections".to_owned(), columns: COLUMNS, rows };
+    let table = Table { title: "Mail data with many live connections".to_owned(), columns: COLUMNS, rows };
     let ratio = |what: &str, figures: Figures| Row::new(what, [figures.filter / alone.filter], Some(Bar::Most(1.5)));
     let rows = vec![ratio("the same one", same), ratio("each segment another one's", each)];
     let title = "The same, as a ratio to 1 live connection".to_owned();

@@ -70,7 +70,7 @@ impl Talk {
         talk
     }
 
-    /// A session in which the server waits for mail text.
+    /// A session in which the server waits for mail data.
     pub fn in_text(client: [u8; 4]) -> Self {
         let mut talk = Self::extended(client);
         talk.exchange(b"MAIL FROM:<alice@client.example>\r\n", b"250 2.1.0 Ok\r\n");

@@ -25,7 +25,7 @@ pub struct Doctor {
     pub iface: Vec<String>,
 
     /// Live connections that there has to be memory for, as for `up`
-    #[arg(long, value_name = "N", default_value_t = smtp_filter_common::limits::CONNECTIONS,
+    #[arg(long, value_name = "N", default_value_t = smtp_filter_common::bounds::CONNECTIONS,
           value_parser = clap::value_parser!(u32).range(16..=16_777_216))]
     pub connections: u32,
 }

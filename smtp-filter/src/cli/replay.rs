@@ -35,7 +35,7 @@ complete.
 What a capture cannot tell:
   Afterwards     After the first command that is dropped or reset, the capture goes on as it went
                  without the filter. That is judged as well, but most of it comes after the gap that the
-                 drop leaves: stream.early, stream.after_reset. The first event of a connection with drop
+                 drop leaves: stream.out_of_order, stream.after_reset. The first event of a connection with drop
                  or reset says where its dialogue would have stopped. With mode = \"monitor\" in the
                  policy every such command is reported as \"would drop\", independently of those before
                  it.

@@ -4,10 +4,10 @@ use std::{fs, path::Path};
 
 use aya::util::KernelVersion;
 use smtp_filter_common::{
+    bounds::{self, BEGUN_BLOCKS, HALF_OPEN, POLICY_SLOTS, POOL, SCOPES},
     entry::Connection,
     flow::{HalfOpen, begun::Block, gone::Gone},
     host::Slot,
-    limits::{self, BEGUN_BLOCKS, HALF_OPEN, POLICY_SLOTS, POOL, SCOPES},
     policy::Policy,
     scope::Pairs,
 };
@@ -50,9 +50,9 @@ fn lock(kernel: Option<KernelVersion>) -> Check {
 /// Bytes that all tables take together, about.
 fn needed(connections: u32) -> u64 {
     u64::from(connections) * (size_of::<Connection>() as u64 + ENTRY)
-        + u64::from(limits::roster(connections)) * ROSTER_ENTRY
+        + u64::from(bounds::roster(connections)) * ROSTER_ENTRY
         + u64::from(HALF_OPEN) * (HALF_ENTRY + ENTRY)
-        + u64::from(limits::GONE) * (size_of::<Gone>() as u64 + ENTRY)
+        + u64::from(bounds::GONE) * (size_of::<Gone>() as u64 + ENTRY)
         + u64::from(BEGUN_BLOCKS) * size_of::<Block>() as u64
         + u64::from(POOL) * SLOT
         + u64::from(POLICY_SLOTS) * (SCOPES * size_of::<Policy>() + size_of::<Pairs>()) as u64

@@ -142,7 +142,7 @@ mod tests {
                 verb: Word::new(&verb).unwrap(),
                 verb_length: verb.len() as u8,
                 arg_length: arg.len() as u8,
-                cut_length: cut.len() as u8,
+                excerpt_length: cut.len() as u8,
                 ..Event::EMPTY
             };
             event.arg[..arg.len()].copy_from_slice(&arg);

@@ -15,7 +15,7 @@ use rustix::{
     event::{PollFd, PollFlags, Timespec, poll},
     io::Errno,
 };
-use smtp_filter_common::{event::Event, limits::READERS};
+use smtp_filter_common::{bounds::READERS, event::Event};
 
 use crate::{
     pins::{Attempt, DirLock, PinDir},

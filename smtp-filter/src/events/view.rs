@@ -5,8 +5,8 @@ use std::net::IpAddr;
 use serde::Serialize;
 use smtp_filter_common::{
     action::Action,
-    event::{self, ARG_MORE, ARG_WITHHELD, CUT_MORE, Ended, Event, Summary},
-    limits::WORD,
+    bounds::WORD,
+    event::{self, ARG_MORE, ARG_WITHHELD, EXCERPT_MORE, Ended, Event, Summary},
 };
 
 use super::escape::{escape, hex};
@@ -161,7 +161,7 @@ impl EventView {
             reason: lookup.reason(event.reason),
             scope: lookup.scope(event.scope),
             enforced: event.enforced != 0 || action <= Action::Log,
-            was: rewritten.then(|| bytes(&event.cut, event.cut_length)),
+            was: rewritten.then(|| bytes(&event.cut, event.excerpt_length)),
             became: rewritten.then(|| bytes(&event.became, event.became_length)),
             connection: format!("{:016x}", event.connection),
             client_ip: client.ip(),
@@ -231,8 +231,8 @@ fn verb(event: &Event) -> String {
 
 /// Bytes that an event carries the first of.
 fn bytes(kept: &[u8], length: u8) -> String {
-    let mut text = escape(kept.get(..usize::from(length & !CUT_MORE)).unwrap_or(kept));
-    if length & CUT_MORE != 0 {
+    let mut text = escape(kept.get(..usize::from(length & !EXCERPT_MORE)).unwrap_or(kept));
+    if length & EXCERPT_MORE != 0 {
         text.push_str(MORE);
     }
     text
@@ -356,7 +356,7 @@ mod tests {
         let mut event = command("EHLO", b"x");
         event.kind = event::GUARD;
         event.cut[..3].copy_from_slice(b"RS\xff");
-        event.cut_length = 3;
+        event.excerpt_length = 3;
         let shown = view(&event);
         assert_eq!((shown.kind, shown.verb, shown.arg, shown.cut.as_deref()), ("guard", None, None, Some("5253ff")));
     }
@@ -400,7 +400,7 @@ mod tests {
     #[test]
     fn lengths_that_lie_do_not_matter() {
         let mut event = command("EHLO", b"");
-        (event.arg_length, event.cut_length) = (255, 255);
+        (event.arg_length, event.excerpt_length) = (255, 255);
         let shown = view(&event);
         assert!(shown.arg.is_some() && shown.cut.is_some());
     }

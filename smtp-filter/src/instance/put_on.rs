@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, time::Duration};
 
 use anyhow::{Context as _, Result, bail};
 use rustix::rand::{GetRandomFlags, getrandom};
-use smtp_filter_common::limits::CONNECTIONS;
+use smtp_filter_common::bounds::CONNECTIONS;
 
 use super::{
     compile_for,

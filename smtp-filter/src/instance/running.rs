@@ -3,7 +3,7 @@
 use std::{thread, time::Duration};
 
 use anyhow::{Context as _, Result, anyhow, bail};
-use smtp_filter_common::limits::POLICY_SLOTS;
+use smtp_filter_common::bounds::POLICY_SLOTS;
 
 use super::{
     Opened, compile_for,

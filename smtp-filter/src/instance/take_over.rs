@@ -96,7 +96,7 @@ pub(super) fn take_over_other(pins: &PinDir, what: &PutOn, before: impl FnOnce()
     // Counters begin anew.
     instance.on_since = Some(instance.up_at);
     instance.boot = WallClock::now().boot();
-    let connections = what.connections.unwrap_or(smtp_filter_common::limits::CONNECTIONS);
+    let connections = what.connections.unwrap_or(smtp_filter_common::bounds::CONNECTIONS);
     let mut filter = Filter::load(&LoadOptions { connections, log_level: what.log_level, ..LoadOptions::default() })?;
     let mut build = || -> Result<Records> {
         let building = pins.create_building()?;

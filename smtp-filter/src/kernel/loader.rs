@@ -14,7 +14,7 @@ use aya::{
 };
 use smtp_filter_common::{
     abi,
-    limits::{self, CONNECTIONS},
+    bounds::{self, CONNECTIONS},
 };
 
 use crate::{
@@ -71,7 +71,7 @@ impl Filter {
         }
         let mut loader = EbpfLoader::new();
         let replay = u8::from(*replay);
-        let slots = limits::roster(*connections);
+        let slots = bounds::roster(*connections);
         loader
             .map_max_entries(abi::LIVE, *connections)
             .map_max_entries(abi::ROSTER, slots)

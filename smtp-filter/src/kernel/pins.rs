@@ -22,7 +22,7 @@ use std::{
 use anyhow::{Context as _, Result, bail};
 use aya::{maps::MapData, programs::ProgramInfo};
 use rustix::thread::{MembarrierCommand, membarrier};
-use smtp_filter_common::{abi, limits::READERS};
+use smtp_filter_common::{abi, bounds::READERS};
 
 use super::lock::PATIENCE;
 pub use super::lock::{Attempt, DirLock};

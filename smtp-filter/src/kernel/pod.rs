@@ -40,11 +40,11 @@ const _: () = {
             && offset_of!(Policy, fill) + 8 == offset_of!(Policy, keywords)
     );
     assert!(
-        offset_of!(Policy, keywords) + size_of::<[VerbRule; smtp_filter_common::limits::NAMED_KEYWORDS]>()
+        offset_of!(Policy, keywords) + size_of::<[VerbRule; smtp_filter_common::bounds::NAMED_KEYWORDS]>()
             == offset_of!(Policy, verbs)
     );
     assert!(
-        offset_of!(Policy, verbs) + size_of::<[VerbRule; smtp_filter_common::limits::NAMED_VERBS]>()
+        offset_of!(Policy, verbs) + size_of::<[VerbRule; smtp_filter_common::bounds::NAMED_VERBS]>()
             == offset_of!(Policy, ports)
     );
     assert!(offset_of!(Policy, ports) + size_of::<[u64; 1024]>() == size_of::<Policy>());

@@ -9,7 +9,7 @@ use std::path::Path;
 use anyhow::{Context as _, Result, bail};
 use aya::maps::{Array, HashMap, Map, MapData, MapError};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
-use smtp_filter_common::limits::POLICY_SLOTS;
+use smtp_filter_common::bounds::POLICY_SLOTS;
 
 use crate::{clock, netns::Netns, policy::Names};
 
@@ -21,7 +21,7 @@ const SOURCES: &str = "SOURCES";
 const ROOM: usize = 16 * 1024;
 /// Where a record's text begins; before it stands its length.
 const HEAD: usize = size_of::<u32>();
-/// Entries that a policy may fill: [`smtp_filter_common::limits::PREFIXES`] prefixes, written out, take less.
+/// Entries that a policy may fill: [`smtp_filter_common::bounds::PREFIXES`] prefixes, written out, take less.
 const ENTRIES: usize = 4096;
 /// `BPF_MAP_TYPE_HASH`.
 const HASH: u32 = 1;

@@ -7,10 +7,10 @@ use aya::maps::{Array, ArrayOfMaps, HashMap, Map, MapData, MapError, PerCpuArray
 use smtp_filter_common::{
     abi::{self, Control, Lost},
     action::Action,
+    bounds::{BEGUN_BLOCKS, POLICY_SLOTS, POOL, READERS, SCOPES},
     entry::Connection,
     flow::{HalfOpen, Key, begun::Block, gone::Gone},
     host::Slot,
-    limits::{BEGUN_BLOCKS, POLICY_SLOTS, POOL, READERS, SCOPES},
     policy::Policy,
     reason::{COUNTERS_PER_REASON, Counter, REASONS, counter},
     scope::{Pairs, place},

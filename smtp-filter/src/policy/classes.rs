@@ -7,7 +7,7 @@
 use std::{collections::HashMap, net::Ipv4Addr};
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
-use smtp_filter_common::limits::SCOPE_PAIRS;
+use smtp_filter_common::bounds::SCOPE_PAIRS;
 
 use super::{
     scope::Scope,

@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use proptest::prelude::*;
-use smtp_filter_common::limits::SCOPE_PAIRS;
+use smtp_filter_common::bounds::SCOPE_PAIRS;
 
 use super::{
     classes::scopes,

@@ -2,7 +2,7 @@
 
 use smtp_filter_common::{
     action::Action,
-    limits::{KEYWORD_NAMES, NAMES},
+    bounds::{KEYWORD_NAMES, NAMES},
     policy::{GUARDS, Policy},
 };
 

@@ -3,7 +3,7 @@
 use std::{borrow::Borrow, collections::BTreeMap, fmt};
 
 use serde::{Serialize, Serializer, ser::SerializeMap as _};
-use smtp_filter_common::{action::Action, limits::WORD, word::Word};
+use smtp_filter_common::{action::Action, bounds::WORD, word::Word};
 
 use super::{
     keys,

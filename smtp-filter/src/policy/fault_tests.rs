@@ -128,11 +128,11 @@ fn each_fault_is_refused_with_its_place_and_what_was_expected() {
         ),
         (
             "[guards]\nsmuggling = \"reset\"",
-            "2:1: this version does not have the guard `smuggling`; expected unknown_connection, fragment, unreadable, syn_data, urgent, sync, starttls_injection, bdat_refused, changed_repeat, late_end_of_data, spoofed_server, multipath, unmatched_reply, proxy_protocol or checksum",
+            "2:1: this version does not have the guard `smuggling`; expected unknown_connection, fragment, unreadable, syn_data, urgent, sync, starttls_injection, bdat_refused, changed_retransmission, late_end_of_data, spoofed_server, multipath, unmatched_reply, proxy_protocol or checksum",
         ),
         (
             "[guards]\nsink = \"reset\"",
-            "2:1: unknown guard `sink`; expected unknown_connection, fragment, unreadable, syn_data, urgent, sync, starttls_injection, bdat_refused, changed_repeat, late_end_of_data, spoofed_server, multipath, unmatched_reply, proxy_protocol or checksum",
+            "2:1: unknown guard `sink`; expected unknown_connection, fragment, unreadable, syn_data, urgent, sync, starttls_injection, bdat_refused, changed_retransmission, late_end_of_data, spoofed_server, multipath, unmatched_reply, proxy_protocol or checksum",
         ),
         ("[guards]\nsync = \"log\"", "2:8: guards.sync: `log` is not legal here; expected drop or reset"),
         ("[guards]\nsyn_data = \"reset\"", "2:12: guards.syn_data: `reset` is not legal here; expected drop"),

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use smtp_filter_common::limits::{NAMED_KEYWORDS, NAMED_VERBS};
+use smtp_filter_common::bounds::{NAMED_KEYWORDS, NAMED_VERBS};
 
 use super::{
     document::Document,

@@ -137,7 +137,7 @@ pub(super) static KEYS: &[Key] = &[
         Reset,
         "client bytes after a BDAT that the server refused, did not offer, or cannot read",
     ),
-    guard(Reason::ChangedRepeat, CUT, Drop, "a retransmission with other bytes than the first time"),
+    guard(Reason::ChangedRetransmission, CUT, Drop, "a retransmission with other bytes than the first time"),
     guard(Reason::LateEndOfData, &[Reset], Reset, "an end of data before mail data that has already passed"),
     // A reset would hand whoever forges the segments what he wants.
     guard(Reason::SpoofedServer, &[Drop], Drop, "a segment in the server's name from where the client's segments come"),

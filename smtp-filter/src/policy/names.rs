@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 use smtp_filter_common::{
-    limits::{KEYWORD_NAMES, NAMES},
+    bounds::{KEYWORD_NAMES, NAMES},
     reason::{FIRST_KEYWORD, FIRST_NAME, Reason},
 };
 
@@ -117,7 +117,7 @@ mod tests {
         assert_eq!((names.place(&ehlo), names.place(&auth), names.place(&ehlo)), (Some(1), Some(2), Some(1)));
         assert_eq!(names.reason(64), "commands.other");
         assert_eq!(names.reason(66), "commands.auth");
-        assert_eq!(names.reason(8), "guards.changed_repeat");
+        assert_eq!(names.reason(8), "guards.changed_retransmission");
         assert_eq!(names.reason(67), "unknown.67");
         assert!(names.knows(66) && !names.knows(67) && names.knows(0) && !names.knows(63));
     }

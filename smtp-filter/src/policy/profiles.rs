@@ -142,7 +142,7 @@ fn by_name(rows: &[(&[&str], Action)], other: Action) -> ByName {
 
 #[cfg(test)]
 mod tests {
-    use smtp_filter_common::limits::NAMED_VERBS;
+    use smtp_filter_common::bounds::NAMED_VERBS;
 
     use super::*;
     use crate::policy::Mode;

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde_json::{Map, Value, json};
-use smtp_filter_common::{action::Action, limits::WORD};
+use smtp_filter_common::{action::Action, bounds::WORD};
 
 use super::{
     document::Document,

@@ -4,7 +4,7 @@ use std::{fmt, net::IpAddr};
 
 use ipnet::IpNet;
 use serde::{Serialize, Serializer};
-use smtp_filter_common::limits;
+use smtp_filter_common::bounds;
 
 use super::{
     classes::{self, TooManyPairs},
@@ -13,7 +13,7 @@ use super::{
 };
 
 /// Scopes of one policy: its own policies but for the whole's.
-pub const SCOPES: usize = limits::SCOPES - 1;
+pub const SCOPES: usize = bounds::SCOPES - 1;
 /// Longest name of a scope.
 pub const SCOPE_NAME: usize = 32;
 

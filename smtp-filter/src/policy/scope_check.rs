@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use ipnet::IpNet;
-use smtp_filter_common::limits::{KEYWORD_NAMES, NAMES, PREFIXES};
+use smtp_filter_common::bounds::{KEYWORD_NAMES, NAMES, PREFIXES};
 
 use super::{
     classes,

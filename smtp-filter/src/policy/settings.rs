@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Serialize, Serializer, ser::SerializeMap as _};
 use smtp_filter_common::{
     action::Action,
-    limits::{NAMED_KEYWORDS, NAMED_VERBS},
+    bounds::{NAMED_KEYWORDS, NAMED_VERBS},
 };
 
 use super::{

@@ -250,7 +250,7 @@ pub fn say(client: &mut Client, command: &str, code: u16) -> Result<()> {
 }
 
 /// MAIL, RCPT, DATA.
-pub fn begin_text(client: &mut Client) -> Result<()> {
+pub fn begin_data(client: &mut Client) -> Result<()> {
     say(client, "MAIL FROM:<alice@client.example>", 250)?;
     say(client, "RCPT TO:<bob@server.example>", 250)?;
     say(client, "DATA", 354)

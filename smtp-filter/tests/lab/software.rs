@@ -8,7 +8,7 @@ use smtp_filter_testnet::{
     OpenSmtpd, PASSWORD, Postfix, Running, SERVER_V4, USER, msmtp, unpacked,
 };
 
-use super::{SOON, begin_text, hello, is_root, is_stored, stored_as, stuffed, swaks, wait_until};
+use super::{SOON, begin_data, hello, is_root, is_stored, stored_as, stuffed, swaks, wait_until};
 
 /// Server software.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -210,7 +210,7 @@ impl SoftwareLab {
                 let postfix = Postfix::start_as_client(client, to, &settings)?;
                 let mut session =
                     hello(client, SocketAddr::from(([127, 0, 0, 1], 25)), "HELO").with_context(|| postfix.log())?;
-                begin_text(&mut session)?;
+                begin_data(&mut session)?;
                 session.write(&stuffed(mail))?;
                 ensure!(session.reply()?.code == 250);
                 return Ok(Sending::Postfix(postfix));

@@ -20,13 +20,13 @@ pub struct Wire {
 
 /// One direction of a connection.
 #[derive(Default)]
-struct Half {
+struct Side {
     first: Option<u32>,
     bytes: Vec<Option<u8>>,
     end: Option<usize>,
 }
 
-impl Half {
+impl Side {
     fn take(&mut self, tcp: &TcpSlice<'_>) -> Result<()> {
         if tcp.syn() {
             self.first = Some(tcp.sequence_number().wrapping_add(1));
@@ -62,8 +62,8 @@ impl Half {
 /// A connection as one end had it.
 #[derive(Default)]
 pub struct Session {
-    client: Half,
-    server: Half,
+    client: Side,
+    server: Side,
     reset: bool,
 }
 

@@ -21,7 +21,7 @@ enum Wait {
 pub struct Nature {
     /// It uses BDAT though it was not offered: only where the filter stops that.
     pub uses_bdat_unasked: bool,
-    /// Largest mail text, in lines.
+    /// Largest mail data, in lines.
     pub lines: usize,
 }
 

@@ -1,4 +1,4 @@
-//! The client's bytes: commands, mail text, chunks, and what else a server reads.
+//! The client's bytes: commands, mail data, chunks, and what else a server reads.
 
 use std::collections::VecDeque;
 
@@ -44,7 +44,7 @@ pub enum Mode {
     Commands,
     /// The reply decides what comes.
     Waits,
-    /// Mail text; its last bytes, the line's end in front of it among them.
+    /// Mail data; its last bytes, the line's end in front of it among them.
     Text(Vec<u8>),
     /// A line of AUTH.
     Secret,

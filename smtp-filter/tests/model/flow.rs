@@ -126,7 +126,7 @@ impl Flow {
         Ok(Judged::GoesOn)
     }
 
-    /// A repeat of what is not acknowledged. In mail text none ends at a line's end where no segment ended before:
+    /// A repeat of what is not acknowledged. In mail data none ends at a line's end where no segment ended before:
     /// `docs/limitations.md` says that such repeats are dropped, and where they are not, what follows them is.
     pub fn again(&mut self, random: &mut Random) -> Option<(usize, usize)> {
         let (from, to) = self.sender.again(random)?;

@@ -15,7 +15,7 @@ pub enum Fault {
     RepeatsPass,
     /// An end of data never gets through.
     EndOfDataIsLost,
-    /// A letter of mail text is changed.
+    /// A letter of mail data is changed.
     TextIsChanged,
     /// The checksum stays as it was.
     ChecksumStays,

@@ -158,7 +158,7 @@ impl Sender {
         Some((from, to.min(self.sent)))
     }
 
-    /// Whether a place in mail text is beside a CR or LF.
+    /// Whether a place in mail data is beside a CR or LF.
     pub fn is_beside_line_end(&self, at: usize) -> bool {
         let is_end = |at: usize| matches!(self.stream.get(at), Some(b'\r' | b'\n'));
         let in_text = self.texts.iter().any(|text| text.start < at && at <= text.end);

@@ -1,4 +1,4 @@
-//! What is said: commands, mail text, keywords.
+//! What is said: commands, mail data, keywords.
 
 use super::random::Random;
 
@@ -166,7 +166,7 @@ pub fn line(random: &mut Random, words: &str) -> Vec<u8> {
     format!("{front}{verb}{rest}{back}{end}").into_bytes()
 }
 
-/// Mail text with dots doubled, which is full of what looks like something else. It ends with a line's end.
+/// Mail data with dots doubled, which is full of what looks like something else. It ends with a line's end.
 pub fn text(random: &mut Random, lines: usize, out: &mut Vec<u8>) {
     const BAIT: &[&[u8]] = &[
         b"EHLO in.text.example\r\n",

@@ -144,7 +144,7 @@ impl Talk {
         talk
     }
 
-    /// A session in which the server waits for mail text.
+    /// A session in which the server waits for mail data.
     pub fn in_text() -> Self {
         let mut talk = Self::hello();
         talk.exchange("MAIL FROM:<alice@client.example>", "250 2.1.0 Ok");

@@ -57,9 +57,9 @@ impl Stage {
         self.expect(right, format_args!("{profile}: the server received {}", verbs.join(", ")));
 
         let banner = dialogue.reply("").join(" ");
-        let veiled = banner.starts_with("220 *") && banner.bytes().all(|byte| b"20 *".contains(&byte));
+        let masks_banner = banner.starts_with("220 *") && banner.bytes().all(|byte| b"20 *".contains(&byte));
         let as_it_is = banner == "220 server.example ESMTP";
-        let right = if profile == "pix-mailguard" { veiled } else { as_it_is };
+        let right = if profile == "pix-mailguard" { masks_banner } else { as_it_is };
         self.expect(right, format_args!("{profile}: the banner that the client saw: {banner}"));
 
         let offered = dialogue.offers("STARTTLS");

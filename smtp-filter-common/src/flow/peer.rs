@@ -1,0 +1,24 @@
+//! What each side says of the other's bytes: acknowledgements and windows. Read and written without the lock.
+
+use crate::stream::later;
+use crate::{
+    entry::{Shared, first, pair, second},
+    host::Host,
+    wire::Segment,
+};
+
+/// Takes note of the acknowledgement and window in a segment of direction `FROM`. Both move on, never back. Where
+/// another CPU was quicker its values stay: they are from a segment of the same moment, and the next one brings what
+/// was missed. Whether more is acknowledged than before.
+#[inline(always)]
+pub fn note<H: Host, const FROM: usize>(shared: &Shared, segment: &Segment) -> bool {
+    let shift = second(H::load(&shared.ways)) >> (FROM * 8) & 15;
+    let edge = segment.acknowledgement.wrapping_add((segment.window as u32) << shift);
+    let place = &shared.peer[1 - FROM];
+    let old = H::load(place);
+    let new = pair(later(segment.acknowledgement, first(old)), later(edge, second(old)));
+    if new != old {
+        H::compare_exchange(place, old, new);
+    }
+    first(new) != first(old)
+}

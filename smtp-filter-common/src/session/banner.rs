@@ -1,0 +1,206 @@
+//! The banner, masks_banner: of every line the code with its separator and the line's end stay, and what the policy shows.
+
+use crate::{
+    bounds::PATCH,
+    branchless::{choose, choose_number, less, same},
+    event::SERVER,
+    host::{Host, Patch, Step},
+    policy::{Policy, SHOW_ALL, SHOW_HOST, SHOW_PIX},
+    reason::Reason,
+    report,
+    session::rewrite::{self, Change, Place, patch_length, present},
+    session::server::BEFORE,
+    work::Work,
+};
+
+const SIDE: usize = SERVER as usize;
+/// `Session::banner`: in front of the host.
+pub const BEFORE_HOST: u8 = 0;
+/// `Session::banner`: in the host.
+pub const IN_HOST: u8 = 1;
+/// `Session::banner`: behind it, and behind white space.
+pub const AFTER_SPACE: u8 = 2;
+/// `Session::banner`: behind it, in a word.
+pub const IN_WORD: u8 = 3;
+
+/// Veils the banner's line in hand, as far as it has come; `false` where a decision against it stands in `run.cut`.
+#[inline(never)]
+pub fn veil<H: Host>(host: &mut H, policy: &Policy, work: &mut Work) -> bool {
+    let masks = policy.banner != SHOW_ALL;
+    let line = &work.state.line[SIDE];
+    let done = line.done();
+    if masks && done && line.head as u8 != b'-' {
+        // The last line of the banner is reported for all of them.
+        report::banner(policy, work);
+        work.run.unreported = 1;
+    }
+    if masks {
+        let Place { from, to, .. } = Place::of(work, SIDE, BEFORE);
+        if policy.banner == SHOW_PIX {
+            digits(host, policy, work, from, to);
+        } else {
+            words(host, policy, work, from, to);
+        }
+    }
+    if done {
+        work.state.session.banner = AFTER_SPACE;
+        work.state.session.esmtp = 0;
+    }
+    work.run.cut == 0
+}
+
+/// Of payload `from..to` the digits 2 and 0 stay.
+#[inline(always)]
+fn digits<H: Host>(host: &mut H, policy: &Policy, work: &mut Work, from: u32, to: u32) {
+    let head = work.state.line[SIDE].start.wrapping_sub(work.segment.sequence).wrapping_add(BEFORE);
+    let from = if head.wrapping_sub(from) as i32 > 0 { head } else { from };
+    if to.wrapping_sub(from) as i32 > 0 {
+        let cr = rewrite::ends_with_cr(host, work, from, to);
+        let change = Change { digits: 1, ..Change::fill(from, to - cr, b'*') };
+        work.change = if policy.enforces() { change.told() } else { change.tried() };
+    }
+}
+
+/// Of payload `from..to` the host stays, and the word ESMTP where it is to be shown.
+#[inline(always)]
+fn words<H: Host>(host: &mut H, policy: &Policy, work: &mut Work, from: u32, to: u32) {
+    work.run.rewrites = 1;
+    if to <= from {
+        return;
+    }
+    let enforces = policy.enforces();
+    if enforces {
+        let side = &mut work.state.side[SIDE];
+        side.rewrote = 1;
+        side.rewritten = work.segment.sequence.wrapping_add(to);
+    }
+    let start = work.state.line[SIDE].start.wrapping_sub(work.segment.sequence);
+    work.run.kept = from;
+    // verifier: walked once for both.
+    let esmtp = work.unknown::<H>((policy.banner == SHOW_HOST) as u8) as u32;
+    let enforces = work.unknown::<H>(enforces as u8);
+    H::repeat(to - (from & !3), &mut Bytes { host, work, from, to, start, esmtp, enforces });
+}
+
+struct Bytes<'a, H> {
+    host: &'a mut H,
+    work: &'a mut Work,
+    from: u32,
+    to: u32,
+    /// Offset of the line's first byte; it may lie before the payload.
+    start: u32,
+    esmtp: u32,
+    enforces: u8,
+}
+
+/// 1 for a byte that stands between words.
+#[inline(always)]
+fn space<H: Host>(byte: u8) -> u32 {
+    less::<H>(byte as u32, 0x21) | same::<H>(byte as u32, 0x7f)
+}
+
+impl<H: Host> Bytes<'_, H> {
+    /// How many characters stand at a place (offset in the payload, and in the patch that ends at `end`) and further on that go on as ESMTP does behind its first `begun`; 0 where the word
+    /// is another one. As many as there are before `to` suffice: what has not come cannot be judged.
+    #[inline(always)]
+    fn goes_on(&self, (at, offset, end): (u32, u32, u32), begun: u32) -> u32 {
+        const ESMTP: u64 = u64::from_le_bytes(*b"esmtp\0\0\0");
+        let (i, shift) = ((offset >> 3) as usize, (offset & 7) * 8);
+        let (low, high) = (self.work.old[i & (PATCH / 8 - 1)], self.work.old[(i + 1) & (PATCH / 8 - 1)]);
+        let bytes = (low >> shift) | (high << 1) << (63 - shift);
+        let wanted = 5_u32.wrapping_sub(begun);
+        let end = choose_number::<H>(H::opaque(end.wrapping_sub(self.to) >> 31), end, self.to);
+        let left = end.wrapping_sub(at);
+        let whole = H::opaque(wanted.wrapping_sub(left) >> 31);
+        let count = choose_number::<H>(whole, wanted, left);
+        let mask = present::<H>(count);
+        let differs = ((bytes | 0x2020_2020_2020_2020) ^ (ESMTP >> ((begun & 7) * 8))) & mask;
+        let behind = space::<H>((bytes >> ((wanted & 7) * 8)) as u8);
+        if differs == 0 && (whole == 0 || behind != 0) { count } else { 0 }
+    }
+}
+
+impl<H: Host> Step for Bytes<'_, H> {
+    #[inline(always)]
+    fn step(&mut self, index: u32) -> bool {
+        let patch = (self.from & !3).wrapping_add(index & !(PATCH as u32 - 1));
+        let offset = index & (PATCH as u32 - 1);
+        let at = patch.wrapping_add(offset);
+        if at >= self.to || self.to > self.work.segment.length {
+            return true;
+        }
+        // verifier: however it came about.
+        let length = patch_length(self.to, patch, self.work.segment.length);
+        let length = self.work.unknown_number::<H>(length);
+        if offset == 0 {
+            clear(&mut self.work.old);
+            if !self.host.fetch_patch(patch, length, &mut self.work.old) {
+                self.work.hold_back(Reason::Unfetched);
+                return true;
+            }
+            self.work.new = self.work.old;
+        }
+        let (i, shift) = ((offset >> 3) as usize & (PATCH / 8 - 1), (offset & 7) * 8);
+        let byte = (self.work.old[i] >> shift) as u8;
+        let head = at.wrapping_sub(self.start).wrapping_sub(BEFORE) >> 31;
+        if at >= self.from && head == 0 {
+            let shown = self.shown((at, offset, patch.wrapping_add(length)), byte);
+            self.work.new[i] ^= ((choose::<H>(shown, byte, b'X') ^ byte) as u64) << shift;
+        }
+        // verifier: whatever the byte was.
+        let goes_on = (offset + 1 < PATCH as u32 && at + 1 < self.to || self.work.run.reporting == 0) as u8;
+        if self.work.unknown::<H>(goes_on) != 0 {
+            return false;
+        }
+        let (host, work) = (&mut *self.host, &mut *self.work);
+        work.state.session.masks_banner |= rewrite::changes::<H>(&work.old, &work.new);
+        if self.enforces == 0 {
+            return false;
+        }
+        if patch == self.from & !3 {
+            let told = Change::fill(self.from, self.to, b'X').told();
+            rewrite::tell::<H>(work, self.from, self.to, told.tells);
+        }
+        if !host.replace(patch, length, &work.old, &work.new) {
+            work.hold_back(Reason::Unfetched);
+        }
+        work.run.cut != 0
+    }
+}
+
+/// No bytes: behind what is fetched there is to be 0.
+#[inline(always)]
+const fn clear(patch: &mut Patch) {
+    let mut i = 0;
+    while i < PATCH / 8 {
+        patch[i] = 0;
+        i += 1;
+    }
+}
+
+impl<H: Host> Bytes<'_, H> {
+    /// Whether a byte of the text stays: 1 or 0. What stands before it lies in the working place, of which the verifier
+    /// knows nothing.
+    #[inline(always)]
+    fn shown(&mut self, place: (u32, u32, u32), byte: u8) -> u32 {
+        let at = place.0;
+        let space = space::<H>(byte);
+        let before = self.work.state.session.banner;
+        if before <= IN_HOST {
+            // White space in front of the host is none behind it.
+            let behind = choose::<H>(before as u32, AFTER_SPACE, BEFORE_HOST);
+            self.work.state.session.banner = choose::<H>(space, behind, IN_HOST);
+            return 1;
+        }
+        self.work.state.session.banner = choose::<H>(space, AFTER_SPACE, IN_WORD);
+        let begun = self.work.state.session.esmtp * (before & 1);
+        self.work.state.session.esmtp = begun * (1 ^ space as u8);
+        let goes_on = before == AFTER_SPACE || begun != 0 && begun <= 5;
+        if space == 0 && goes_on && at.wrapping_sub(self.work.run.kept) as i32 >= 0 {
+            let count = self.goes_on(place, begun as u32) * self.esmtp;
+            self.work.run.kept = at.wrapping_add(count);
+            self.work.state.session.esmtp = if count == 0 { u8::MAX } else { begun + count as u8 };
+        }
+        space | at.wrapping_sub(self.work.run.kept) >> 31
+    }
+}

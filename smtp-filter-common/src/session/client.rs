@@ -1,0 +1,421 @@
+//! The client's bytes: commands, mail data, chunks, answers in an AUTH exchange.
+
+use crate::{
+    action::Action,
+    bounds::{BYTES_OF_LINE, LINES, MASKED_LINE},
+    event::{ARG_WITHHELD, CLIENT},
+    host::{Host, Step},
+    policy::{FILL_NOOP, Policy, VerbVerdict},
+    reason::{FIRST_NAME, Reason},
+    report,
+    session::{
+        Mode, bdat, begins, data,
+        line::{self, CROSSED, DOWNGRADED, IN_WORD, MASKED, NOOPED},
+        monitor, proxy,
+        rewrite::{self, Change, Place},
+        verb::{self, Command},
+    },
+    stream::chunks,
+    work::{NOWHERE, Work},
+};
+
+const SIDE: usize = CLIENT as usize;
+/// What a session begins with.
+pub const FIRST_MODE: Mode = Mode::COMMAND;
+
+/// Reads payload `run.at..run.end` as the client's next bytes; `false` where a
+/// decision against them stands in `run.cut`.
+#[inline(always)]
+pub fn read<H: Host>(host: &mut H, policy: &Policy, work: &mut Work) -> bool {
+    // Each step reads at least a byte, or it is the last.
+    let steps = work.run.end - work.run.at + 1;
+    H::repeat(steps, &mut Steps { host, policy, work });
+    work.run.cut == 0
+}
+
+struct Steps<'a, H> {
+    host: &'a mut H,
+    policy: &'a Policy,
+    work: &'a mut Work,
+}
+
+impl<H: Host> Step for Steps<'_, H> {
+    #[inline(always)]
+    fn step(&mut self, _index: u32) -> bool {
+        let (host, work) = (&mut *self.host, &mut *self.work);
+        let over = work.run.at >= work.run.end;
+        match work.state.session.mode {
+            Mode::COMMAND if over => {
+                let line = &work.state.line[SIDE];
+                if work.state.session.hold != Command::NONE || line.length == 0 {
+                    return true;
+                }
+                // Not in there, where the stack is deep.
+                let (word, length) = (line.name(), line.word_length as u32);
+                work.run.begins = begins::allowed::<H, _>(&self.policy.verbs, word, length) as u8;
+                if !unfinished(host, self.policy, work) {
+                    return true;
+                }
+            }
+            _ if over => return true,
+            Mode::MAIL_DATA => mail_data(host, work),
+            Mode::CHUNK => chunk(work),
+            Mode::MASKED_CHUNK => masked_chunk(work),
+            Mode::COMMAND | Mode::AUTH_EXCHANGE => command_bytes(host, self.policy, work),
+            _ => work.run.at = work.run.end,
+        }
+        over | carry_out::<H, SIDE>(host, work)
+    }
+}
+
+/// Makes the change that a step has asked for, and tells what it has to tell. Whether there is a decision against the
+/// segment.
+#[inline(always)]
+pub fn carry_out<H: Host, const FROM: usize>(host: &mut H, work: &mut Work) -> bool {
+    if work.run.cut == 0 && work.change.pending != 0 && !rewrite::make::<H, FROM>(host, work) {
+        return true;
+    }
+    if work.run.unreported & work.run.reporting != 0 && work.run.cut == 0 {
+        report::tell(host, work);
+    }
+    work.run.unreported = 0;
+    work.run.cut != 0
+}
+
+/// The place of the next byte in sequence space.
+#[inline(always)]
+fn place(work: &Work) -> u32 {
+    work.segment.sequence.wrapping_add(work.run.at)
+}
+
+/// Back to commands, at the next byte.
+#[inline(always)]
+pub fn begin_commands(work: &mut Work) {
+    let at = place(work);
+    work.state.session.mode = Mode::COMMAND;
+    work.state.line[SIDE].begin(false, at);
+    work.begin_region(Mode::COMMAND, at);
+}
+
+#[inline(always)]
+fn mail_data<H: Host>(host: &mut H, work: &mut Work) {
+    work.run.text = work.state.memory.text;
+    let (from, to) = (work.run.at, work.run.end);
+    data::scan(host, work, from, to);
+    if work.run.cut != 0 {
+        return;
+    }
+    if work.run.found == NOWHERE {
+        work.run.at = to;
+        work.state.memory.text = work.run.text;
+        return;
+    }
+    work.run.at = work.run.found;
+    work.state.memory.text = data::MIDDLE;
+    let at = place(work);
+    if work.state.memory.has_range_after(at) {
+        // What stands there has passed as mail data already.
+        work.cut(Reason::LateEndOfData.number(), Action::Reset as u8, at);
+        if !work.passes_over() {
+            return;
+        }
+        work.state.memory.forget_ranges();
+    }
+    work.state.memory.end_of_data_at(at);
+    begin_commands(work);
+    work.wait(Command::END_OF_DATA);
+}
+
+#[inline(always)]
+fn chunk(work: &mut Work) {
+    let here = (work.run.end - work.run.at) as u64;
+    let left = work.state.session.chunk;
+    if left > here {
+        work.state.session.chunk = left - here;
+        work.run.at = work.run.end;
+    } else {
+        work.state.session.chunk = 0;
+        work.run.at += left as u32;
+        begin_commands(work);
+    }
+}
+
+/// The chunk of a masked BDAT becomes X, and its last two bytes the line's end.
+#[inline(always)]
+fn masked_chunk(work: &mut Work) {
+    let here = work.run.end - work.run.at;
+    let left = work.state.session.chunk as u32;
+    let here = if left > here { here } else { left };
+    let (from, to) = (work.run.at, work.run.at + here);
+    let crlf = from.wrapping_add(left).wrapping_sub(2);
+    work.run.at = to;
+    work.state.session.chunk = (left - here) as u64;
+    if left == here {
+        let at = place(work);
+        work.state.session.mode = Mode::COMMAND;
+        work.state.line[SIDE].begin(false, at);
+    }
+    work.change = Change { crlf, ..Change::fill(from, to, b'X') };
+}
+
+#[inline(always)]
+fn command_bytes<H: Host>(host: &mut H, policy: &Policy, work: &mut Work) {
+    let hold = work.state.session.hold;
+    if hold != Command::NONE {
+        let reason = match hold {
+            Command::STARTTLS => Reason::StarttlsInjection,
+            Command::BDAT => Reason::BdatRefused,
+            _ => Reason::Sync,
+        };
+        // One that has no size is reported once.
+        let at = place(work) * (hold != Command::BDAT || work.monitors == 0) as u32;
+        work.cut(reason.number(), policy.guard(reason.number()), at);
+        if work.monitors != 0 && monitor::reply_was_lost(work) {
+            // Then it did not come before it.
+            work.run.cut = 0;
+        }
+        if !work.passes_over() || !monitor::reads_on(work, hold) {
+            return;
+        }
+    }
+    let (from, length) = line::at_hand(host, work);
+    if length == 0 {
+        return;
+    }
+    work.run.read = 0;
+    let Work { state, piece, run, .. } = &mut *work;
+    line::read::<H, 0>(&mut state.line[SIDE], &mut state.arg, piece, (from, length), &mut run.read);
+    work.run.at += work.run.read;
+    if proxy::is_signed::<H>(work, from) {
+        let reason = Reason::ProxyProtocol.number();
+        let action = policy.guard(reason);
+        // What would pass is that of version 1.
+        let action = if Action::number_blocks(action) { action } else { Action::Drop as u8 };
+        work.cut(reason, action, work.segment.sequence);
+        if work.passes_over() {
+            monitor::skip(work);
+        }
+        return;
+    }
+    if work.state.line[SIDE].done() {
+        let passes = command(host, policy, work);
+        let at = place(work);
+        if passes {
+            work.state.line[SIDE].begin(false, at);
+        }
+    }
+}
+
+/// A whole line has been read; `false` where a decision against it stands in `run.cut`. A function of its own, so that
+/// its stack frame does not lie below the loop over the line.
+#[inline(never)]
+fn command<H: Host>(host: &mut H, policy: &Policy, work: &mut Work) -> bool {
+    if work.run.commands >= LINES && work.run.commands >= work.segment.length / BYTES_OF_LINE {
+        work.hold_back(Reason::ManyLines);
+        if !work.passes_over() {
+            return false;
+        }
+    }
+    let line = &{ work.state.line[SIDE] };
+    if work.state.session.mode == Mode::AUTH_EXCHANGE {
+        // RFC 4954 section 4: an answer, or `*`; never a command, and never shown.
+        work.state.session.mode = Mode::COMMAND;
+        work.state.session.hold = Command::AUTH;
+        return work.wait(Command::AUTH);
+    }
+    // verifier: in this order, for of a word that has a kind it knows every byte.
+    let mut verdict = policy.verb_hiding(line.name(), H::opaque_word);
+    let kind = Command(work.unknown::<H>(verb::kind(line.name()).0));
+    let header = (kind == Command::PROXY && work.state.session.commands == 0) as u8;
+    if header != 0 {
+        let reason = Reason::ProxyProtocol.number();
+        verdict = VerbVerdict { reason, action: policy.guard(reason) };
+    }
+    if work.monitors != 0 && !monitor::is_command(work, kind, verdict.reason) {
+        return true;
+    }
+    report::command::<H>(policy, work, line, kind, verdict);
+    if policy.enforces() && Action::number_blocks(verdict.action) {
+        work.cut(verdict.reason, verdict.action, line.start);
+        work.run.line_blocked = 1;
+        return false;
+    }
+    if kind == Command::BDAT && !bdat::read::<H>(work) {
+        return false;
+    }
+    // Downgrade or mask, neither more nor less.
+    let asked = (policy.enforces() as u8) & (verdict.action.wrapping_sub(Action::Downgrade as u8) < 2) as u8;
+    let begun = (line.facts & (MASKED | DOWNGRADED) != 0) as u8;
+    let asked = work.unknown::<H>(asked | begun);
+    let mut kind = kind;
+    if asked != 0 {
+        kind = rewritten(host, policy, work, kind);
+        if work.run.cut != 0 {
+            return false;
+        }
+    }
+    work.run.unreported = 1;
+    work.run.mark |= (policy.enforces() && verdict.action == Action::Mark as u8) as u8;
+    let session = &mut work.state.session;
+    session.commands = session.commands.wrapping_add(1);
+    session.recipients = session.recipients.wrapping_add((kind == Command::RCPT) as u32);
+    session.transaction |= (kind == Command::MAIL) as u8;
+    let mut waits = kind;
+    match kind {
+        Command::DATA | Command::AUTH | Command::STARTTLS => session.hold = kind,
+        Command::BDAT => match bdat::size(work) {
+            // RFC 3030 section 2: the octets follow at once, and the server takes them whatever it answers. That holds
+            // for a server that speaks BDAT; for any other the next bytes are commands.
+            Some((size, last)) if work.state.session.chunking | work.monitors != 0 => {
+                if work.state.session.chunking == 0 && size > 0 {
+                    let reason = Reason::BdatRefused.number();
+                    work.note(reason, policy.guard(reason), line.start);
+                    work.uncertain |= 1;
+                }
+                let session = &mut work.state.session;
+                waits = if last { Command::BDAT_LAST } else { Command::BDAT };
+                session.chunk = size;
+                if size > 0 {
+                    session.mode = Mode::CHUNK;
+                    if !chunks::begin(host, work, line.start, size as u32, last) && !work.passes_over() {
+                        return false;
+                    }
+                }
+            }
+            _ => work.state.session.hold = Command::BDAT,
+        },
+        _ => {}
+    }
+    header != 0 || work.wait(waits)
+}
+
+/// A command that is rewritten: returns what the server takes it for. Where it cannot be, that is decided against it.
+#[inline(never)]
+fn rewritten<H: Host>(host: &mut H, policy: &Policy, work: &mut Work, kind: Command) -> Command {
+    let at = work.run.at;
+    let place = Place::of(work, SIDE, work.state.line[SIDE].head);
+    let line = &work.state.line[SIDE];
+    let (facts, start, length) = (line.facts, line.start, line.length);
+    if line.word_length == 0 {
+        // An empty line is nobody's command.
+        work.event.action = Action::Pass as u8;
+        return Command::PLAIN;
+    }
+    work.event.enforced = 1;
+    if facts & MASKED == 0 && kind == Command::EHLO {
+        // The word that was downgraded has not gone on.
+        let downgraded = facts & DOWNGRADED != 0;
+        if downgraded || work.event.action == Action::Downgrade as u8 && place.has_word(place.from) {
+            work.event.action = Action::Downgrade as u8;
+            if !downgraded {
+                work.change = Change::downgrade(place.word).told();
+            }
+            return Command::DOWNGRADED;
+        }
+    }
+    work.event.action = Action::Mask as u8;
+    let cr = rewrite::ends_with_cr(host, work, place.from, place.to);
+    if facts & MASKED == 0 && !place.breaks_word(cr) {
+        // The word and what ends it are gone already: the server would know the command.
+        work.event.action = Action::Reset as u8;
+        work.cut(work.event.reason, Action::Reset as u8, start);
+        work.run.line_blocked = 1;
+        return Command::PLAIN;
+    }
+    // A CR in front of the LF stays.
+    let place = Place { to: place.to - cr, ..place };
+    let mut change = fill(policy, facts, kind, &place);
+    if kind == Command::BDAT
+        && let Some((size, _)) = bdat::size(work)
+        && size > 0
+    {
+        if length as u64 + size > MASKED_LINE {
+            work.event.action = Action::Reset as u8;
+            work.cut(work.event.reason, Action::Reset as u8, start);
+            work.run.line_blocked = 1;
+            return Command::PLAIN;
+        }
+        // The line's own end becomes X like the rest.
+        change.to = at;
+        change.crlf = at.wrapping_add(size as u32).wrapping_sub(2);
+        work.state.session.mode = Mode::MASKED_CHUNK;
+        work.state.session.chunk = size;
+    }
+    // Of what is withheld not more than what the event tells of the verb.
+    let withheld = work.event.arg_flags & ARG_WITHHELD != 0;
+    let verb_end = place.word.wrapping_add(work.event.verb_length as u32);
+    work.change = if withheld { change.reported_up_to(verb_end) } else { change.told() };
+    Command::PLAIN
+}
+
+/// What a masked command becomes. A 250 would be taken for success where AUTH, STARTTLS, BDAT, DATA or what is like them are
+/// answered by it.
+#[inline(always)]
+fn fill(policy: &Policy, facts: u8, kind: Command, place: &Place) -> Change {
+    let noop = (policy.fill == FILL_NOOP) as u8
+        & place.has_word(place.from) as u8
+        & (place.to.wrapping_sub(place.from) as i32 >= 4) as u8
+        & !kind.is_built_upon() as u8;
+    let begun = facts & MASKED != 0;
+    let noop = noop & !begun as u8;
+    let spaces = noop != 0 || facts & NOOPED != 0;
+    Change { noop, ..Change::fill(place.from, place.to, if spaces { b' ' } else { b'X' }) }
+}
+
+/// Whether the BDAT in hand, as far as it was read, announces a chunk.
+#[inline(always)]
+fn announces_chunk<H: Host>(work: &mut Work) -> bool {
+    bdat::read::<H>(work) && bdat::size(work).is_some_and(|(size, _)| size > 0)
+}
+
+/// The segment ends in the midst of a command. What of it must not get through has to be overwritten now, for the rest of
+/// the line comes when this is gone. Whether there is any.
+#[inline(never)]
+fn unfinished<H: Host>(host: &mut H, policy: &Policy, work: &mut Work) -> bool {
+    let end = work.run.at;
+    let place = Place::of(work, SIDE, work.state.line[SIDE].head);
+    // It may be the CR of the line's end.
+    let cr = rewrite::ends_with_cr(host, work, place.from, place.to);
+    // verifier: in this order, as in `command`.
+    let verdict = policy.verb_hiding(work.state.line[SIDE].name(), H::opaque_word);
+    let kind = Command(work.unknown::<H>(verb::kind(work.state.line[SIDE].name()).0));
+    // That of a chunk's line stands in the midst of what becomes one line.
+    let kept = cr & (1 ^ (kind == Command::BDAT && announces_chunk::<H>(work)) as u32);
+    let place = Place { to: place.to - kept, ..place };
+    let line = &work.state.line[SIDE];
+    // The word goes on behind HELO.
+    let crossed = line.facts & DOWNGRADED != 0 && kind != Command::EHLO;
+    if line.facts & MASKED != 0 || crossed {
+        let fill = if line.facts & NOOPED != 0 { b' ' } else { b'X' };
+        return ask(work, Change::fill(place.from, place.to, fill), CROSSED * crossed as u8);
+    }
+    let asked = verdict.action.wrapping_sub(Action::Downgrade as u8) < 2;
+    if !policy.enforces() || !asked || line.word_length == 0 || line.facts & DOWNGRADED != 0 {
+        return false;
+    }
+    let in_word = line.state == IN_WORD;
+    let other = verdict.reason == FIRST_NAME;
+    if in_word && other && work.run.begins != 0 {
+        return false;
+    }
+    if verdict.action == Action::Downgrade as u8 && place.has_word(place.from) {
+        return ask(work, Change::downgrade(place.word), DOWNGRADED);
+    }
+    if in_word {
+        // The byte that makes the word whole.
+        return ask(work, Change::fill(end - 1, end, b'X'), CROSSED);
+    }
+    if !place.breaks_word(0) {
+        return false;
+    }
+    let change = fill(policy, 0, kind, &place);
+    ask(work, change, if change.fill == b' ' { NOOPED } else { CROSSED })
+}
+
+/// Asks for a change of the line in hand, and notes what it makes of it.
+#[inline(always)]
+const fn ask(work: &mut Work, change: Change, facts: u8) -> bool {
+    work.state.line[SIDE].facts |= facts;
+    work.change = change;
+    true
+}

@@ -1,0 +1,305 @@
+//! Mail data: where its end is, and nothing else (RFC 5321 section 4.1.1.4: the end of data is CRLF.CRLF alone).
+//!
+//! A word of eight bytes at a time is looked at for a dot behind a control byte; only where there is one are bytes
+//! looked at one by one.
+
+use crate::{
+    bounds::PIECE,
+    host::{Host, Piece, Step, byte},
+    reason::Reason,
+    work::{NOWHERE, Work},
+};
+
+/// In a line.
+pub const MIDDLE: u8 = 0;
+/// Behind CR.
+pub const CR: u8 = 1;
+/// At a line's start.
+pub const LINE: u8 = 2;
+/// Behind a dot at a line's start.
+pub const DOT: u8 = 3;
+/// Behind CR behind that dot.
+pub const DOT_CR: u8 = 4;
+/// Behind the end of data.
+pub const END: u8 = 5;
+
+/// The rule: the state behind a byte.
+pub const fn next(state: u8, byte: u8) -> u8 {
+    match (state, byte) {
+        (END.., _) => END,
+        (DOT_CR, b'\n') => END,
+        (DOT, b'\r') => DOT_CR,
+        (LINE, b'.') => DOT,
+        (CR, b'\n') => LINE,
+        (_, b'\r') => CR,
+        _ => MIDDLE,
+    }
+}
+
+/// The state behind these four bytes (the last one highest), whatever stood before them, if no end of data lies
+/// among them.
+#[inline(always)]
+pub const fn behind(last: u32) -> u8 {
+    const FOUR: u32 = u32::from_le_bytes(*b"\r\n.\r");
+    const THREE: u32 = u32::from_le_bytes(*b"\0\r\n.") >> 8;
+    const TWO: u32 = u32::from_le_bytes(*b"\0\0\r\n") >> 16;
+    if last == FOUR {
+        DOT_CR
+    } else if last >> 8 == THREE {
+        DOT
+    } else if last >> 16 == TWO {
+        LINE
+    } else if last >> 24 == b'\r' as u32 {
+        CR
+    } else {
+        MIDDLE
+    }
+}
+
+/// The state before these four bytes (the first one lowest) after which an end of data ends among them; [`MIDDLE`] where there
+/// is none.
+#[inline(always)]
+pub const fn completes(first: u32) -> u8 {
+    const DOT_LINE: u32 = u32::from_le_bytes(*b".\r\n\0");
+    const LINE_END: u32 = u32::from_le_bytes(*b"\r\n\0\0");
+    // One of them at most.
+    (first & 0xff == b'\n' as u32) as u8 * DOT_CR
+        + (first & 0xffff == LINE_END) as u8 * DOT
+        + (first & 0x00ff_ffff == DOT_LINE) as u8 * LINE
+}
+
+/// Whether text that begins with these four bytes (the first one lowest) might end an end of data that began before.
+#[inline(always)]
+pub const fn may_end(first: u32) -> bool {
+    completes(first) != MIDDLE
+}
+
+/// Whether there is more than one state of which [`completes`] tells: after CR these four end the mail data, too.
+#[inline(always)]
+pub const fn completes_another(first: u32) -> bool {
+    first == u32::from_le_bytes(*b"\n.\r\n")
+}
+
+static NEXT: [u8; 32] = {
+    const BYTES: [u8; 4] = [b'a', b'\r', b'\n', b'.'];
+    let mut table = [END; 32];
+    let mut i = 0;
+    while i < 32 {
+        table[i] = next((i / 4) as u8, BYTES[i % 4]);
+        i += 1;
+    }
+    table
+};
+
+static CLASS: [u8; 256] = {
+    let mut table = [0; 256];
+    table[b'\r' as usize] = 1;
+    table[b'\n' as usize] = 2;
+    table[b'.' as usize] = 3;
+    table
+};
+
+const ONES: u64 = 0x0101_0101_0101_0101;
+const HIGH: u64 = 0x8080_8080_8080_8080;
+
+/// Marks (in the high bits of bytes) the zero bytes of a word, and perhaps others above one, but never without one.
+#[inline(always)]
+const fn zeros(word: u64) -> u64 {
+    word.wrapping_sub(ONES) & !word
+}
+
+/// Marks dots.
+#[inline(always)]
+const fn dots(word: u64) -> u64 {
+    zeros(word ^ (ONES * b'.' as u64))
+}
+
+/// Marks dots behind a control byte: in `word`, or between it and the word before. A byte is zero here if it is a dot
+/// and the upper three bits of the byte before are.
+#[inline(always)]
+const fn dots_after_controls(before: u64, word: u64) -> u64 {
+    let previous = word << 8 | before >> 56;
+    zeros((word ^ (ONES * b'.' as u64)) | (previous & (ONES * 0xe0)))
+}
+
+/// Words that a step looks through for dots. Most mail data is base64, which has none at all.
+const FIELD: u32 = 64;
+/// Bytes in a field.
+const FIELD_BYTES: u32 = FIELD * 8;
+/// Words that a step looks through for dots behind control bytes, in a field that has dots.
+const BLOCK: u32 = 16;
+/// Bytes in a block.
+const BLOCK_BYTES: u32 = BLOCK * 8;
+/// Bytes that a step reads one by one where there is.
+const GROUP: u32 = 8;
+
+/// One loop does it all, so that few stack frames lie upon one another: a step is a field, a block of a field that has
+/// dots, or a group of bytes of a block that has a sign of an end of data.
+struct Scan<'a, H> {
+    host: &'a mut H,
+    work: &'a mut Work,
+}
+
+impl<H: Host> Step for Scan<'_, H> {
+    #[inline(always)]
+    fn step(&mut self, _index: u32) -> bool {
+        let (host, work) = (&mut *self.host, &mut *self.work);
+        let left = work.run.scan_to.wrapping_sub(work.run.scan_at);
+        if left == 0 || work.run.found != NOWHERE {
+            return true;
+        }
+        let mut here = work.run.scan_at.wrapping_sub(work.run.piece_at);
+        if here >= work.run.piece_length {
+            if !piece(host, work, left) {
+                return true;
+            }
+            here = 0;
+        }
+        // verifier: however it came about.
+        let here = work.unknown_number::<H>(here);
+        if work.run.exact != 0 {
+            group::<H>(work, here);
+            return false;
+        }
+        // A field begins where the last one ended; behind a block that was looked at alone, blocks lead there.
+        if work.run.dotted == 0 && work.run.text < DOT && here & (FIELD_BYTES - 1) == 0 {
+            field(work, here);
+        } else {
+            block(work, here);
+        }
+        false
+    }
+}
+
+/// Looks for dots in the field at `here`; where there are none it is done with.
+#[inline(always)]
+fn field(work: &mut Work, here: u32) {
+    let first = (here >> 3) as usize & (PIECE / 8 - FIELD as usize);
+    let (mut found, mut i) = (0, 0);
+    while i < FIELD as usize {
+        found |= dots(work.piece[first + 1 + i]) | dots(work.piece[first + 2 + i]);
+        i += 2;
+    }
+    let length = shorter(work.run.piece_length - here, FIELD_BYTES);
+    if found & HIGH != 0 || work.run.piece_length < 4 {
+        work.run.dotted = length;
+    } else {
+        done(work, here, length);
+    }
+}
+
+/// Looks for a sign of an end of data in the block at `here`; where there is none it is done with. In the midst of what
+/// may be one there is no dot to be seen any more.
+#[inline(always)]
+fn block(work: &mut Work, here: u32) {
+    let first = (here >> 3) as usize & (PIECE / 8 - BLOCK as usize);
+    let (mut found, mut before, mut i) = (0, work.piece[first], 0);
+    while i < BLOCK as usize {
+        let word = work.piece[first + 1 + i];
+        found |= dots_after_controls(before, word);
+        before = word;
+        i += 1;
+    }
+    let length = shorter(work.run.piece_length - here, BLOCK_BYTES);
+    work.run.dotted -= shorter(work.run.dotted, length);
+    // Fewer than four bytes tell too little about the state behind them.
+    if found & HIGH == 0 && work.run.text < DOT && work.run.piece_length >= 4 {
+        done(work, here, length);
+        return;
+    }
+    if here > 0 {
+        work.run.text = behind((work.piece[first] >> 32) as u32);
+    }
+    work.run.exact = length;
+}
+
+/// Nothing is to be seen in `length` bytes from `here` on.
+#[inline(always)]
+fn done(work: &mut Work, here: u32, length: u32) {
+    work.run.scan_at += length;
+    if here + length == work.run.piece_length {
+        work.run.text = behind(last_four(&work.piece, work.run.piece_length));
+    }
+}
+
+#[inline(always)]
+const fn shorter(a: u32, b: u32) -> u32 {
+    if a < b { a } else { b }
+}
+
+/// Fetches the next piece of at most `left` bytes.
+#[inline(always)]
+fn piece<H: Host>(host: &mut H, work: &mut Work, left: u32) -> bool {
+    let length = if left > PIECE as u32 { PIECE as u32 } else { left };
+    let at = work.run.scan_at;
+    work.run.piece_length = 0;
+    if !host.fetch(at, length, &mut work.piece) {
+        work.hold_back(Reason::Unfetched);
+        return false;
+    }
+    work.run.piece_at = at;
+    work.run.piece_length = length;
+    // What stood before decides whether a dot in the first place is one at a line's start.
+    work.piece[0] = if work.run.text == LINE { (b'\n' as u64) << 56 } else { (b'a' as u64) << 56 };
+    true
+}
+
+/// The rule, from the table.
+#[inline(always)]
+fn step<H: Host>(state: u32, byte: u8) -> u32 {
+    NEXT[H::opaque(state << 2 | CLASS[byte as usize] as u32) as usize & 31] as u32
+}
+
+/// Reads the next bytes of the block one by one.
+#[inline(always)]
+fn group<H: Host>(work: &mut Work, here: u32) {
+    let length = work.run.exact;
+    let (mut state, mut read, mut i) = (work.run.text as u32, 0, 0);
+    while i < GROUP {
+        // 1 while there is a byte and no end has been found.
+        let open = (i.wrapping_sub(length) >> 31) & (state.wrapping_sub(END as u32) >> 31);
+        state = step::<H>(state, byte(&work.piece, here + i)) * open + state * (1 - open);
+        read += open;
+        i += 1;
+    }
+    work.run.text = state as u8;
+    work.run.exact = length - read;
+    work.run.scan_at += read;
+    if state == END as u32 {
+        work.run.found = work.run.scan_at;
+    }
+}
+
+/// The last four of `length` bytes of a piece, the last one highest.
+#[inline(always)]
+fn last_four(piece: &Piece, length: u32) -> u32 {
+    let at = length - 1;
+    let word = 1 + ((at >> 3) as usize & (PIECE / 8 - 1));
+    let up = (7 - (at & 7)) * 8;
+    // The two words hold at least eight bytes up to the last one.
+    let high = piece[word] << up;
+    let low = (piece[word - 1] >> 8) >> (56 - up);
+    ((high | low) >> 32) as u32
+}
+
+/// Scans payload `from..to` from state `run.text` on, which it leaves at the state behind it, and `run.found` at the
+/// place behind an end of data, if there is one.
+#[inline(always)]
+pub fn scan<H: Host>(host: &mut H, work: &mut Work, from: u32, to: u32) {
+    work.run.found = NOWHERE;
+    work.run.scan_at = from;
+    work.run.scan_to = to;
+    work.run.exact = 0;
+    work.run.dotted = 0;
+    work.run.piece_length = 0;
+    host.scan(work);
+}
+
+/// The same of payload `run.scan_at..run.scan_to`.
+#[inline(always)]
+pub fn run<H: Host>(host: &mut H, work: &mut Work) {
+    let length = work.run.scan_to.wrapping_sub(work.run.scan_at);
+    // Each step reads a group at least, but for those that find a field's dots and a block's sign.
+    let steps = length / GROUP + length / BLOCK_BYTES * 2 + 8;
+    H::repeat(steps, &mut Scan { host, work });
+}

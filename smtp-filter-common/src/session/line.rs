@@ -1,0 +1,247 @@
+//! A line of either direction, read byte by byte: word and argument of a command, code and keyword of a reply line.
+//!
+//! A line ends at LF. Bytes up to 0x20 and 0x7f stand between words: servers differ in which of them they skip, and a
+//! NUL ends the word for those written in C, so `EHLO<NUL>x` is EHLO. The step is a table's and free of branches, for
+//! the verifier's sake; `next` is the readable rule that the table is made of.
+
+use core::marker::PhantomData;
+
+use crate::{
+    bounds::{ARG, ARG_ROOM, PIECE},
+    entry::Line,
+    host::{Host, Piece, Step, byte},
+    reason::Reason,
+    word::Word,
+    work::Work,
+};
+
+/// `Line::state`: in front of the word.
+pub const BLANK: u8 = 0;
+/// `Line::state`: in the word.
+pub const IN_WORD: u8 = 1;
+/// `Line::state`: between word and argument.
+pub const GAP: u8 = 2;
+/// `Line::state`: in the argument.
+pub const IN_ARG: u8 = 3;
+/// `Line::state`: in front of a reply line's four bytes of code and separator; the three states behind it are inside.
+pub const HEAD: u8 = 4;
+/// `Line::state`: the line end has been read.
+pub const DONE: u8 = 8;
+
+/// `Line::facts`: the argument is longer than what is kept.
+pub const MORE: u8 = 1;
+/// `Line::facts`: something else than one space stands before the word, or between it and the argument.
+pub const ODD: u8 = 2;
+/// `Line::facts`: EHLO became HELO.
+pub const DOWNGRADED: u8 = 4;
+/// `Line::facts`: from some byte on the line became X, and its rest becomes X.
+pub const CROSSED: u8 = 8;
+/// `Line::facts`: the line became NOOP, and its rest becomes spaces.
+pub const NOOPED: u8 = 16;
+/// `Line::facts`: the line was overwritten.
+pub const MASKED: u8 = CROSSED | NOOPED;
+
+const NEWLINE: u8 = 0;
+const SPACE: u8 = 1;
+const OTHER: u8 = 2;
+/// What stands behind the last byte: changes nothing.
+const NOTHING: u8 = 3;
+
+const TO_WORD: u8 = 0x10;
+const TO_ARG: u8 = 0x20;
+const TO_HEAD: u8 = 0x40;
+
+/// The rule: next state, and where the byte goes.
+const fn next(state: u8, class: u8) -> u8 {
+    match (state, class) {
+        (DONE.., _) | (_, NOTHING..) => state,
+        (_, NEWLINE) => DONE,
+        (HEAD..DONE, _) => TO_HEAD | if state == DONE - 1 { BLANK } else { state + 1 },
+        (BLANK, SPACE) => BLANK,
+        (BLANK | IN_WORD, OTHER) => TO_WORD | IN_WORD,
+        (IN_WORD | GAP, SPACE) => GAP,
+        (GAP | IN_ARG, _) => TO_ARG | IN_ARG,
+    }
+}
+
+const fn class(byte: u8) -> u8 {
+    match byte {
+        b'\n' => NEWLINE,
+        0..=b' ' | 0x7f => SPACE,
+        _ => OTHER,
+    }
+}
+
+static NEXT: [u8; 64] = {
+    let mut table = [0; 64];
+    let mut i = 0;
+    while i < 64 {
+        table[i] = next((i / 4) as u8, (i % 4) as u8);
+        i += 1;
+    }
+    table
+};
+
+/// Class in the upper byte, the byte in upper case in the lower; the highest bit is set for what stands between words and is
+/// no space, the one below for what ends a keyword as a space does (`AUTH=LOGIN`, a form from before RFC 2554).
+static BYTES: [u16; 256] = {
+    let mut table = [0; 256];
+    let mut i = 0;
+    while i < 256 {
+        let odd = class(i as u8) == SPACE && i as u8 != b' ';
+        let equals = i as u8 == b'=';
+        table[i] = (odd as u16) << 15
+            | (equals as u16) << 14
+            | (class(i as u8) as u16) << 8
+            | (i as u8).to_ascii_uppercase() as u16;
+        i += 1;
+    }
+    table
+};
+
+impl Line {
+    /// An unread line: of a command, or (`head`) of a reply.
+    #[inline(always)]
+    pub fn begin(&mut self, head: bool, start: u32) {
+        *self = Self {
+            word: Word { high: 0, low: 0 },
+            head: 0,
+            length: 0,
+            start,
+            state: if head { HEAD } else { BLANK },
+            word_length: 0,
+            arg_length: 0,
+            facts: 0,
+        };
+    }
+
+    /// Whether its end has been read.
+    #[inline(always)]
+    pub const fn done(&self) -> bool {
+        self.state == DONE
+    }
+
+    /// The word, where it is short enough to be one that has a name.
+    #[inline(always)]
+    pub const fn name(&self) -> Word {
+        if self.word_length as usize <= crate::bounds::WORD { self.word } else { Word { high: 0, low: 0 } }
+    }
+
+    /// Whether the line begins with its word, and one space alone stands between it and the argument that it has: written
+    /// so, no two readers differ about it.
+    #[inline(always)]
+    pub const fn is_plain(&self) -> bool {
+        self.facts & (MORE | ODD) == 0
+            && self.arg_length != 0
+            && self.length == self.word_length as u32 + 1 + self.arg_length as u32 + self.done() as u32
+    }
+
+    /// Whether the argument is longer than what is kept.
+    #[inline(always)]
+    pub const fn has_more(&self) -> bool {
+        self.facts & MORE != 0
+    }
+
+    /// Reads a byte, unless the line is done or `present` is 0; returns 1 if it was read.
+    #[inline(always)]
+    fn step<H: Host, const REPLY: u32>(&mut self, arg: &mut [u8; ARG_ROOM], byte: u8, present: u32) -> u32 {
+        let facts = BYTES[byte as usize];
+        let class = (facts >> 8 & 3) as u32;
+        // From OTHER to SPACE.
+        let class = (class ^ (3 * (facts as u32 >> 14 & REPLY))) | (3 * (1 - present));
+        let read = present & (1 - (self.state as u32 >> 3));
+        let between = (self.state as u32).wrapping_sub(IN_ARG as u32) >> 31;
+        let entry = NEXT[H::opaque((self.state as u32) << 2 | class) as usize & 63];
+        self.state = entry & 0x0f;
+
+        let word = (entry >> 4 & 1) as u64;
+        let upper = (facts & 0xff) as u64;
+        self.word.high = (self.word.high << (word * 8)) | ((self.word.low >> 56) * word);
+        self.word.low = (self.word.low << (word * 8)) | (upper * word);
+        // Stops at 128: long enough to be no name.
+        self.word_length += word as u8 & (1 ^ H::opaque((self.word_length >> 7) as u32) as u8);
+
+        let kept = entry >> 5 & 1;
+        let room = ((self.arg_length as u32).wrapping_sub(ARG as u32) >> 31) as u8;
+        arg[self.arg_length as usize & (ARG_ROOM - 1)] = byte;
+        self.arg_length += kept & room;
+        let odd = (facts >> 15) as u32 & between & read;
+        self.facts |= kept & (1 ^ H::opaque(room as u32) as u8) | (odd as u8) << 1;
+
+        let head = (entry >> 6 & 1) as u32;
+        self.head = (self.head << (head * 8)) | (byte as u32 * head);
+        // BLANK is 0.
+        let blank = (self.state as u32).wrapping_sub(1) >> 31;
+        self.head += blank & read & (1 - REPLY);
+        self.length += read & (1 ^ H::opaque(self.length >> 31));
+        read
+    }
+}
+
+/// Bytes that one step of the loop reads.
+const GROUP: u32 = 8;
+
+struct Read<'a, H, const REPLY: u32> {
+    line: &'a mut Line,
+    arg: &'a mut [u8; ARG_ROOM],
+    piece: &'a Piece,
+    read: &'a mut u32,
+    from: u32,
+    length: u32,
+    host: PhantomData<H>,
+}
+
+impl<H: Host, const REPLY: u32> Step for Read<'_, H, REPLY> {
+    #[inline(always)]
+    fn step(&mut self, index: u32) -> bool {
+        let first = index * GROUP;
+        let mut line = *self.line;
+        let mut read = 0;
+        let mut i = 0;
+        while i < GROUP {
+            let at = first + i;
+            let present = at.wrapping_sub(self.length) >> 31;
+            read += line.step::<H, REPLY>(self.arg, byte(self.piece, self.from + at), present);
+            i += 1;
+        }
+        *self.read += read;
+        *self.line = line;
+        line.done() | (first + GROUP >= self.length)
+    }
+}
+
+/// Reads a line of a command, or (`REPLY` is 1) of a reply on, from byte `from` of a piece, at most `length` bytes; adds to
+/// `read` how many there were.
+#[inline(always)]
+pub fn read<H: Host, const REPLY: u32>(
+    line: &mut Line,
+    arg: &mut [u8; ARG_ROOM],
+    piece: &Piece,
+    (from, length): (u32, u32),
+    read: &mut u32,
+) {
+    let step = &mut Read::<H, REPLY> { line, arg, piece, read, from, length, host: PhantomData };
+    H::repeat(length / GROUP + 1, step);
+}
+
+/// Sees to it that the segment's next bytes are in the piece: where there they begin, and how many are at hand. 0 where
+/// they could not be fetched, which is decided against the segment then.
+#[inline(always)]
+pub fn at_hand<H: Host>(host: &mut H, work: &mut Work) -> (u32, u32) {
+    let at = work.run.at;
+    let left = work.run.end - at;
+    let from = at.wrapping_sub(work.run.piece_at);
+    if from < work.run.piece_length {
+        let here = work.run.piece_length - from;
+        return (from, if here > left { left } else { here });
+    }
+    let length = if left > PIECE as u32 { PIECE as u32 } else { left };
+    work.run.piece_length = 0;
+    if !host.fetch(at, length, &mut work.piece) {
+        work.hold_back(Reason::Unfetched);
+        return (0, 0);
+    }
+    work.run.piece_at = at;
+    work.run.piece_length = length;
+    (0, length)
+}

@@ -1,0 +1,264 @@
+//! Mode `monitor` reads on where enforcement would drop or reset (I13): what a client sends before the reply that says what its
+//! bytes are, lines after a gap, and replies of which one was lost.
+//!
+//! Words of a mail are never taken for verbs: where it is open what a line is, it is a command only if its verb is known.
+
+use crate::{
+    bounds::PENDING,
+    entry::Session,
+    event::{CLIENT, SERVER},
+    host::{Host, Step},
+    reason::FIRST_NAME,
+    session::{Mode, data, line::ODD, replies::fits, verb::Command},
+    stream::{ahead, later},
+    work::Work,
+};
+
+const SIDE: usize = CLIENT as usize;
+
+/// `Session::doubt`: the next line may be the end of one that began in a gap.
+pub const LINE: u8 = 1;
+/// `Session::doubt`: the next bytes may be those of a chunk, so that a segment is read only if it begins with a command.
+pub const SEGMENT: u8 = 2;
+/// `Session::doubt`: lines of a mail that was refused after it had been sent have replies, and there may be any number of them.
+pub const REPLIES: u8 = 4;
+
+/// The client's next bytes came before the reply to a command of kind `hold`. Whether they are read as commands.
+#[inline(always)]
+pub fn reads_on(work: &mut Work, hold: Command) -> bool {
+    match hold {
+        // Mail data, if the server says 354.
+        Command::DATA => {
+            let session = &mut work.state.session;
+            session.hold = Command::NONE;
+            session.hasty = session.hasty.saturating_add(1);
+            begin_mail_data(work, work.segment.sequence.wrapping_add(work.run.at));
+            false
+        }
+        // A chunk, or commands: the reply says which.
+        Command::BDAT => {
+            skip(work);
+            false
+        }
+        // After STARTTLS they may be commands, or TLS; after AUTH credentials, too.
+        _ => true,
+    }
+}
+
+/// Whether the client has seen bytes of the server that were not seen here: it may have its reply.
+#[inline(always)]
+pub fn reply_was_lost(work: &Work) -> bool {
+    ahead(work.segment.acknowledgement, work.state.side[SERVER as usize].next) > 0
+}
+
+/// Whether the server has said all that it can say of what the client sent: from here on the state is right again.
+#[inline(always)]
+pub fn is_certain(work: &Work) -> bool {
+    let session = &work.state.session;
+    session.mode != Mode::MAIL_DATA
+        && session.runs == 0
+        && session.hold == Command::NONE
+        && (session.doubt & !REPLIES) == 0
+        && work.state.line[SERVER as usize].length == 0
+        && work.segment.acknowledgement == work.state.side[SIDE].next
+}
+
+/// 1 if the server acknowledges bytes of the client that were not seen here: there may have been commands among them.
+#[inline(always)]
+pub fn was_missed(work: &Work) -> u8 {
+    work.monitors & (ahead(work.segment.acknowledgement, work.state.side[SIDE].next) > 0) as u8
+}
+
+/// Goes past the rest of the segment.
+#[inline(always)]
+pub fn skip(work: &mut Work) {
+    work.run.at = work.run.end;
+    work.state.line[SIDE].begin(false, work.segment.end());
+}
+
+/// Whether the line in hand is a command, of kind `kind`; `reason` is what the policy judges it by.
+#[inline(always)]
+pub fn is_command(work: &mut Work, kind: Command, reason: u16) -> bool {
+    let odd = work.state.line[SIDE].facts & ODD != 0;
+    let session = &mut work.state.session;
+    let doubt = session.doubt & !REPLIES;
+    session.doubt &= REPLIES;
+    if kind != Command::PLAIN || reason != FIRST_NAME {
+        return true;
+    }
+    match (doubt, session.hold) {
+        (SEGMENT.., _) => {
+            session.doubt |= SEGMENT;
+            skip(work);
+            false
+        }
+        (LINE, _) => false,
+        // An answer that came before it was asked for: never shown.
+        (_, Command::AUTH) => {
+            work.wait(Command::AUTH);
+            false
+        }
+        // What TLS begins with are control bytes.
+        (_, Command::STARTTLS) if odd => {
+            work.state.session.doubt |= SEGMENT;
+            skip(work);
+            false
+        }
+        _ => true,
+    }
+}
+
+/// Mail data begins at `at`.
+#[inline(always)]
+fn begin_mail_data(work: &mut Work, at: u32) {
+    work.state.session.mode = Mode::MAIL_DATA;
+    work.state.memory.text = data::LINE;
+    work.begin_region(Mode::MAIL_DATA, at);
+}
+
+/// Commands begin again where the client's bytes have been read up to.
+#[inline(always)]
+fn begin_commands(work: &mut Work) {
+    let at = work.state.side[SIDE].next;
+    work.state.session.mode = Mode::COMMAND;
+    work.state.session.doubt |= LINE;
+    work.state.line[SIDE].begin(false, at);
+    work.begin_region(Mode::COMMAND, at);
+}
+
+/// The reply to a DATA whose mail data came before it. Where the server refuses it, they were commands to it, and passed unread.
+#[inline(always)]
+pub fn data_answered(work: &mut Work, code: u16) {
+    let session = &mut work.state.session;
+    session.hasty = session.hasty.saturating_sub(1);
+    if code == 354 {
+        return;
+    }
+    session.doubt |= REPLIES;
+    if session.hasty == 0 && session.mode == Mode::MAIL_DATA {
+        begin_commands(work);
+    }
+}
+
+/// The reply to a BDAT that has no size: what came after it went by unread.
+#[inline(always)]
+pub fn bdat_answered(work: &mut Work) {
+    work.state.session.hold = Command::NONE;
+    begin_commands(work);
+}
+
+/// The server speaks TLS from now on: nothing that waits is answered any more.
+#[inline(always)]
+pub fn tls_begins(session: &mut Session) {
+    session.runs = 0;
+    session.hellos = 0;
+    session.hasty = 0;
+    session.doubt = 0;
+    session.hold = Command::NONE;
+}
+
+struct LostReplies<'a> {
+    session: &'a mut Session,
+    code: u16,
+}
+
+impl Step for LostReplies<'_> {
+    #[inline(always)]
+    fn step(&mut self, _index: u32) -> bool {
+        let session = &mut *self.session;
+        let kind = session.answered();
+        if kind == Command::NONE || fits(kind, self.code) {
+            return true;
+        }
+        session.hasty = session.hasty.saturating_sub((kind == Command::DATA) as u8);
+        session.hold = session.hold.when((session.hold != kind) as u8);
+        session.more = 0;
+        session.answer();
+        false
+    }
+}
+
+/// More commands wait than are remembered one by one: a reply is one reply, whatever it answers. Whether that is all there is to
+/// say of it.
+#[inline(always)]
+pub fn counts_alone(work: &mut Work, code: u16) -> bool {
+    let session = &mut work.state.session;
+    if session.astray == 0 || session.runs == 0 {
+        return false;
+    }
+    session.answer();
+    session.astray = (session.runs != 0) as u8;
+    unmatched(work, code);
+    true
+}
+
+/// A reply that is not known to answer a command. Where it says what the client's next bytes are, it is believed.
+#[inline(always)]
+pub fn unmatched(work: &mut Work, code: u16) {
+    match code {
+        354 => mail_data_begins(work),
+        // What comes next is never shown.
+        334 if work.state.session.mode == Mode::COMMAND => work.state.session.mode = Mode::AUTH_EXCHANGE,
+        // STARTTLS itself was missed.
+        220 if was_missed(work) != 0 => {
+            let side = &mut work.state.side[SIDE];
+            side.next = later(side.next, work.segment.acknowledgement);
+            let at = side.next;
+            work.state.session.mode = Mode::TLS;
+            tls_begins(&mut work.state.session);
+            work.begin_region(Mode::TLS, at);
+        }
+        _ => {}
+    }
+}
+
+/// Takes off the commands that wait before the first one that a reply with this code may answer: their replies are lost.
+#[inline(always)]
+pub fn pass_lost_replies<H: Host>(session: &mut Session, code: u16) {
+    if matches!(code, 200..600) {
+        H::repeat(PENDING as u32, &mut LostReplies { session, code });
+    }
+}
+
+/// A reply that no command waits for, in the midst of mail data: their end passed unread, and this is its reply.
+#[inline(always)]
+pub fn mail_data_answered(work: &mut Work, code: u16) {
+    let good = matches!(code, 200..300);
+    work.state.session.messages = work.state.session.messages.wrapping_add(good as u32);
+    resynchronise(work);
+    // The server may have given up in the midst of it.
+    work.state.session.doubt = SEGMENT * !good as u8;
+}
+
+/// 354 of a DATA that is not known to wait.
+#[inline(always)]
+fn mail_data_begins(work: &mut Work) {
+    if work.state.session.hasty != 0 {
+        work.state.session.hasty -= 1;
+        return;
+    }
+    resynchronise(work);
+    work.state.memory.regions = 0;
+    begin_mail_data(work, work.state.side[SIDE].next);
+}
+
+/// The dialogue goes on with the client's next byte; nothing waits.
+#[inline(always)]
+fn resynchronise(work: &mut Work) {
+    // The server has all that it acknowledges with this.
+    let side = &mut work.state.side[SIDE];
+    side.next = later(side.next, work.segment.acknowledgement);
+    let session = &mut work.state.session;
+    session.hold = Command::NONE;
+    session.runs = 0;
+    session.hellos = 0;
+    session.hasty = 0;
+    session.transaction = 0;
+    let memory = &mut work.state.memory;
+    memory.forget_ranges();
+    memory.forget_boundaries();
+    memory.chunks = 0;
+    memory.regions = 0;
+    begin_commands(work);
+    work.state.session.doubt = 0;
+}

@@ -1,0 +1,51 @@
+//! The PROXY protocol: a header that a load balancer puts before the client's dialogue, and that no server answers.
+//!
+//! Version 1 is a line, which the guard passes or refuses. Version 2 is binary, and a server that does not speak it reads
+//! commands where others skip addresses: it is always refused.
+
+use crate::{
+    event::CLIENT,
+    host::{Host, Step, byte},
+    work::Work,
+};
+
+/// What version 2 begins with.
+const SIGNATURE: [u8; 16] = *b"\r\n\r\n\0\r\nQUIT\n\0\0\0\0";
+/// Bytes of it.
+const LENGTH: u32 = 12;
+
+/// Counts bytes of the client's first ones that are those of the signature.
+struct Compare<'a> {
+    work: &'a mut Work,
+    /// Place in the piece.
+    from: u32,
+    /// Bytes before them in the client's stream.
+    before: u32,
+}
+
+impl Step for Compare<'_> {
+    #[inline(always)]
+    fn step(&mut self, index: u32) -> bool {
+        let at = self.before.wrapping_add(index);
+        if index >= self.work.run.read || at >= LENGTH {
+            return true;
+        }
+        let same = byte(&self.work.piece, self.from.wrapping_add(index)) == SIGNATURE[at as usize & 15];
+        let goes_on = same && self.work.state.session.signature as u32 == at;
+        self.work.state.session.signature += goes_on as u8;
+        !goes_on
+    }
+}
+
+/// Looks at the `run.read` bytes just read, which begin at place `from` of the piece. Whether they end the signature of
+/// version 2, with which the client's stream began.
+#[inline(never)]
+pub fn is_signed<H: Host>(work: &mut Work, from: u32) -> bool {
+    let first = work.segment.sequence.wrapping_add(work.run.at).wrapping_sub(work.run.read);
+    let before = first.wrapping_sub(work.state.side[CLIENT as usize].isn.wrapping_add(1));
+    if before >= LENGTH || work.state.session.signature as u32 != before {
+        return false;
+    }
+    H::repeat(LENGTH, &mut Compare { work, from, before });
+    work.state.session.signature as u32 == LENGTH
+}

@@ -1,0 +1,394 @@
+//! The server's bytes: banner and replies, matched in order to the commands that wait for one. Only they move the
+//! state (I3).
+
+use crate::{
+    action::Action,
+    entry::Line,
+    event::{CLIENT, Ended, SERVER},
+    host::{Host, Step},
+    policy::Policy,
+    reason::{FIRST_KEYWORD, Reason},
+    report,
+    session::{
+        Mode, banner, begins, client, data,
+        line::{self, CROSSED, HEAD, IN_WORD},
+        monitor,
+        replies::Answer,
+        rewrite::{self, Change, Place},
+        verb::Command,
+    },
+    stream::alike,
+    word::Word,
+    work::Work,
+};
+
+const SIDE: usize = SERVER as usize;
+
+/// `Session::end`: QUIT was answered. Added to [`crate::event::Ended::Fin`], it is the [`crate::event::Ended`] of a
+/// connection that both sides close then.
+pub const ENDED_BY_QUIT: u8 = 1;
+/// `Session::end`: the server said 421 (RFC 5321 section 3.8). To be added likewise.
+pub const ENDED_BY_SERVER: u8 = 2;
+
+const _: () = {
+    assert!(Ended::Fin as u8 + ENDED_BY_QUIT == Ended::Quit as u8);
+    assert!(Ended::Fin as u8 + ENDED_BY_SERVER == Ended::Refused as u8);
+};
+
+/// Reads payload `run.at..run.end` as the server's next bytes; `false` where a
+/// decision against them stands in `run.cut`.
+#[inline(never)]
+pub fn read<H: Host>(host: &mut H, policy: &Policy, work: &mut Work) -> bool {
+    // Each step reads at least a byte, or it is the last.
+    let steps = work.run.end - work.run.at + 1;
+    H::repeat(steps, &mut Steps { host, policy, work });
+    work.run.cut == 0
+}
+
+struct Steps<'a, H> {
+    host: &'a mut H,
+    policy: &'a Policy,
+    work: &'a mut Work,
+}
+
+impl<H: Host> Step for Steps<'_, H> {
+    #[inline(always)]
+    fn step(&mut self, _index: u32) -> bool {
+        let (host, work) = (&mut *self.host, &mut *self.work);
+        let over = work.run.at >= work.run.end;
+        if over {
+            let begun = work.state.line[SIDE].length != 0 && work.state.session.mode != Mode::TLS;
+            let asked = match work.state.session.greeted {
+                _ if !begun => false,
+                0 => banner::veil(host, self.policy, work),
+                _ => unfinished(host, self.policy, work),
+            };
+            if !asked {
+                return true;
+            }
+        } else if work.state.session.mode == Mode::TLS {
+            // RFC 3207 section 4: behind the 220 it is the client's turn.
+            let at = work.segment.sequence.wrapping_add(work.run.at);
+            let reason = Reason::StarttlsInjection;
+            work.cut(reason.number(), self.policy.guard(reason.number()), at);
+            if work.passes_over() {
+                work.run.at = work.run.end;
+            }
+            return true;
+        } else {
+            reply_bytes(host, self.policy, work);
+        }
+        over | client::carry_out::<H, SIDE>(host, work)
+    }
+}
+
+#[inline(always)]
+fn reply_bytes<H: Host>(host: &mut H, policy: &Policy, work: &mut Work) {
+    let (from, length) = line::at_hand(host, work);
+    if length == 0 {
+        return;
+    }
+    work.run.read = 0;
+    let Work { state, piece, run, discard, .. } = &mut *work;
+    line::read::<H, 1>(&mut state.line[SIDE], discard, piece, (from, length), &mut run.read);
+    work.run.at += work.run.read;
+    if work.state.line[SIDE].done() {
+        let shown = match work.state.session.greeted {
+            0 => banner::veil(host, policy, work),
+            _ => !has_keyword(work) || keyword(host, policy, work),
+        };
+        let line = work.state.line[SIDE];
+        if shown {
+            reply_line::<H>(policy, work, &line);
+        }
+        alike::note(work, line.start);
+        let at = work.segment.sequence.wrapping_add(work.run.at);
+        work.state.line[SIDE].begin(true, at);
+    }
+}
+
+/// Bytes of code and separator, in front of a reply line's text.
+pub const BEFORE: u32 = 4;
+
+/// Whether a reply line may hold a keyword: a line but the first of a reply to EHLO that says yes (RFC 5321 section
+/// 4.1.1.1). `false` as long as its code and separator have not been read.
+///
+/// Who sent an EHLO that was downgraded reads the reply to HELO for one to EHLO. All lines of a reply have the same code;
+/// where they have not, some clients believe the first, some the last, and some each.
+///
+/// Where it is not certain which command a reply answers, it is read for keywords whatever it seems to answer: as long as an
+/// EHLO waits, for a server may have given no reply to what came before it (a blank line).
+#[inline(always)]
+fn has_keyword(work: &Work) -> bool {
+    let (session, line) = (&work.state.session, &work.state.line[SIDE]);
+    let uncertain = work.monitors == 0 && ((session.astray | session.lmtp) != 0 || session.answered() == Command::NONE);
+    let asked = uncertain || session.hellos != 0;
+    let good = matches!(session.reply, 200..300) || line.head >> 24 == b'2' as u32;
+    // A line that ends within its head has no keyword.
+    session.greeted != 0 && session.reply != 0 && asked && good && line.word_length != 0 && line.length > BEFORE
+}
+
+/// A whole line with a keyword; `false` where a decision against it stands in `run.cut`. A function of its own, so that its
+/// stack frame does not lie below the loop over the line.
+#[inline(never)]
+fn keyword<H: Host>(host: &mut H, policy: &Policy, work: &mut Work) -> bool {
+    let place = Place::of(work, SIDE, BEFORE);
+    let line = &work.state.line[SIDE];
+    let crossed = line.facts & CROSSED != 0;
+    let verdict = policy.keyword_hiding(line.name(), H::opaque_word);
+    report::extension(policy, work, verdict);
+    if crossed || policy.enforces() && verdict.action == Action::Mask as u8 {
+        work.event.action = Action::Mask as u8;
+        let from = keyword_from(&place);
+        let to = place.to - rewrite::ends_with_cr(host, work, from, place.to);
+        // Where the line's end alone is left, the client has the keyword.
+        work.event.enforced = (crossed || to > from) as u8;
+        work.change = Change::fill(from, to, b'X').told();
+    }
+    work.run.unreported = 1;
+    work.run.cut == 0
+}
+
+/// Where what is at hand of keyword and parameters begins.
+#[inline(always)]
+const fn keyword_from(place: &Place) -> u32 {
+    if place.has_word(place.from) { place.word } else { place.from }
+}
+
+/// The segment ends in the midst of a reply line. What of a keyword must not get through has to be
+/// overwritten now. Whether there is any.
+#[inline(never)]
+fn unfinished<H: Host>(host: &mut H, policy: &Policy, work: &mut Work) -> bool {
+    let end = work.run.at;
+    let place = Place::of(work, SIDE, BEFORE);
+    if work.state.line[SIDE].state >= HEAD || !has_keyword(work) {
+        return false;
+    }
+    let from = keyword_from(&place);
+    // It may be the CR of the line's end.
+    let cr = rewrite::ends_with_cr(host, work, from, place.to);
+    let mut change = Change::fill(from, place.to - cr, b'X');
+    let line = &work.state.line[SIDE];
+    if line.facts & CROSSED == 0 {
+        let verdict = policy.keyword_hiding(line.name(), H::opaque_word);
+        if !policy.enforces() || verdict.action != Action::Mask as u8 {
+            return false;
+        }
+        if line.state == IN_WORD {
+            let other = verdict.reason == FIRST_KEYWORD;
+            if other && begins::allowed::<H, _>(&policy.keywords, line.name(), line.word_length as u32) {
+                return false;
+            }
+            // The byte that makes the word whole.
+            change.from = end - 1;
+            change.to = end;
+        }
+        if change.to <= change.from {
+            // Nothing of it is left to be hidden.
+            return false;
+        }
+        work.state.line[SIDE].facts |= CROSSED;
+    }
+    work.change = change;
+    true
+}
+
+/// The code and the separator of a reply line; `None` where it does not begin with three digits.
+#[inline(always)]
+const fn code(line: &Line) -> Option<(u16, u8)> {
+    // A line of the code alone has no separator, but perhaps a CR in its place. The LF is counted.
+    let (head, separator) = match line.length {
+        0..4 => return None,
+        4 => (line.head, b' '),
+        _ => (line.head >> 8, line.head as u8),
+    };
+    let hundreds = (head >> 16 & 0xff).wrapping_sub(b'0' as u32);
+    let tens = (head >> 8 & 0xff).wrapping_sub(b'0' as u32);
+    let ones = (head & 0xff).wrapping_sub(b'0' as u32);
+    if hundreds > 9 || tens > 9 || ones > 9 {
+        return None;
+    }
+    Some(((hundreds * 100 + tens * 10 + ones) as u16, separator))
+}
+
+/// A whole reply line has been read (RFC 5321 section 4.2).
+#[inline(always)]
+fn reply_line<H: Host>(policy: &Policy, work: &mut Work, line: &Line) {
+    const CHUNKING: Word = Word::of("CHUNKING");
+    let Some((code, separator)) = code(line) else { return };
+    let first = work.state.session.reply == 0;
+    if first {
+        work.state.session.reply = code;
+    }
+    // RFC 5321 section 4.1.1.1: the first line of the reply to EHLO names the server, the others keywords.
+    if work.state.session.answered() == Command::EHLO && work.state.session.greeted != 0 {
+        let name = line.name();
+        let offered = !first && name.high == CHUNKING.high && name.low == CHUNKING.low;
+        work.state.session.offers = if first { 0 } else { work.state.session.offers | offered as u8 };
+    }
+    if separator != b'-' {
+        work.state.session.reply = 0;
+        reply::<H>(policy, work, code);
+    }
+}
+
+/// A whole reply has been read.
+#[inline(always)]
+fn reply<H: Host>(policy: &Policy, work: &mut Work, code: u16) {
+    let good = matches!(code, 200..300);
+    let session = &mut work.state.session;
+    if code == 421 {
+        session.end = ENDED_BY_SERVER;
+    }
+    if session.greeted == 0 {
+        // RFC 5321 section 3.1: the server speaks first; this answers no command.
+        session.greeted = 1;
+        return;
+    }
+    if work.monitors != 0 {
+        if monitor::counts_alone(work, code) {
+            return;
+        }
+        monitor::pass_lost_replies::<H>(&mut work.state.session, code);
+    }
+    let session = &mut work.state.session;
+    let kind = session.answered();
+    let gap = work.run.gap != 0 || work.monitors != 0 && work.state.memory.has_ranges();
+    if kind == Command::NONE && gap && session.mode == Mode::MAIL_DATA {
+        monitor::mail_data_answered(work, code);
+        return;
+    }
+    match session.answers(code) {
+        Answer::Last => session.answer(),
+        Answer::OneOfSeveral | Answer::Remark => return,
+        Answer::Unmatched => {
+            unmatched(work, code);
+            return;
+        }
+    }
+    // Nobody knows which command this answers: no wait ends any more.
+    let lost = session.astray != 0 && policy.enforces();
+    match kind {
+        Command::DATA | Command::STARTTLS | Command::AUTH | Command::LOGIN if lost => {}
+        Command::MAIL => {
+            session.accepted *= !good as u16;
+            session.transaction &= good as u8;
+        }
+        Command::RCPT if good => session.accepted = session.accepted.saturating_add(1),
+        // LHLO. No EHLO or HELO takes it back: a server that has taken it refuses them (RFC 2033 section 4.1), and of one that
+        // does not, nobody knows how many replies a mail has.
+        Command::CLAIM if good => session.lmtp = 1,
+        Command::LOGIN if code == 334 => login(work),
+        Command::HELO | Command::DOWNGRADED if good => {
+            session.transaction = 0;
+            session.hello = 1;
+            session.chunking = 0;
+        }
+        Command::EHLO if good => {
+            session.transaction = 0;
+            session.hello = 2;
+            session.chunking = session.offers;
+        }
+        Command::DATA if session.hasty != 0 => monitor::data_answered(work, code),
+        Command::DATA => {
+            session.hold = Command::NONE;
+            if code == 354 {
+                session.mode = Mode::MAIL_DATA;
+                work.state.memory.text = data::LINE;
+                let at = work.state.side[CLIENT as usize].next;
+                work.begin_region(Mode::MAIL_DATA, at);
+            }
+        }
+        Command::STARTTLS => {
+            session.hold = Command::NONE;
+            if code == 220 {
+                session.mode = Mode::TLS;
+                if work.monitors != 0 {
+                    monitor::tls_begins(session);
+                }
+                let at = work.state.side[CLIENT as usize].next;
+                work.begin_region(Mode::TLS, at);
+            }
+        }
+        // Its answer came before it was asked for, and waits.
+        Command::AUTH if work.monitors != 0 && session.answered() == Command::AUTH => {}
+        Command::AUTH => {
+            session.hold = Command::NONE;
+            if code == 334 {
+                session.mode = Mode::AUTH_EXCHANGE;
+            }
+        }
+        Command::BDAT if session.hold == Command::BDAT && work.monitors != 0 => monitor::bdat_answered(work),
+        Command::BDAT | Command::BDAT_LAST => {
+            // Mode `monitor` believes what was offered: such a server reads the chunk to its end.
+            if session.runs == 0 && session.mode == Mode::CHUNK && work.monitors & session.chunking == 0 {
+                // Answered before the chunk was whole: whether the rest of it is read as chunk or as commands is for
+                // the server alone to know.
+                session.mode = crate::session::Mode::COMMAND;
+                session.hold = Command::BDAT.when(1 - work.monitors);
+                session.doubt |= monitor::SEGMENT * work.monitors;
+            }
+            let over = !good || session.runs == 0;
+            session.messages = session.messages.wrapping_add((kind == Command::BDAT_LAST && good) as u32);
+            session.transaction &= (kind != Command::BDAT_LAST) as u8;
+            // Bytes of a chunk are missing, and the server seems to wait for none: what comes in their place may be commands
+            // to it. That is looked at once it has acknowledged them, which an honest answer does.
+            let memory = &mut work.state.memory;
+            memory.missing |= memory.missing * 2 * over as u16;
+        }
+        Command::END_OF_DATA => {
+            session.messages = session.messages.wrapping_add(good as u32);
+            session.transaction = 0;
+        }
+        Command::QUIT => session.end = ENDED_BY_QUIT,
+        _ => {}
+    }
+}
+
+/// A reply that answers no command that waits. Where it says what the server takes the client's bytes for, they are held back.
+#[inline(always)]
+fn unmatched(work: &mut Work, code: u16) {
+    // The server gives up, which it may do at any time: by 421 (RFC 5321 section 3.8), Exchange by 451.
+    if code == 421 || work.state.session.runs == 0 && matches!(code, 400..500) {
+        return;
+    }
+    // After a gap it may answer what was in it.
+    let missed = monitor::was_missed(work);
+    let session = &mut work.state.session;
+    work.run.unmatched = 1 ^ (work.run.gap | work.uncertain | missed | (session.doubt & monitor::REPLIES != 0) as u8);
+    if work.monitors != 0 {
+        monitor::unmatched(work, code);
+        return;
+    }
+    session.astray = 1;
+    match code {
+        354 => session.hold = Command::DATA,
+        334 => session.hold = Command::AUTH,
+        _ => {}
+    }
+}
+
+/// 334 to a command that is not AUTH and carries credentials all the same. Its client did not have to wait: where it has not,
+/// what it sends is held back.
+#[inline(always)]
+fn login(work: &mut Work) {
+    let unread = work.state.line[CLIENT as usize].length == 0;
+    let session = &mut work.state.session;
+    if unread && session.runs == 0 && session.mode == crate::session::Mode::COMMAND {
+        session.mode = Mode::AUTH_EXCHANGE;
+    } else {
+        session.hold = Command::AUTH;
+    }
+}
+
+/// Begins a session: nothing has been said yet.
+#[inline(always)]
+pub fn begin(work: &mut Work, client_next: u32, server_next: u32) {
+    work.run.at = 0;
+    work.state.line[SIDE].begin(true, server_next);
+    work.state.line[CLIENT as usize].begin(false, client_next);
+    work.state.session.mode = client::FIRST_MODE;
+    let _ = work.state.memory.begin_region(client::FIRST_MODE, client_next);
+    // None yet: no text ends where the client's stream begins.
+    work.state.memory.end_of_data = [client_next; 2];
+}

@@ -1,0 +1,303 @@
+//! Replies alike in flight. A client that does not wait for them (RFC 2920, RFC 3030) gets the same line again and again, and
+//! more of them than a window of the pool holds: where the server's stream goes on as it did, its line and how far it goes are
+//! enough to make the bytes anew when a retransmission is compared (I4).
+//!
+//! The window holds the last bytes in any case. The line is kept in the window of the entry, which is not in use then; each
+//! new one in the other half of it, so that a segment that is dropped after all leaves the old one as it was.
+
+use super::{ahead, earlier, later};
+use crate::{
+    bounds::{PATCH, SERVER_WINDOW, WIDE_WINDOW},
+    branchless::same,
+    entry::Alike,
+    event::SERVER,
+    host::{Host, Patch, Step},
+    work::{FORGOTTEN, Work},
+};
+
+const SIDE: usize = SERVER as usize;
+/// Bytes that one step compares: no more than a line has.
+const GROUP: u32 = 8;
+/// Longest line.
+const LONGEST: u32 = PATCH as u32;
+
+const _: () = assert!(SERVER_WINDOW == 2 * PATCH);
+
+impl Alike {
+    /// Whether what lies too far before `end` to be in a window of the pool is either known by the lines or acknowledged.
+    #[inline(always)]
+    pub fn covers(&self, acknowledged: u32, end: u32) -> bool {
+        let kept = end.wrapping_sub(WIDE_WINDOW as u32);
+        self.length != 0 && ahead(acknowledged, self.start) >= 0 && ahead(self.end, kept) >= 0
+    }
+
+    /// Forgets what is acknowledged. What goes on at `next` stays.
+    #[inline(always)]
+    fn forget(&mut self, acknowledged: u32, next: u32) {
+        let over = ahead(acknowledged, self.start);
+        if over > 0 {
+            let lines = (over as u32).checked_div(self.length).unwrap_or(0);
+            // The start moves along: across 2^31 bytes a comparison with it would turn round.
+            self.start = self.start.wrapping_add(lines * self.length);
+        }
+        if ahead(acknowledged, self.end) >= 0 && self.end != next {
+            self.length = 0;
+        }
+    }
+}
+
+/// A whole reply line that began at this sequence number has been read.
+#[inline(always)]
+pub fn note(work: &mut Work, start: u32) {
+    let run = &mut work.run;
+    let at = start.wrapping_sub(work.segment.sequence);
+    if run.reply_length == 0 && at >= run.first && at < run.at {
+        run.reply_at = at;
+        run.reply_length = run.at - at;
+    }
+}
+
+/// Eight bytes from byte `place` of a line of `period` bytes on, and from its first one again.
+#[inline(always)]
+fn expected<H: Host>(line: &Patch, place: u32, period: u32) -> u64 {
+    let (mut word, mut i) = (0, 0);
+    while i < GROUP {
+        let at = place + i;
+        // A line has no fewer bytes than this has.
+        let at = at - (period & (1 ^ H::opaque(at.wrapping_sub(period) >> 31)).wrapping_neg());
+        let of = line[H::opaque(at >> 3) as usize & (PATCH / 8 - 1)];
+        word |= (of >> ((at & 7) * 8) & 0xff) << (i * 8);
+        i += 1;
+    }
+    word
+}
+
+/// Compares payload from `from` on with lines of `period` bytes, the line in `work.new`.
+struct Follow<'a, H> {
+    host: &'a mut H,
+    work: &'a mut Work,
+    from: u32,
+    to: u32,
+    phase: u32,
+    period: u32,
+}
+
+impl<H: Host> Step for Follow<'_, H> {
+    #[inline(always)]
+    fn step(&mut self, index: u32) -> bool {
+        let (host, work) = (&mut *self.host, &mut *self.work);
+        let before = index * GROUP;
+        let at = self.from.wrapping_add(before);
+        if at >= self.to {
+            return true;
+        }
+        let left = self.to - at;
+        let length = if left > GROUP { GROUP } else { left };
+        work.old[0] = 0;
+        if !host.fetch_patch(at, length, &mut work.old) {
+            return true;
+        }
+        let place = (self.phase + before).checked_rem(self.period).unwrap_or(0);
+        let differs = work.old[0] ^ expected::<H>(&work.new, place, self.period);
+        if differs << ((GROUP - length) * 8) != 0 {
+            return true;
+        }
+        work.run.alike_to = at + length;
+        false
+    }
+}
+
+/// Compares the window of the entry from the sequence number `from` on, likewise.
+struct Back<'a, H> {
+    host: &'a mut H,
+    work: &'a mut Work,
+    from: u32,
+    length: u32,
+    phase: u32,
+    period: u32,
+}
+
+impl<H: Host> Step for Back<'_, H> {
+    #[inline(always)]
+    fn step(&mut self, index: u32) -> bool {
+        let before = index * GROUP;
+        if before >= self.length {
+            return true;
+        }
+        let Some(windows) = self.host.windows() else { return true };
+        let left = self.length - before;
+        let length = if left > GROUP { GROUP } else { left };
+        let (mut word, mut i) = (0, 0);
+        while i < GROUP {
+            let at = H::opaque(self.from.wrapping_add(before + i)) as usize & (SERVER_WINDOW - 1);
+            word |= (windows.server[at] as u64) << (i * 8);
+            i += 1;
+        }
+        let place = (self.phase + before).checked_rem(self.period).unwrap_or(0);
+        let differs = word ^ expected::<H>(&self.work.new, place, self.period);
+        if differs << ((GROUP - length) * 8) != 0 {
+            return true;
+        }
+        self.work.run.alike_to = before + length;
+        false
+    }
+}
+
+/// How far payload from `run.alike_at` to `to` is lines like the one in `work.new`: `run.alike_to` says it afterwards.
+#[inline(never)]
+fn compare<H: Host>(host: &mut H, work: &mut Work, to: u32) -> bool {
+    let Alike { start, length: period, .. } = work.state.alike;
+    let from = work.run.alike_at;
+    let phase = work.segment.sequence.wrapping_add(from).wrapping_sub(start).checked_rem(period).unwrap_or(0);
+    work.run.alike_to = from;
+    H::repeat(to.wrapping_sub(from) / GROUP + 1, &mut Follow { host, work, from, to, phase, period });
+    true
+}
+
+/// Fetches the line that is kept.
+#[inline(always)]
+fn fetch<H: Host>(host: &mut H, work: &mut Work) -> bool {
+    let Some(windows) = host.windows() else { return false };
+    let half = work.state.alike.place as usize & 1;
+    let mut i = 0;
+    while i < PATCH {
+        let at = half * PATCH + i;
+        let mut word = [0; 8];
+        word.copy_from_slice(&windows.server[at..at + 8]);
+        work.new[i / 8] = u64::from_le_bytes(word);
+        i += 8;
+    }
+    true
+}
+
+/// The segment's new bytes begin at `next`: looks whether they go on as lines alike, or begin to. `run.windowed` says where those
+/// begin that a window keeps, `run.covered` whether the others are known.
+// verifier: what the functions find lies in the working place, and none of them returns it: so each is walked once.
+#[inline(always)]
+pub fn follow<H: Host>(host: &mut H, work: &mut Work, acknowledged: u32, next: u32) {
+    let to = work.segment.length;
+    choose(host, work, acknowledged, next);
+    compare(host, work, to);
+    settle(work, acknowledged, next);
+}
+
+/// Which line the segment is compared with, and from where on: `run.alike_at` says it, the segment's end where there is none. Lines
+/// that are known go on or end with this segment; else others may begin with its first one.
+#[inline(never)]
+fn choose<H: Host>(host: &mut H, work: &mut Work, acknowledged: u32, next: u32) -> bool {
+    let (sequence, span) = (work.segment.sequence, ahead(work.segment.end(), acknowledged));
+    let slot = work.state.side[SIDE].slot;
+    work.run.alike_at = work.segment.length;
+    if slot == 0 {
+        // The window of the entry is in use for itself.
+        work.state.alike.length = 0;
+    }
+    work.state.alike.forget(acknowledged, next);
+    let Alike { length, end, place, .. } = work.state.alike;
+    if length != 0 && end == next {
+        if fetch(host, work) {
+            work.run.alike_at = next.wrapping_sub(sequence);
+        }
+        return true;
+    }
+    let (at, length) = (work.run.reply_at, work.run.reply_length);
+    let start = sequence.wrapping_add(at);
+    // What comes before has to be in the window, or acknowledged.
+    let known = span <= WIDE_WINDOW as i32 || ahead(acknowledged, start) >= 0;
+    let small = slot == 0 && span <= SERVER_WINDOW as i32;
+    if !known || small || !(GROUP..=LONGEST).contains(&length) || work.run.rewrites != 0 {
+        return true;
+    }
+    if !host.fetch_patch(at, length, &mut work.new) {
+        return true;
+    }
+    work.state.alike = Alike { start, end: start, length, place: (place & 1) ^ 1 };
+    if slot == 0 && at == work.run.first {
+        reach_back(host, work, acknowledged, next);
+    }
+    work.run.alike_at = at;
+    true
+}
+
+/// What came of it.
+#[inline(never)]
+fn settle(work: &mut Work, acknowledged: u32, next: u32) -> bool {
+    let (sequence, end) = (work.segment.sequence, work.segment.end());
+    if work.run.alike_at != work.segment.length {
+        work.state.alike.end = sequence.wrapping_add(work.run.alike_to);
+    }
+    let from = later(next, end.wrapping_sub(WIDE_WINDOW as u32));
+    work.run.windowed = from.wrapping_sub(sequence);
+    work.run.covered = work.state.alike.covers(acknowledged, end) as u8;
+    true
+}
+
+/// The segment's first line begins at `next`: where those in the window of the entry are like it, they belong to it. It is the
+/// last time that they are looked at: the window of the pool soon holds other bytes.
+#[inline(always)]
+fn reach_back<H: Host>(host: &mut H, work: &mut Work, acknowledged: u32, next: u32) {
+    let Alike { start, length: period, .. } = work.state.alike;
+    let length = next.wrapping_sub(acknowledged);
+    if length == 0 || length > SERVER_WINDOW as u32 {
+        return;
+    }
+    let lines = (length + period - 1).checked_div(period).unwrap_or(0);
+    let start = start.wrapping_sub(lines * period);
+    let phase = acknowledged.wrapping_sub(start);
+    work.run.alike_to = 0;
+    let back = &mut Back { host, work: &mut *work, from: acknowledged, length, phase, period };
+    H::repeat(SERVER_WINDOW as u32 / GROUP, back);
+    if work.run.alike_to == length {
+        work.state.alike.start = start;
+    }
+}
+
+/// The segment passes: the line is kept in the window of the entry, where that is free. Not before: a segment is read twice, and
+/// the window may be in use until it has passed.
+#[inline(never)]
+pub fn keep<H: Host>(host: &mut H, work: &mut Work) -> bool {
+    if work.state.side[SIDE].slot == 0 {
+        work.state.alike.length = 0;
+    }
+    if work.state.alike.length == 0 {
+        return true;
+    }
+    let Some(windows) = host.windows() else { return true };
+    let half = work.state.alike.place as usize & 1;
+    let mut i = 0;
+    while i < PATCH {
+        let at = half * PATCH + i;
+        windows.server[at..at + 8].copy_from_slice(&work.new[i / 8].to_le_bytes());
+        i += 8;
+    }
+    true
+}
+
+/// Compares those of the retransmitted sequence numbers `from..to` that are in no window: `run.differs` is not 0 afterwards if
+/// they are other, [`FORGOTTEN`] if they are not known. `run.windowed` says where the others begin.
+#[inline(always)]
+pub fn repeat<H: Host>(host: &mut H, work: &mut Work, from: u32, to: u32) {
+    before_window(host, work, from, to);
+    let to = work.run.windowed;
+    compare(host, work, to);
+    work.run.differs |= 1 ^ same::<H>(work.run.alike_to, to);
+}
+
+#[inline(never)]
+fn before_window<H: Host>(host: &mut H, work: &mut Work, from: u32, to: u32) -> bool {
+    let sequence = work.segment.sequence;
+    let kept = earlier(later(work.state.side[SIDE].next.wrapping_sub(WIDE_WINDOW as u32), from), to);
+    work.run.windowed = kept.wrapping_sub(sequence);
+    work.run.alike_at = work.run.windowed;
+    if kept == from {
+        return true;
+    }
+    let Alike { start, end, length, .. } = work.state.alike;
+    let known = length != 0 && ahead(from, start) >= 0 && ahead(end, kept) >= 0;
+    if !known || !fetch(host, work) {
+        work.run.differs |= FORGOTTEN;
+        return true;
+    }
+    work.run.alike_at = from.wrapping_sub(sequence);
+    true
+}

@@ -1,0 +1,309 @@
+//! Places in unacknowledged mail data where a receiver may go over from one copy to another, with the scanner's state
+//! there. A repeat has to agree with them, or bytes of the first copy and bytes of the repeat could be put together to
+//! an end of data that nobody read, or to none where one was read.
+//!
+//! Only those are remembered where it matters what stands before: where an end of data may be under way, or where what
+//! follows might complete one. Such a place is never forgotten before its bytes are acknowledged; where there is no
+//! room for one more, neither in the entry nor in the pool, the segment waits.
+
+use super::{ahead, out_of_order, sorted};
+use crate::{
+    bounds::{BOUNDARIES, EARLY, MARKS},
+    branchless::{choose, choose_number, less, same},
+    entry::Memory,
+    host::{Host, Step},
+    reason::Reason,
+    session::data::{self, CR, DOT, DOT_CR, LINE, MIDDLE},
+    work::Work,
+};
+
+/// Mark in use.
+const USED: u8 = 0x80;
+
+/// Places kept for segments in their order.
+pub const SPARE: usize = 4;
+
+/// Whether a place is to be remembered: the state there, and the next four bytes (of fewer, `short`).
+#[inline(always)]
+pub const fn matters(state: u8, first: u32, short: bool) -> bool {
+    state != MIDDLE || short || data::may_end(first)
+}
+
+/// The state so many bytes in front of a place with this state; [`data::END`] where that does not tell.
+#[inline(always)]
+pub fn under_way<H: Host>(state: u8, bytes: u32) -> u8 {
+    // Each of these states has only one that leads to it.
+    const _: () = assert!(CR == 1 && LINE == 2 && DOT == 3 && DOT_CR == 4 && data::END == 5);
+    let fewer = H::opaque(((bytes as u64).wrapping_sub(state as u64) >> 63) as u32);
+    choose::<H>(fewer | same::<H>(bytes, 0), state.wrapping_sub(bytes as u8), data::END)
+}
+
+/// The one that is known.
+#[inline(always)]
+fn either<H: Host>(one: u8, other: u8) -> u8 {
+    choose::<H>(same::<H>(one as u32, data::END as u32), other, one)
+}
+
+struct Look<'a, H> {
+    host: &'a mut H,
+    work: &'a mut Work,
+    at: u32,
+    /// What is known, and in the second byte what marks behind the place say of it.
+    state: &'a mut u32,
+}
+
+impl<H: Host> Step for Look<'_, H> {
+    #[inline(always)]
+    fn step(&mut self, index: u32) -> bool {
+        // What is known stays.
+        if *self.state as u8 != data::END {
+            return true;
+        }
+        let (place, state, is_end) = place(self.host, self.work, index);
+        let before = place.wrapping_sub(self.at);
+        let under_way = under_way::<H>(state, before);
+        // A mark tells of its own place alone.
+        let known = choose::<H>(is_end as u32 | same::<H>(before, 0), under_way, data::END);
+        if state != data::END && known != data::END {
+            *self.state = known as u32;
+        } else if state != data::END && under_way != data::END {
+            *self.state = data::END as u32 | (under_way as u32) << 8;
+        }
+        false
+    }
+}
+
+/// The state at a place, `before` bytes in front of where all is read; [`data::END`] where it is not known. Then what the
+/// first copy had there, as far as marks behind it say, or [`data::END`].
+#[inline(always)]
+pub fn state_at<H: Host>(host: &mut H, work: &mut Work, at: u32, before: u32) -> (u8, u8) {
+    let state = host.look_at_place(work, at, before);
+    (state as u8, (state >> 8) as u8)
+}
+
+/// See [`state_at`]: both in one number.
+#[inline(always)]
+pub fn look<H: Host>(host: &mut H, work: &mut Work, at: u32, before: u32) -> u32 {
+    let memory = &work.state.memory;
+    // What belongs to an end of data, whole or under way, is known without a mark.
+    let [last, other] = memory.end_of_data;
+    let known = either::<H>(
+        either::<H>(
+            under_way::<H>(data::END, last.wrapping_sub(at)),
+            under_way::<H>(data::END, other.wrapping_sub(at)),
+        ),
+        under_way::<H>(memory.text, before),
+    );
+    let mut state = known as u32 | (data::END as u32) << 8;
+    // The longest way to an end of data says nothing of places further back.
+    let count = host.find_places(work, at, at.wrapping_add(data::END as u32));
+    H::repeat(count, &mut Look { host, work, at, state: &mut state });
+    state
+}
+
+/// Places in the entry: boundaries, then ends of out-of-order ranges.
+const ENTRY: u32 = (MARKS + EARLY) as u32;
+
+/// Where places are looked up.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Places {
+    /// Those in the entry that are not looked at: all, where none is of use.
+    skipped: u32,
+    /// Number of the first range in the pool.
+    range: u32,
+    /// How many.
+    ranges: u32,
+    /// Number of the first boundary.
+    boundary: u32,
+}
+
+impl Places {
+    /// None.
+    pub const NONE: Self = Self { skipped: 0, range: 0, ranges: 0, boundary: 0 };
+}
+
+/// Finds the places from `from` on and before `to`: so many are to be asked for ([`place`]), and in the entry some others.
+#[inline(always)]
+pub fn find<H: Host>(host: &mut H, work: &mut Work, from: u32, to: u32) -> u32 {
+    let memory = &work.state.memory;
+    let slot = memory.slot;
+    let (ranges, boundaries) = (memory.sorted_ranges(), memory.sorted_boundaries());
+    let skipped = ENTRY & memory.is_any_from::<H>(from, to.wrapping_sub(from)).wrapping_sub(1);
+    work.run.places = Places { skipped, ..Places::NONE };
+    let mut count = ENTRY - skipped;
+    if slot == 0 {
+        return count;
+    }
+    if ranges.count != 0 {
+        let first = sorted::before(host, slot, ranges, from);
+        let found = sorted::before(host, slot, ranges, to).saturating_sub(first);
+        work.run.places.range = first;
+        work.run.places.ranges = found;
+        count += found;
+    }
+    if boundaries.count != 0 {
+        let first = sorted::before(host, slot, boundaries, from);
+        work.run.places.boundary = first;
+        count += sorted::before(host, slot, boundaries, to).saturating_sub(first);
+    }
+    count
+}
+
+/// A place that matters, the state there, and whether it is the end of an out-of-order range; [`data::END`] where it is not
+/// in use. Those in the pool are the ones that were found.
+#[inline(always)]
+pub fn place<H: Host>(host: &mut H, work: &Work, index: u32) -> (u32, u8, bool) {
+    let memory = &work.state.memory;
+    let Places { skipped, range, ranges, boundary } = work.run.places;
+    let index = index + skipped;
+    if index < MARKS as u32 {
+        let (at, state) = memory.marked(H::opaque(index) as usize);
+        return (at, state, false);
+    }
+    let index = index - MARKS as u32;
+    if index < EARLY as u32 + ranges {
+        let number = if index < EARLY as u32 { index } else { index + range };
+        let (at, state) = out_of_order::end(host, memory, number);
+        return (at, state, true);
+    }
+    let number = index - EARLY as u32 - ranges + boundary;
+    let Some(list) = host.list(memory.slot.wrapping_sub(1)) else { return (0, data::END, false) };
+    let word = list[memory.sorted_boundaries().index::<H>(number)];
+    (word as u32, (word >> STATE) as u8, false)
+}
+
+/// Where a boundary's word has the state.
+const STATE: u32 = 61;
+
+/// Remembers a place; `false` where there is no room: the segment is held back. What stands in front of a gap leaves some
+/// ([`SPARE`]) for what fills it, which is acknowledged first. What is written into the pool lies beyond what is counted
+/// there until the segment passes.
+#[inline(always)]
+pub fn remember<H: Host>(host: &mut H, work: &mut Work, at: u32, state: u8, spare: usize) -> bool {
+    host.note_place(work, at, state, spare)
+}
+
+/// See [`remember`].
+#[inline(always)]
+pub fn note<H: Host>(host: &mut H, work: &mut Work, at: u32, state: u8, spare: usize) -> bool {
+    if work.state.memory.mark::<H>(at, state, spare) {
+        return true;
+    }
+    if work.state.memory.boundaries as usize + spare >= BOUNDARIES {
+        work.hold_back(Reason::Backlog);
+        return false;
+    }
+    if !out_of_order::need_slot(host, work) {
+        return false;
+    }
+    let memory = &mut work.state.memory;
+    let Some(list) = host.list(memory.slot.wrapping_sub(1)) else { return false };
+    let number = memory.boundaries as u32;
+    list[memory.sorted_boundaries().index::<H>(number)] = at as u64 | (state as u64) << STATE;
+    memory.boundaries += 1;
+    memory.fresh += 1;
+    true
+}
+
+/// Forgets the boundaries in the pool that are acknowledged. All of them are sorted.
+#[inline(always)]
+pub fn forget_first<H: Host>(host: &mut H, work: &mut Work) {
+    let memory = &mut work.state.memory;
+    if memory.boundaries == 0 {
+        return;
+    }
+    let over = sorted::before(host, memory.slot, memory.sorted_boundaries(), work.run.acknowledged) as u16;
+    memory.first_boundary = memory.first_boundary.wrapping_add(over);
+    memory.boundaries = memory.boundaries.saturating_sub(over);
+}
+
+impl Memory {
+    /// Remembers a place in the entry; `false` where there is no room.
+    #[inline(always)]
+    fn mark<H: Host>(&mut self, at: u32, state: u8, spare: usize) -> bool {
+        let mut free = MARKS as u32;
+        let mut i = 0;
+        while i < MARKS {
+            let unused = 1 ^ H::opaque((self.boundary_state[i] / USED) as u32);
+            let fits = (unused | same::<H>(self.boundary_at[i], at))
+                & less::<H>(i as u32 + (spare & (MARKS - 1)) as u32, MARKS as u32);
+            free = choose_number::<H>(fits, i as u32, free);
+            i += 1;
+        }
+        if free >= MARKS as u32 {
+            return false;
+        }
+        let free = H::opaque(free) as usize & (MARKS - 1);
+        self.boundary_at[free] = at;
+        self.boundary_state[free] = state | USED;
+        true
+    }
+
+    /// The state at mark `index`, and its place; [`data::END`] where it is not in use.
+    #[inline(always)]
+    const fn marked(&self, index: usize) -> (u32, u8) {
+        let index = index & (MARKS - 1);
+        let state = self.boundary_state[index];
+        (self.boundary_at[index], if state & USED != 0 { state & !USED } else { data::END })
+    }
+
+    /// 1 if a place in the entry is one of the `length` from `from` on, else 0.
+    #[inline(always)]
+    fn is_any_from<H: Host>(&self, from: u32, length: u32) -> u32 {
+        let mut any = 0;
+        let mut i = 0;
+        while i < MARKS {
+            let distance = self.boundary_at[i].wrapping_sub(from) as u64;
+            any |=
+                H::opaque((distance.wrapping_sub(length as u64) >> 63) as u32) & (self.boundary_state[i] / USED) as u32;
+            i += 1;
+        }
+        let mut i = 0;
+        while i < EARLY {
+            let distance = self.range_end[i].wrapping_sub(from) as u64;
+            any |= H::opaque((distance.wrapping_sub(length as u64) >> 63) as u32) & (self.range_state[i] / USED) as u32;
+            i += 1;
+        }
+        any
+    }
+
+    /// Forgets all marks.
+    #[inline(always)]
+    pub fn forget_boundaries(&mut self) {
+        self.boundary_state = [0; MARKS];
+        self.boundaries = 0;
+        self.fresh = 0;
+    }
+
+    /// Forgets what lies before `acknowledged`.
+    #[inline(always)]
+    pub fn forget_acknowledged(&mut self, acknowledged: u32) {
+        let mut i = 0;
+        while i < MARKS {
+            let over = ahead(self.boundary_at[i], acknowledged) < 0;
+            self.boundary_state[i] = if over { 0 } else { self.boundary_state[i] };
+            i += 1;
+        }
+        let mut i = 0;
+        while i < 2 {
+            let over = ahead(self.end_of_data[i], acknowledged) <= 0;
+            // No unacknowledged text ends there.
+            self.end_of_data[i] = if over { acknowledged } else { self.end_of_data[i] };
+            i += 1;
+        }
+    }
+
+    /// Remembers the place behind an end of data.
+    #[inline(always)]
+    pub fn end_of_data_at(&mut self, at: u32) {
+        self.end_of_data[1] = self.end_of_data[0];
+        self.end_of_data[0] = at;
+    }
+
+    /// Whether an end of data was read there.
+    #[inline(always)]
+    pub fn is_end_of_data(&self, at: u32) -> bool {
+        self.end_of_data[0] == at || self.end_of_data[1] == at
+    }
+}

@@ -1,0 +1,367 @@
+//! Chunks in flight (RFC 3030 lets a client send BDAT after BDAT without waiting): where each line began and what size it
+//! said, in a slot of the shared pool, oldest first. Only plain lines announce a chunk, so the bytes of one are made anew from
+//! its size when a retransmission is compared, and nothing of them is kept.
+//!
+//! A run of chunks is one region ([`session::Mode::CHUNKS`]). Where there is no slot, or it is full, a chunk is a region of its own.
+
+use super::{ahead, earlier, later, pool};
+use crate::{
+    bounds::RUN,
+    entry::Memory,
+    event::CLIENT,
+    host::{Host, List, Step},
+    reason::Reason,
+    session,
+    work::{FORGOTTEN, Work},
+};
+
+/// In a word, above the sequence number of the first line: octets of each chunk in 20 bits, then how many chunks alike follow
+/// the first one, in 10.
+const OCTETS: u32 = (1 << 20) - 1;
+const MORE: u32 = (1 << 10) - 1;
+/// Or octets in 30 bits, of one chunk alone.
+const LARGE: u32 = 1 << 30;
+/// It is the last one of its mail.
+const IS_LAST: u32 = 1 << 31;
+
+static BEFORE: [u8; 8] = *b"BDAT \0\0\0";
+static AFTER: [u8; 8] = *b" LAST\r\n\0";
+static POWER: [u32; 16] = {
+    let mut table = [1; 16];
+    let mut i = 1;
+    while i < 10 {
+        table[i] = table[i - 1] * 10;
+        i += 1;
+    }
+    table
+};
+
+/// Lines that are compared in one retransmission; one that has more waits until its sender cuts it smaller.
+const LINES: u32 = 256;
+
+/// Chunks of one size that follow one another.
+#[derive(Clone, Copy)]
+struct Chunks {
+    start: u32,
+    /// How many there are after the first one.
+    more: u32,
+    said: Said,
+}
+
+/// What the line of a chunk says.
+#[derive(Clone, Copy)]
+struct Said {
+    octets: u32,
+    /// 5 for one that is not the last, of whose line ` LAST` is missing.
+    missing: u32,
+    digits: u32,
+}
+
+impl Chunks {
+    #[inline(always)]
+    fn new(word: u64) -> Self {
+        let (start, rest) = (word as u32, (word >> 32) as u32);
+        let large = rest & LARGE != 0;
+        let octets = rest & if large { LARGE - 1 } else { OCTETS };
+        let more = if large { 0 } else { rest >> 20 & MORE };
+        let mut digits = 1;
+        let mut i = 1;
+        while i < 9 {
+            // 1 where there is one digit more.
+            digits += 1 ^ (octets.wrapping_sub(POWER[i]) >> 31);
+            i += 1;
+        }
+        Self { start, more, said: Said { octets, missing: 5 * (1 ^ rest >> 31), digits } }
+    }
+
+    /// Bytes of a line and its chunk.
+    #[inline(always)]
+    const fn whole(self) -> u32 {
+        self.said.line() + self.said.octets
+    }
+
+    #[inline(always)]
+    const fn end(self) -> u32 {
+        self.start.wrapping_add(self.whole().wrapping_mul(self.more + 1))
+    }
+}
+
+impl Said {
+    /// Bytes of the line.
+    #[inline(always)]
+    const fn line(self) -> u32 {
+        // `BDAT `, the number, ` LAST`, CRLF.
+        5 + self.digits + 5 - self.missing + 2
+    }
+
+    /// Byte `at` of the line, in upper case.
+    #[inline(always)]
+    fn byte<H: Host>(self, at: u32) -> u8 {
+        let digit = at.wrapping_sub(5);
+        if at < 5 {
+            return BEFORE[H::opaque(at) as usize & 7];
+        }
+        if digit < self.digits {
+            let power = POWER[H::opaque(self.digits - 1 - digit) as usize & 15];
+            let upper = self.octets.checked_div(power).unwrap_or(0);
+            return b'0' + (upper % 10) as u8;
+        }
+        AFTER[H::opaque(digit - self.digits + self.missing) as usize & 7]
+    }
+}
+
+#[inline(always)]
+fn place<H: Host>(memory: &Memory, number: u32) -> usize {
+    H::opaque((memory.first_chunk as u32).wrapping_add(number)) as usize & (RUN - 1)
+}
+
+/// Chunks in flight, number `number` of the words counted from the oldest. How many are alike in the newest one stands in the
+/// entry, so that no dropped segment leaves another number.
+#[inline(always)]
+fn chunks<H: Host>(list: &List, memory: &Memory, number: u32) -> Chunks {
+    let found = Chunks::new(list[place::<H>(memory, number)]);
+    let newest = number.wrapping_add(1) == memory.chunks as u32;
+    Chunks { more: if newest { memory.alike as u32 } else { found.more }, ..found }
+}
+
+/// A chunk begins at the next byte, after a line that began at `start`; `false` where there is no room to remember that: the
+/// segment is held back. What is written into the pool lies beyond what is counted there until the segment passes.
+#[inline(never)]
+pub fn begin<H: Host>(host: &mut H, work: &mut Work, start: u32, octets: u32, last: bool) -> bool {
+    let at = work.segment.sequence.wrapping_add(work.run.at);
+    let memory = &mut work.state.memory;
+    if memory.chunks == 0 && memory.chunk_slot == 0 {
+        memory.chunk_slot = pool::take(host, &work.key, pool::CHUNKS);
+    }
+    let memory = &mut work.state.memory;
+    let room = (memory.chunks as usize) < RUN;
+    let slot = memory.chunk_slot.wrapping_sub(1);
+    let Some(list) = (if room { host.list(slot) } else { None }) else {
+        return work.begin_region(session::Mode::CHUNK, at);
+    };
+    if !memory.begin_run(start) {
+        work.hold_back(Reason::Backlog);
+        return false;
+    }
+    let newest = (memory.chunks as u32).wrapping_sub(1);
+    let large = octets > OCTETS;
+    let rest = octets | if large { LARGE } else { 0 } | if last { IS_LAST } else { 0 };
+    let word = &mut list[place::<H>(memory, newest)];
+    let alike = memory.alike as u32;
+    if memory.chunks != 0 && memory.of_size == rest && !large && alike < MORE {
+        let before = Chunks { more: alike, ..Chunks::new(*word) };
+        if before.end() == start {
+            memory.alike += 1;
+            return true;
+        }
+    }
+    if memory.chunks != 0 {
+        // It is the newest no more.
+        *word = *word & !((MORE as u64) << 52) | if *word >> 62 & 1 == 0 { (alike as u64) << 52 } else { 0 };
+    }
+    list[place::<H>(memory, memory.chunks as u32)] = start as u64 | (rest as u64) << 32;
+    memory.chunks += 1;
+    memory.alike = 0;
+    memory.of_size = rest;
+    true
+}
+
+impl Memory {
+    /// The line that began at `start` belongs to a run of chunks.
+    #[inline(always)]
+    fn begin_run(&mut self, start: u32) -> bool {
+        use crate::bounds::REGIONS;
+        let used = self.regions as usize;
+        let last = used.wrapping_sub(1) & (REGIONS - 1);
+        let before = used.wrapping_sub(2) & (REGIONS - 1);
+        // What is acknowledged of the line does not count.
+        let alone =
+            used > 0 && self.region_kind[last] == session::Mode::COMMAND && ahead(self.region_at[last], start) >= 0;
+        if !alone {
+            return self.begin_region(session::Mode::CHUNKS, start);
+        }
+        if used > 1 && self.region_kind[before] == session::Mode::CHUNKS {
+            self.regions -= 1;
+        } else {
+            self.region_kind[last] = session::Mode::CHUNKS;
+        }
+        true
+    }
+}
+
+struct Forget<'a, H> {
+    host: &'a mut H,
+    work: &'a mut Work,
+}
+
+impl<H: Host> Step for Forget<'_, H> {
+    #[inline(always)]
+    fn step(&mut self, _index: u32) -> bool {
+        let memory = &mut self.work.state.memory;
+        let Some(list) = self.host.list(memory.chunk_slot.wrapping_sub(1)) else { return true };
+        let end = chunks::<H>(list, memory, 0).end();
+        if memory.chunks == 0 || ahead(end, self.work.run.acknowledged) > 0 {
+            return true;
+        }
+        memory.first_chunk = memory.first_chunk.wrapping_add(1);
+        memory.chunks -= 1;
+        false
+    }
+}
+
+/// Forgets what is acknowledged, gives back a slot that was not needed any more when the last segment had passed, and sees to
+/// it that another one is still there. A dropped segment leaves the state as it was: what it had forgotten is forgotten anew.
+#[inline(never)]
+pub fn look_after<H: Host>(host: &mut H, work: &mut Work) -> bool {
+    let slot = work.state.memory.chunk_slot;
+    let count = work.state.memory.chunks as u32;
+    if count == 0 {
+        pool::release(host, slot, pool::CHUNKS);
+        work.state.memory.chunk_slot = 0;
+        return true;
+    }
+    if pool::holds(host, slot, pool::CHUNKS) {
+        H::repeat(count, &mut Forget { host, work });
+        return true;
+    }
+    if ahead(work.run.acknowledged, work.state.side[CLIENT as usize].next) < 0 {
+        work.hold_back(Reason::Forgotten);
+        return false;
+    }
+    work.state.memory.chunk_slot = 0;
+    work.state.memory.chunks = 0;
+    true
+}
+
+/// The first word whose chunks end after `at`, by halving: `from` is before it or it, `to` after it.
+struct Halve<'a> {
+    list: &'a List,
+    memory: &'a Memory,
+    at: u32,
+    from: &'a mut u32,
+    to: &'a mut u32,
+}
+
+impl Halve<'_> {
+    #[inline(always)]
+    fn half<H: Host>(&mut self) -> bool {
+        if *self.from >= *self.to {
+            return true;
+        }
+        let middle = (*self.from + *self.to) / 2;
+        if ahead(chunks::<H>(self.list, self.memory, middle).end(), self.at) > 0 {
+            *self.to = middle;
+        } else {
+            *self.from = middle + 1;
+        }
+        false
+    }
+}
+
+struct Find<'a, H> {
+    halve: Halve<'a>,
+    host: core::marker::PhantomData<H>,
+}
+
+impl<H: Host> Step for Find<'_, H> {
+    #[inline(always)]
+    fn step(&mut self, _index: u32) -> bool {
+        self.halve.half::<H>()
+    }
+}
+
+/// Compares the lines in a retransmission, one a step: which one stands in `run.ranges`.
+struct Lines<'a, H> {
+    host: &'a mut H,
+    work: &'a mut Work,
+    from: u32,
+    to: u32,
+}
+
+impl<H: Host> Step for Lines<'_, H> {
+    #[inline(always)]
+    fn step(&mut self, index: u32) -> bool {
+        let (host, work) = (&mut *self.host, &mut *self.work);
+        let (number, which) = work.run.ranges.line();
+        let memory = &work.state.memory;
+        let Some(list) = host.list(memory.chunk_slot.wrapping_sub(1)) else {
+            work.run.differs |= FORGOTTEN;
+            return true;
+        };
+        let chunks = chunks::<H>(list, memory, number);
+        let start = chunks.start.wrapping_add(chunks.whole().wrapping_mul(which));
+        if number >= memory.chunks as u32 || ahead(start, self.to) >= 0 {
+            return true;
+        }
+        if index >= LINES {
+            work.run.differs |= FORGOTTEN;
+            return true;
+        }
+        if which < chunks.more {
+            work.run.ranges.set_line(number, which + 1);
+        } else {
+            work.run.ranges.set_line(number + 1, 0);
+        }
+        let from = later(start, self.from);
+        let to = earlier(start.wrapping_add(chunks.said.line()), self.to);
+        if ahead(to, from) <= 0 {
+            return false;
+        }
+        let length = to.wrapping_sub(from);
+        if !host.fetch_patch(from.wrapping_sub(work.segment.sequence), length, &mut work.old) {
+            work.run.differs |= FORGOTTEN;
+            return true;
+        }
+        let at = from.wrapping_sub(start);
+        H::repeat(length, &mut Line::<H> { work, said: chunks.said, at, host: core::marker::PhantomData });
+        self.work.run.differs != 0
+    }
+}
+
+/// Compares a byte of a line.
+struct Line<'a, H> {
+    work: &'a mut Work,
+    said: Said,
+    /// Byte of the line that the patch begins with.
+    at: u32,
+    host: core::marker::PhantomData<H>,
+}
+
+impl<H: Host> Step for Line<'_, H> {
+    #[inline(always)]
+    fn step(&mut self, index: u32) -> bool {
+        let work = &mut *self.work;
+        let byte = (work.old[(index >> 3) as usize & (work.old.len() - 1)] >> ((index & 7) * 8)) as u8;
+        let expected = self.said.byte::<H>(self.at.wrapping_add(index));
+        work.run.differs |= (byte.to_ascii_uppercase() != expected) as u32;
+        false
+    }
+}
+
+/// Checks the retransmitted sequence numbers `from..to`: the lines of chunks have to say what they said.
+#[inline(never)]
+pub fn repeat<H: Host>(host: &mut H, work: &mut Work, from: u32, to: u32) -> bool {
+    let memory = &work.state.memory;
+    let count = memory.chunks as u32;
+    if count == 0 {
+        // All that is not acknowledged is the chunk that is under way.
+        return true;
+    }
+    let Some(list) = host.list(memory.chunk_slot.wrapping_sub(1)) else {
+        work.run.differs |= FORGOTTEN;
+        return false;
+    };
+    let (mut first, mut last) = (0, count);
+    let halve = Halve { list, memory, at: from, from: &mut first, to: &mut last };
+    H::repeat(RUN.ilog2() + 1, &mut Find::<H> { halve, host: core::marker::PhantomData });
+    if first >= count {
+        return true;
+    }
+    // Of those alike, the first one that ends after the place.
+    let chunks = chunks::<H>(list, memory, first);
+    let into = ahead(from, chunks.start);
+    let which = if into <= 0 { 0 } else { (into as u32).checked_div(chunks.whole()).unwrap_or(0) };
+    work.run.ranges.set_line(first, which);
+    H::repeat(LINES + 1, &mut Lines { host, work, from, to });
+    true
+}

@@ -1,0 +1,434 @@
+//! A client's segment with payload: which of its bytes are read, and whether it goes on.
+
+use super::{
+    ahead, beyond, boundaries, chunks, gap, later, out_of_order, pieces, pool, regions, regions_end, retransmission,
+    window,
+};
+use crate::{
+    action::Action,
+    bounds::REGIONS,
+    entry::{Memory, first},
+    event::CLIENT,
+    host::{Host, Step},
+    policy::Policy,
+    reason::Reason,
+    session::{self, Mode, client as automaton, data, monitor},
+    work::{FORGOTTEN, NOWHERE, REFUSED, UNFETCHED, Work},
+};
+
+const SIDE: usize = CLIENT as usize;
+
+/// The largest window (RFC 7323 section 2.2).
+const FAR: i32 = 1 << 30;
+
+/// What became of a segment that was not cut.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Taken {
+    /// Nothing changed.
+    Unchanged(Reason),
+    /// The state in the working place counts from now on.
+    Changed(Reason),
+}
+
+/// Judges a segment's payload, with what the server has acknowledged and the edge of its window.
+#[inline(always)]
+pub fn payload<H: Host>(host: &mut H, policy: &Policy, work: &mut Work, acknowledged: u32, edge: u32) -> Taken {
+    let next = work.state.side[SIDE].next;
+    // An acknowledgement of what has not passed says nothing.
+    let acknowledged = super::earlier(acknowledged, next);
+    work.run.acknowledged = acknowledged;
+    if work.monitors == 0 && beyond(work, edge) {
+        work.hold_back(Reason::BeyondWindow);
+        return Taken::Unchanged(Reason::BeyondWindow);
+    }
+    super::forget_rewritten(work, SIDE);
+    regions::forget::<H>(&mut work.state.memory, acknowledged);
+    work.state.memory.forget_acknowledged(acknowledged);
+    let memory = &mut work.state.memory;
+    if ahead(acknowledged, memory.missing_to) >= 0 {
+        memory.missing = 0;
+    }
+    let kept = memory.slot == 0 || out_of_order::look_after(host, work);
+    if !kept || work.state.memory.chunk_slot != 0 && !chunks::look_after(host, work) {
+        if !work.passes_over() {
+            return Taken::Unchanged(Reason::Forgotten);
+        }
+        gap::forget(work);
+    }
+    // Read again, and not kept: the frame lies below all that reads a client's bytes.
+    let gap = ahead(work.segment.sequence, work.state.side[SIDE].next);
+    let within = gap > 0 && within_chunk(work, gap as u32);
+    if work.run.cut != 0 {
+        return Taken::Unchanged(Reason::Backlog);
+    }
+    if gap > 0 && !within {
+        if before_gap(host, work) {
+            return Taken::Changed(Reason::OutOfOrderData);
+        }
+        if work.run.cut == 0 {
+            work.hold_back(Reason::OutOfOrder);
+        }
+        if !work.passes_over() {
+            return Taken::Unchanged(Reason::OutOfOrder);
+        }
+        gap::leap(work);
+    }
+    work.run.next = work.state.side[SIDE].next;
+    // verifier: however it came about.
+    let new = repeated(host, policy, work) as u8;
+    if work.unknown::<H>(new) == 0 {
+        return Taken::Unchanged(Reason::Retransmission);
+    }
+    let reason = match work.state.session.mode {
+        Mode::MAIL_DATA | Mode::CHUNK => Reason::MailData,
+        _ => Reason::Commands,
+    };
+    if !begin(host, work) || !automaton::read(host, policy, work) || !settle(host, work) {
+        return Taken::Unchanged(reason);
+    }
+    Taken::Changed(reason)
+}
+
+/// Where all that the client said is acknowledged, it keeps no slot of the pool from others, if it says nothing more.
+#[inline(never)]
+pub fn at_rest<H: Host>(host: &mut H, work: &mut Work) -> bool {
+    let Some(shared) = host.shared() else { return false };
+    let acknowledged = first(H::load(&shared.peer[SIDE]));
+    if ahead(acknowledged, work.state.side[SIDE].next) < 0 {
+        return false;
+    }
+    if work.state.side[SIDE].slot != 0 {
+        window::release::<H, SIDE>(host, work);
+    }
+    let Memory { slot, ranges, chunk_slot, .. } = work.state.memory;
+    if slot != 0 && ranges == 0 && work.state.session.mode != Mode::MAIL_DATA {
+        pool::release(host, slot, pool::PLACES);
+        work.state.memory.slot = 0;
+        work.state.memory.boundaries = 0;
+        work.state.memory.fresh = 0;
+    }
+    if chunk_slot != 0 {
+        pool::release(host, chunk_slot, pool::CHUNKS);
+        work.state.memory.chunk_slot = 0;
+        work.state.memory.chunks = 0;
+    }
+    true
+}
+
+/// The connection seems to be over: others may have its slots of the pool.
+#[inline(never)]
+pub fn leave<H: Host>(host: &mut H, work: &mut Work) -> bool {
+    let Memory { slot, chunk_slot, .. } = work.state.memory;
+    let [client, server] = [work.state.side[0].slot, work.state.side[1].slot];
+    pool::leave(host, client, pool::BYTES);
+    pool::leave(host, server, pool::BYTES + 1);
+    pool::leave(host, slot, pool::PLACES);
+    pool::leave(host, chunk_slot, pool::CHUNKS);
+    true
+}
+
+/// Deals with bytes that have passed before. Whether there are new ones to be read.
+#[inline(always)]
+fn repeated<H: Host>(host: &mut H, policy: &Policy, work: &mut Work) -> bool {
+    if work.monitors != 0 && gap::begin_late(work) {
+        return true;
+    }
+    if !is_repeated(work) {
+        return true;
+    }
+    if !agrees(host, work) && !differs(policy, work) {
+        return false;
+    }
+    work.run.next.wrapping_sub(work.segment.sequence) < work.segment.length
+}
+
+/// Whether bytes of the segment have passed before.
+#[inline(always)]
+const fn is_repeated(work: &Work) -> bool {
+    work.run.next != work.segment.sequence
+}
+
+/// Whether what has passed before is what passed then. A function of its own, for it lies under long chains of others.
+#[inline(never)]
+fn agrees<H: Host>(host: &mut H, work: &mut Work) -> bool {
+    work.run.differs = 0;
+    let acknowledged = work.run.acknowledged;
+    if !window::blank::<H, SIDE>(host, work, acknowledged) {
+        work.run.differs = UNFETCHED;
+        return false;
+    }
+    let from = later(work.segment.sequence, work.run.acknowledged);
+    let to = super::earlier(work.segment.end(), work.run.next);
+    ahead(to, from) <= 0 || retransmission::check(host, work, from, to)
+}
+
+/// It does not, or nobody knows; `false` where that is decided against the segment.
+#[inline(never)]
+fn differs(policy: &Policy, work: &mut Work) -> bool {
+    match work.run.differs {
+        UNFETCHED => {
+            work.hold_back(Reason::Unfetched);
+            return false;
+        }
+        FORGOTTEN => work.hold_back(Reason::Forgotten),
+        differs => {
+            let refused = differs & REFUSED != 0;
+            let reason = if refused { Reason::BdatRefused } else { Reason::ChangedRetransmission }.number();
+            work.cut(reason, policy.guard(reason), work.segment.sequence);
+        }
+    }
+    work.passes_over()
+}
+
+/// The new bytes begin at `run.next`; `false` if they have to wait. A function of its own, so that its stack frame does not
+/// lie below what reads them.
+#[inline(never)]
+fn begin<H: Host>(host: &mut H, work: &mut Work) -> bool {
+    if work.run.late != 0 {
+        return true;
+    }
+    let next = work.run.next;
+    if work.state.session.doubt & monitor::SEGMENT != 0 {
+        work.state.line[SIDE].begin(false, next);
+    }
+    let at = next.wrapping_sub(work.segment.sequence);
+    work.run.piece_length = 0;
+    if work.state.session.mode == Mode::MAIL_DATA && !begin_data(host, work, at) && !work.passes_over() {
+        return false;
+    }
+    work.run.at = at;
+    work.run.first = at;
+    work.run.end = work.segment.length;
+    true
+}
+
+/// New mail data begins at offset `at`; `false` if it has to wait.
+#[inline(always)]
+fn begin_data<H: Host>(host: &mut H, work: &mut Work, at: u32) -> bool {
+    let state = work.state.memory.text;
+    if !mark(host, work, at, state, 0) {
+        return false;
+    }
+    let length = work.segment.length;
+    let overlaps = work.state.memory.has_ranges() as u8;
+    work.data = pieces::Data { from: at, to: length, before: state, overlaps, spare: 0, reserved: 0 };
+    work.run.differs = 0;
+    if !pieces::look_through::<H, { pieces::NEW }>(host, work) {
+        return false;
+    }
+    if overlaps != 0 && work.run.differs == 0 {
+        retransmission::agrees(host, work, at, length, state);
+    }
+    if work.run.differs != 0 {
+        work.hold_back(Reason::OutOfOrder);
+    }
+    work.run.cut == 0
+}
+
+/// Remembers the place at offset `at` if it matters; `false` if there is no room.
+#[inline(always)]
+fn mark<H: Host>(host: &mut H, work: &mut Work, at: u32, state: u8, spare: usize) -> bool {
+    let left = work.segment.length.wrapping_sub(at);
+    let short = left < 4;
+    work.piece[1] = 0;
+    if !short && !host.fetch(at, 4, &mut work.piece) {
+        work.hold_back(Reason::Unfetched);
+        return false;
+    }
+    let place = work.segment.sequence.wrapping_add(at);
+    !boundaries::matters(state, work.piece[1] as u32, short) || boundaries::remember(host, work, place, state, spare)
+}
+
+/// The segment's new bytes, from `run.next` on, have been read.
+#[inline(never)]
+fn settle<H: Host>(host: &mut H, work: &mut Work) -> bool {
+    if work.run.late != 0 {
+        return gap::end_late(work);
+    }
+    let next = work.run.next;
+    let end = work.segment.end();
+    work.state.side[SIDE].next = end;
+    work.state.side[SIDE].bytes += end.wrapping_sub(next) as u64;
+    if work.state.memory.has_ranges() {
+        join(host, work);
+        if work.run.cut != 0 {
+            if !work.passes_over() {
+                return false;
+            }
+            work.state.memory.forget_ranges();
+        }
+    }
+    keep(host, work, next);
+    work.run.cut == 0
+}
+
+/// A segment in front of a gap in mail data; whether it passes.
+#[inline(never)]
+fn before_gap<H: Host>(host: &mut H, work: &mut Work) -> bool {
+    let (sequence, length, end) = (work.segment.sequence, work.segment.length, work.segment.end());
+    // Shorter ones tell too little about the state behind them.
+    // Nor does any window reach so far, which mode `monitor` does not look at.
+    let far = ahead(sequence, work.state.side[SIDE].next) > FAR;
+    if work.state.session.mode != Mode::MAIL_DATA || length < 4 || far {
+        return false;
+    }
+    out_of_order::search(host, work, sequence, end);
+    match work.run.ranges.place {
+        out_of_order::APART | out_of_order::AFTER => {}
+        out_of_order::INSIDE => return retransmission::early(host, work),
+        _ => return false,
+    }
+    let out_of_order::Found { before, barred, .. } = work.run.ranges;
+    if !data_before_gap(host, work, before as u8) {
+        return false;
+    }
+    let behind = work.run.text;
+    // With what has passed after it the segment would be an end of data.
+    if barred != 0 && barred == behind as u32 {
+        return false;
+    }
+    let before = before as u8;
+    let spare = boundaries::SPARE as u8;
+    work.run.differs = 0;
+    work.data = pieces::Data { from: 0, to: length, before, overlaps: 0, spare, reserved: 0 };
+    if !pieces::look_through::<H, { pieces::NEW }>(host, work) || work.run.differs != 0 {
+        return false;
+    }
+    // A receiver may go over to a retransmission there. What is not remembered is taken for the middle of a line.
+    let remembered =
+        behind == data::MIDDLE && barred == 0 || boundaries::remember(host, work, end, behind, boundaries::SPARE);
+    remembered && out_of_order::add(host, work, sequence, end, behind)
+}
+
+/// A segment that begins within a chunk or at its end, after bytes of it that have not come yet: they are nobody's commands
+/// and may come in any order, so that reading goes on with the segment. `false` where it begins elsewhere.
+#[inline(always)]
+fn within_chunk(work: &mut Work, gap: u32) -> bool {
+    if work.state.session.mode != Mode::CHUNK || gap as u64 > work.state.session.chunk {
+        return false;
+    }
+    work.state.side[SIDE].next = work.segment.sequence;
+    work.state.memory.missing |= 1;
+    work.state.memory.missing_to = work.segment.sequence;
+    work.state.side[SIDE].bytes += gap as u64;
+    work.state.session.chunk -= gap as u64;
+    if work.state.session.chunk == 0 {
+        work.run.at = 0;
+        automaton::begin_commands(work);
+    }
+    true
+}
+
+/// Scans early mail data, behind which the state is `run.text` then; `false` if an end of data is possible in it. `before`
+/// is the state in front of it, or [`data::END`] where it is not known: one may be barred there then.
+#[inline(always)]
+fn data_before_gap<H: Host>(host: &mut H, work: &mut Work, before: u8) -> bool {
+    work.run.piece_length = 0;
+    if before == data::END {
+        if !host.fetch(0, 4, &mut work.piece) {
+            return false;
+        }
+        let first = work.piece[1] as u32;
+        let barred = data::completes(first);
+        if barred != data::MIDDLE && (work.segment.length < out_of_order::LONG || data::completes_another(first)) {
+            return false;
+        }
+        work.run.ranges.barred_before = barred as u32;
+        work.run.text = data::MIDDLE;
+    } else {
+        if !mark(host, work, 0, before, boundaries::SPARE) {
+            return false;
+        }
+        work.run.text = before;
+    }
+    let length = work.segment.length;
+    data::scan(host, work, 0, length);
+    work.run.cut == 0 && work.run.found == NOWHERE
+}
+
+/// The gap before out-of-order bytes may be filled now.
+#[inline(always)]
+fn join<H: Host>(host: &mut H, work: &mut Work) {
+    let before = work.state.side[SIDE].next;
+    out_of_order::join(host, work);
+    let out_of_order::Found { reached, text, astray, inside, barred, .. } = work.run.ranges;
+    if astray == out_of_order::ENDS {
+        // What comes after the end of data has passed as mail data already.
+        work.cut(Reason::LateEndOfData.number(), Action::Reset as u8, before);
+        return;
+    }
+    if astray != 0 {
+        work.hold_back(Reason::OutOfOrder);
+        return;
+    }
+    let joined = reached.wrapping_sub(before);
+    if joined == 0 {
+        return;
+    }
+    let state = work.state.memory.text;
+    // As at the end of an early segment. What comes after an end inside one is not known any more: it might end the mail.
+    // And where one was barred, copies from before that begin there have all been judged by the one that is known now.
+    if (state != data::MIDDLE || (inside | barred) != 0) && !boundaries::remember(host, work, before, state, 0) {
+        return;
+    }
+    work.state.side[SIDE].next = reached;
+    work.state.side[SIDE].bytes += joined as u64;
+    work.state.memory.text = text as u8;
+}
+
+struct Keep<'a, H> {
+    host: &'a mut H,
+    work: &'a mut Work,
+    /// First sequence number of commands that is not acknowledged.
+    oldest: u32,
+    /// First new sequence number.
+    from: u32,
+}
+
+impl<H: Host> Step for Keep<'_, H> {
+    #[inline(always)]
+    fn step(&mut self, index: u32) -> bool {
+        let (host, work) = (&mut *self.host, &mut *self.work);
+        let i = index as usize & (REGIONS - 1);
+        if i >= work.state.memory.regions as usize {
+            return true;
+        }
+        let kind = work.state.memory.region_kind[i];
+        if kind != session::Mode::COMMAND {
+            return false;
+        }
+        let start = later(work.state.memory.region_at[i], self.from);
+        let stop = super::earlier(regions_end(work, i), work.segment.end());
+        if ahead(stop, start) <= 0 {
+            return false;
+        }
+        if !window::make_room::<H, SIDE>(host, work, (self.oldest, start, stop), 0) {
+            work.state.side[SIDE].unkept = work.passes_over() as u8;
+            return true;
+        }
+        let sequence = work.segment.sequence;
+        if !window::keep::<H, SIDE>(host, work, start.wrapping_sub(sequence), stop.wrapping_sub(sequence)) {
+            work.hold_back(Reason::Unfetched);
+        }
+        work.run.cut != 0
+    }
+}
+
+/// Keeps what the segment brought of commands, for comparison with repeats.
+#[inline(always)]
+fn keep<H: Host>(host: &mut H, work: &mut Work, next: u32) {
+    let memory = &work.state.memory;
+    let mut oldest = work.segment.end();
+    let mut found = false;
+    let mut i = 0;
+    while i < REGIONS {
+        if i < memory.regions as usize && !found && memory.region_kind[i] == session::Mode::COMMAND {
+            oldest = later(memory.region_at[i], work.run.acknowledged);
+            found = true;
+        }
+        i += 1;
+    }
+    if found {
+        H::repeat(REGIONS as u32, &mut Keep { host, work, oldest, from: next });
+    }
+}

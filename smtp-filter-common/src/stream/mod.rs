@@ -1,0 +1,63 @@
+//! The sequence discipline: which bytes of a segment are new, repeated, early or impossible.
+
+pub mod acceptable;
+pub mod alike;
+pub mod backlog;
+pub mod boundaries;
+pub mod chunks;
+pub mod client;
+pub mod gap;
+pub mod normalise;
+pub mod out_of_order;
+pub mod pieces;
+pub mod pool;
+pub mod regions;
+pub mod retransmission;
+pub mod server;
+pub mod sorted;
+pub mod window;
+
+/// How far `a` is ahead of `b` in sequence space; negative: behind (RFC 9293 section 3.4).
+#[inline(always)]
+pub const fn ahead(a: u32, b: u32) -> i32 {
+    a.wrapping_sub(b) as i32
+}
+
+/// The later of two sequence numbers.
+#[inline(always)]
+pub const fn later(a: u32, b: u32) -> u32 {
+    if ahead(a, b) > 0 { a } else { b }
+}
+
+/// The earlier of two sequence numbers.
+#[inline(always)]
+pub const fn earlier(a: u32, b: u32) -> u32 {
+    if ahead(a, b) < 0 { a } else { b }
+}
+
+/// Forgets that bytes were rewritten before their sequence numbers come again.
+#[inline(always)]
+fn forget_rewritten(work: &mut crate::work::Work, from: usize) {
+    const LONG_AGO: u32 = 1 << 30;
+    let side = &mut work.state.side[from];
+    side.rewrote &= (side.next.wrapping_sub(side.rewritten) < LONG_AGO) as u8;
+}
+
+/// Where region `index` of the client's stream ends.
+#[inline(always)]
+fn regions_end(work: &crate::work::Work, index: usize) -> u32 {
+    let memory = &work.state.memory;
+    if index + 1 < memory.regions as usize {
+        memory.region_at[(index + 1) & (crate::bounds::REGIONS - 1)]
+    } else {
+        work.state.side[crate::event::CLIENT as usize].next
+    }
+}
+
+/// Whether a segment reaches beyond the receiver's window. One byte that begins where the window ends is a probe of a
+/// closed one (RFC 9293 section 3.8.6.1); the last byte of a longer one would let a receiver cut it off in its midst.
+#[inline(always)]
+fn beyond(work: &crate::work::Work, edge: u32) -> bool {
+    let segment = &work.segment;
+    ahead(segment.end(), edge) > 0 && !(segment.length == 1 && segment.sequence == edge)
+}

@@ -1,0 +1,62 @@
+//! Where in the client's stream commands, mail data and chunks begin, as long as they are not acknowledged.
+
+use super::{ahead, later};
+use crate::{
+    bounds::REGIONS,
+    entry::Memory,
+    host::{Host, Step},
+    session::Mode,
+};
+
+impl Memory {
+    /// From `at` on the bytes are of another kind . `false` where no more are remembered.
+    #[inline(always)]
+    pub fn begin_region(&mut self, kind: Mode, at: u32) -> bool {
+        let used = self.regions as usize;
+        if used >= REGIONS {
+            return false;
+        }
+        self.region_at[used & (REGIONS - 1)] = at;
+        self.region_kind[used & (REGIONS - 1)] = kind;
+        self.regions += 1;
+        true
+    }
+}
+
+impl Memory {
+    /// Forgets the oldest region, if all of it is acknowledged.
+    #[inline(always)]
+    pub fn forget_first(&mut self, acknowledged: u32) -> bool {
+        if self.regions < 2 || ahead(self.region_at[1], acknowledged) > 0 {
+            return false;
+        }
+        let mut i = 0;
+        while i < REGIONS - 1 {
+            self.region_at[i] = self.region_at[i + 1];
+            self.region_kind[i] = self.region_kind[i + 1];
+            i += 1;
+        }
+        self.regions -= 1;
+        true
+    }
+}
+
+struct Forget<'a> {
+    memory: &'a mut Memory,
+    acknowledged: u32,
+}
+
+impl Step for Forget<'_> {
+    #[inline(always)]
+    fn step(&mut self, _index: u32) -> bool {
+        !self.memory.forget_first(self.acknowledged)
+    }
+}
+
+/// Forgets what lies before `acknowledged`.
+#[inline(always)]
+pub fn forget<H: Host>(memory: &mut Memory, acknowledged: u32) {
+    H::repeat(REGIONS as u32, &mut Forget { memory, acknowledged });
+    // The start of the oldest one moves along: across 2^31 bytes a comparison with it would turn round.
+    memory.region_at[0] = later(memory.region_at[0], acknowledged);
+}

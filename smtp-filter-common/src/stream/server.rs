@@ -1,0 +1,100 @@
+//! A server's segment with payload.
+
+use super::{ahead, alike, beyond, earlier, gap, later, window};
+use crate::{
+    event::SERVER,
+    host::Host,
+    policy::Policy,
+    reason::Reason,
+    session::server as automaton,
+    stream::client::Taken,
+    work::{FORGOTTEN, Work},
+};
+
+const SIDE: usize = SERVER as usize;
+
+/// Judges a segment's payload, with what the client has acknowledged and the edge of its window.
+#[inline(always)]
+pub fn payload<H: Host>(host: &mut H, policy: &Policy, work: &mut Work, acknowledged: u32, edge: u32) -> Taken {
+    let next = work.state.side[SIDE].next;
+    let acknowledged = earlier(acknowledged, next);
+    if work.monitors == 0 && beyond(work, edge) {
+        work.hold_back(Reason::BeyondWindow);
+        return Taken::Unchanged(Reason::BeyondWindow);
+    }
+    super::forget_rewritten(work, SIDE);
+    if ahead(work.segment.sequence, next) > 0 {
+        work.hold_back(Reason::OutOfOrder);
+        if !work.passes_over() {
+            return Taken::Unchanged(Reason::OutOfOrder);
+        }
+        gap::leap_of_server(work);
+    }
+    let next = work.state.side[SIDE].next;
+    if !repeated(host, policy, work, acknowledged, next) {
+        return Taken::Unchanged(Reason::Retransmission);
+    }
+    work.run.at = next.wrapping_sub(work.segment.sequence);
+    work.run.first = work.run.at;
+    work.run.end = work.segment.length;
+    work.run.piece_length = 0;
+    if !automaton::read(host, policy, work) || !settle(host, work, acknowledged, next) {
+        return Taken::Unchanged(Reason::Replies);
+    }
+    Taken::Changed(Reason::Replies)
+}
+
+/// Deals with bytes that have passed before. Whether there are new ones to be read.
+#[inline(never)]
+fn repeated<H: Host>(host: &mut H, policy: &Policy, work: &mut Work, acknowledged: u32, next: u32) -> bool {
+    let (sequence, end) = (work.segment.sequence, work.segment.end());
+    if !window::blank::<H, SIDE>(host, work, acknowledged) {
+        work.hold_back(Reason::Unfetched);
+        return false;
+    }
+    let from = later(sequence, acknowledged);
+    let to = earlier(end, next);
+    if ahead(to, from) > 0 {
+        work.run.differs = 0;
+        alike::repeat(host, work, from, to);
+        let from = work.run.windowed;
+        if work.run.differs == 0 && from != to.wrapping_sub(sequence) {
+            window::repeat::<H, SIDE>(host, work, from, to.wrapping_sub(sequence));
+        }
+        if work.run.differs == FORGOTTEN {
+            work.hold_back(Reason::Forgotten);
+        } else if work.run.differs != 0 {
+            let action = policy.guard(Reason::ChangedRetransmission.number());
+            work.cut(Reason::ChangedRetransmission.number(), action, sequence);
+        }
+        if work.run.cut != 0 && !work.passes_over() {
+            return false;
+        }
+    }
+    ahead(end, next) > 0
+}
+
+/// The segment's new bytes, from `next` on, have been read: they are kept for comparison with repeats.
+#[inline(never)]
+fn settle<H: Host>(host: &mut H, work: &mut Work, acknowledged: u32, next: u32) -> bool {
+    let end = work.segment.end();
+    super::client::at_rest(host, work);
+    let side = &mut work.state.side[SIDE];
+    side.next = end;
+    side.bytes += end.wrapping_sub(next) as u64;
+    alike::follow(host, work, acknowledged, next);
+    let covered = work.run.covered;
+    if !window::make_room::<H, SIDE>(host, work, (acknowledged, next, end), covered) {
+        let passes = work.passes_over();
+        work.state.side[SIDE].unkept = passes as u8;
+        return passes;
+    }
+    work.run.keeps_line = 1;
+    let from = work.run.windowed;
+    let length = work.segment.length;
+    if !window::keep::<H, SIDE>(host, work, from, length) {
+        work.hold_back(Reason::Unfetched);
+        return false;
+    }
+    true
+}

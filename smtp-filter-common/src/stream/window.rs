@@ -1,0 +1,384 @@
+//! The bytes of commands and replies that were forwarded and are not acknowledged: what a repeat is compared with (I4).
+//!
+//! A ring in the entry holds them, and where they are more (pipelined groups, long replies) one of the shared pool.
+
+use super::{ahead, earlier, pool};
+use crate::{
+    bounds::{CLIENT_WINDOW, PATCH, PIECE, SERVER_WINDOW, WIDE_WINDOW},
+    entry::State,
+    event::CLIENT,
+    host::{Host, Piece, Step, Wide, byte},
+    reason::Reason,
+    session::rewrite,
+    work::{FORGOTTEN, Work},
+};
+
+/// Bytes that one step handles.
+const GROUP: u32 = 8;
+
+/// 0xff for a byte that is there, 0 for one behind the end.
+#[inline(always)]
+const fn mask(at: u32, length: u32) -> u8 {
+    0_u8.wrapping_sub((at.wrapping_sub(length) >> 31) as u8)
+}
+
+struct Record<'a, const N: usize> {
+    ring: &'a mut [u8; N],
+    piece: &'a Piece,
+    sequence: u32,
+    length: u32,
+}
+
+impl<const N: usize> Step for Record<'_, N> {
+    #[inline(always)]
+    fn step(&mut self, index: u32) -> bool {
+        let first = index * GROUP;
+        let mut i = 0;
+        while i < GROUP {
+            let at = first + i;
+            let place = &mut self.ring[self.sequence.wrapping_add(at) as usize & (N - 1)];
+            *place ^= (*place ^ byte(self.piece, at)) & mask(at, self.length);
+            i += 1;
+        }
+        first + GROUP >= self.length
+    }
+}
+
+struct Compare<'a, const N: usize> {
+    ring: &'a [u8; N],
+    piece: &'a Piece,
+    differs: &'a mut u32,
+    sequence: u32,
+    length: u32,
+}
+
+impl<const N: usize> Step for Compare<'_, N> {
+    #[inline(always)]
+    fn step(&mut self, index: u32) -> bool {
+        let first = index * GROUP;
+        let (mut differs, mut i) = (0, 0);
+        while i < GROUP {
+            let at = first + i;
+            let kept = self.ring[self.sequence.wrapping_add(at) as usize & (N - 1)];
+            differs |= (kept ^ byte(self.piece, at)) & mask(at, self.length);
+            i += 1;
+        }
+        *self.differs |= differs as u32;
+        first + GROUP >= self.length
+    }
+}
+
+/// From a ring to the piece.
+struct Collect<'a, const N: usize> {
+    ring: &'a [u8; N],
+    piece: &'a mut Piece,
+    sequence: u32,
+}
+
+impl<const N: usize> Step for Collect<'_, N> {
+    #[inline(always)]
+    fn step(&mut self, index: u32) -> bool {
+        let mut word = 0_u64;
+        let mut i = 0;
+        while i < GROUP {
+            let kept = self.ring[self.sequence.wrapping_add(index * GROUP + i) as usize & (N - 1)];
+            word |= (kept as u64) << (i * 8);
+            i += 1;
+        }
+        self.piece[1 + (index as usize & (PIECE / 8 - 1))] = word;
+        false
+    }
+}
+
+/// The kind of use of the pool.
+const fn kind(from: usize) -> u8 {
+    pool::BYTES + from as u8
+}
+
+/// Gives the wide window back.
+#[inline(always)]
+pub fn release<H: Host, const FROM: usize>(host: &H, work: &mut Work) {
+    pool::release(host, work.state.side[FROM].slot, kind(FROM));
+    work.state.side[FROM].slot = 0;
+}
+
+/// The wide window, where it is still the connection's.
+#[inline(always)]
+fn wide<'a, H: Host, const FROM: usize>(host: &'a mut H, state: &State) -> Option<&'a mut Wide> {
+    let slot = state.side[FROM].slot;
+    if pool::holds(host, slot, kind(FROM)) { host.wide(slot.wrapping_sub(1)) } else { None }
+}
+
+/// Makes room for bytes `from..to`, where `oldest..from` are kept and not acknowledged. `false` where the segment has to
+/// wait for acknowledgements, or for others that use the pool: it is held back then. With `covered` 1, what does not fit is known
+/// otherwise.
+#[inline(always)]
+pub fn make_room<H: Host, const FROM: usize>(
+    host: &mut H,
+    work: &mut Work,
+    (oldest, from, to): (u32, u32, u32),
+    covered: u8,
+) -> bool {
+    let span = ahead(to, oldest);
+    let narrow = if FROM == CLIENT as usize { CLIENT_WINDOW } else { SERVER_WINDOW } as i32;
+    let empty = ahead(from, oldest) <= 0;
+    let slot = work.state.side[FROM].slot;
+    if empty {
+        work.state.side[FROM].unkept = 0;
+    }
+    if slot == 0 && span <= narrow {
+        return true;
+    }
+    if slot != 0 && empty && span <= narrow {
+        release::<H, FROM>(host, work);
+        return true;
+    }
+    if span > WIDE_WINDOW as i32 && covered == 0 {
+        work.hold_back(Reason::Backlog);
+        return false;
+    }
+    if slot != 0 && pool::holds(host, slot, kind(FROM)) {
+        return true;
+    }
+    if slot != 0 && !empty {
+        work.hold_back(Reason::Forgotten);
+        return false;
+    }
+    widen::<H, FROM>(host, work, oldest, if empty { 0 } else { from.wrapping_sub(oldest) })
+}
+
+/// From the ring in the entry, where `kept` bytes from `oldest` on are kept, to one of the pool; `false` where none is free.
+#[inline(always)]
+fn widen<H: Host, const FROM: usize>(host: &mut H, work: &mut Work, oldest: u32, kept: u32) -> bool {
+    if kept > 0 {
+        let Some(windows) = host.windows() else { return false };
+        work.run.piece_length = 0;
+        let piece = &mut work.piece;
+        if FROM == CLIENT as usize {
+            let ring = &windows.client;
+            H::repeat(CLIENT_WINDOW as u32 / GROUP, &mut Collect { ring, piece, sequence: oldest });
+        } else {
+            let ring = &windows.server;
+            H::repeat(SERVER_WINDOW as u32 / GROUP, &mut Collect { ring, piece, sequence: oldest });
+        }
+    }
+    let slot = pool::take(host, &work.key, kind(FROM));
+    let Some(ring) = host.wide(slot.wrapping_sub(1)) else {
+        work.hold_back(Reason::Pool);
+        return false;
+    };
+    if kept > 0 {
+        let piece = &work.piece;
+        H::repeat(kept / GROUP + 1, &mut Record { ring, piece, sequence: oldest, length: kept });
+    }
+    work.state.side[FROM].slot = slot;
+    true
+}
+
+/// Keeps payload `from..to`, for which there is room.
+#[inline(always)]
+pub fn keep<H: Host, const FROM: usize>(host: &mut H, work: &mut Work, from: u32, to: u32) -> bool {
+    let length = to - from;
+    if length == 0 {
+        return true;
+    }
+    let sequence = work.segment.sequence.wrapping_add(from);
+    // What fits into a window fits into a piece.
+    if !fetch(host, work, from, length) {
+        return false;
+    }
+    let piece = &work.piece;
+    if work.state.side[FROM].slot != 0 {
+        let Some(ring) = wide::<H, FROM>(host, &work.state) else { return false };
+        H::repeat(length / GROUP + 1, &mut Record { ring, piece, sequence, length });
+        return true;
+    }
+    let Some(windows) = host.windows() else { return false };
+    if FROM == CLIENT as usize {
+        let ring = &mut windows.client;
+        H::repeat(length / GROUP + 1, &mut Record { ring, piece, sequence, length });
+    } else {
+        let ring = &mut windows.server;
+        H::repeat(length / GROUP + 1, &mut Record { ring, piece, sequence, length });
+    }
+    true
+}
+
+/// Has payload `from..to` repeat what was forwarded at its place. It is compared with that; where bytes were rewritten that
+/// are not acknowledged, it becomes that. `run.differs` is not 0 afterwards if it is other, [`FORGOTTEN`] if
+/// what was forwarded is not known any more.
+#[inline(always)]
+pub fn repeat<H: Host, const FROM: usize>(host: &mut H, work: &mut Work, from: u32, to: u32) {
+    let side = &work.state.side[FROM];
+    if side.rewrote != 0 && ahead(side.rewritten, work.segment.sequence.wrapping_add(from)) > 0 {
+        restore::<H, FROM>(host, work, from, to);
+    } else {
+        compare::<H, FROM>(host, work, from, to);
+    }
+}
+
+/// Has a repeat of bytes that are acknowledged show nothing of what was rewritten there: what was forwarded is not kept any
+/// more, and an acknowledgement says only that somebody made it, not that it reached the sender. Who has the bytes ignores
+/// them; who has not, and said so, gets these. `false` where it cannot be written to.
+#[inline(always)]
+pub fn blank<H: Host, const FROM: usize>(host: &mut H, work: &mut Work, acknowledged: u32) -> bool {
+    let (side, segment) = (&work.state.side[FROM], &work.segment);
+    let end = earlier(earlier(acknowledged, side.rewritten), segment.end());
+    let length = ahead(end, segment.sequence);
+    side.rewrote == 0 || length <= 0 || overwrite(host, work, length as u32)
+}
+
+/// Fills the first `length` bytes of the payload with what begins no word.
+#[inline(never)]
+fn overwrite<H: Host>(host: &mut H, work: &mut Work, length: u32) -> bool {
+    work.run.piece_length = 0;
+    work.run.differs = 0;
+    H::repeat(PIECE as u32 / 8, &mut Blank { piece: &mut work.piece });
+    H::repeat(length / PATCH as u32 + 2, &mut Restore { host, work, from: 0, to: length });
+    work.run.differs == 0
+}
+
+/// A piece of which every word is the same, so that it serves for any length.
+struct Blank<'a> {
+    piece: &'a mut Piece,
+}
+
+impl Step for Blank<'_> {
+    #[inline(always)]
+    fn step(&mut self, index: u32) -> bool {
+        self.piece[1 + (index as usize & (PIECE / 8 - 1))] = u64::from_ne_bytes([b'*'; 8]);
+        false
+    }
+}
+
+/// Writes what was forwarded over payload `from..to`.
+#[inline(never)]
+fn restore<H: Host, const FROM: usize>(host: &mut H, work: &mut Work, from: u32, to: u32) -> bool {
+    let length = to - from;
+    let sequence = work.segment.sequence.wrapping_add(from);
+    work.run.piece_length = 0;
+    // From where the first patch begins, so that words of the piece are words of patches. Of a full window the last one
+    // lies where the first one does, in the piece as in the ring.
+    let before = from & 3;
+    if length > WIDE_WINDOW as u32 || !collect::<H, FROM>(host, work, sequence.wrapping_sub(before), before + length) {
+        work.run.differs |= FORGOTTEN;
+        return false;
+    }
+    H::repeat(length / PATCH as u32 + 2, &mut Restore { host, work, from, to });
+    work.run.differs == 0
+}
+
+struct Restore<'a, H> {
+    host: &'a mut H,
+    work: &'a mut Work,
+    from: u32,
+    to: u32,
+}
+
+impl<H: Host> Step for Restore<'_, H> {
+    #[inline(always)]
+    fn step(&mut self, index: u32) -> bool {
+        let (host, work) = (&mut *self.host, &mut *self.work);
+        let start = (self.from & !3).wrapping_add(index * PATCH as u32);
+        if start >= self.to || self.to > work.segment.length {
+            return true;
+        }
+        let length = rewrite::patch_length(self.to, start, work.segment.length);
+        if !host.fetch_patch(start, length, &mut work.old) {
+            work.run.differs |= FORGOTTEN;
+            return true;
+        }
+        let differs = put::<H>(work, (start, length), (self.from, self.to), index);
+        if differs != 0 && !host.replace(start, length, &work.old, &work.new) {
+            work.run.differs |= FORGOTTEN;
+        }
+        work.run.differs != 0
+    }
+}
+
+/// Puts the bytes of a piece, which begins where the first patch does, in the place of those of patch number `index`, where
+/// they lie in payload `from..to`. Returns what differs. Without a branch.
+#[inline(always)]
+fn put<H: Host>(work: &mut Work, (start, length): (u32, u32), (from, to): (u32, u32), index: u32) -> u64 {
+    let Work { old, new, piece, .. } = work;
+    let mut differs = 0;
+    let mut i = 0;
+    while i < PATCH / 8 {
+        let at = start.wrapping_add(i as u32 * 8);
+        let there = rewrite::present::<H>(length.wrapping_sub(i as u32 * 8));
+        let nth = H::opaque(index * (PATCH as u32 / 8) + i as u32) as usize & (PIECE / 8 - 1);
+        let inside = rewrite::between::<H>(from.wrapping_sub(at), to.wrapping_sub(at)) & there;
+        old[i] &= there;
+        new[i] = (old[i] & !inside) | (piece[1 + nth] & inside);
+        differs |= old[i] ^ new[i];
+        i += 1;
+    }
+    differs
+}
+
+/// From a window to the piece.
+#[inline(always)]
+fn collect<H: Host, const FROM: usize>(host: &mut H, work: &mut Work, sequence: u32, length: u32) -> bool {
+    let Work { piece, state, .. } = work;
+    let steps = length / GROUP + 1;
+    if state.side[FROM].slot != 0 {
+        let Some(ring) = wide::<H, FROM>(host, state) else { return false };
+        H::repeat(steps, &mut Collect { ring: &*ring, piece, sequence });
+        return true;
+    }
+    let Some(windows) = host.windows() else { return false };
+    if FROM == CLIENT as usize {
+        H::repeat(steps, &mut Collect { ring: &windows.client, piece, sequence });
+    } else {
+        H::repeat(steps, &mut Collect { ring: &windows.server, piece, sequence });
+    }
+    true
+}
+
+/// Compares payload `from..to` with what was forwarded at its place; `run.differs` is not 0 afterwards if it is other,
+/// [`FORGOTTEN`] if it cannot be
+/// compared any more.
+#[inline(always)]
+fn compare<H: Host, const FROM: usize>(host: &mut H, work: &mut Work, from: u32, to: u32) {
+    let length = to - from;
+    let sequence = work.segment.sequence.wrapping_add(from);
+    let unkept = work.state.side[FROM].unkept != 0;
+    if unkept || length > WIDE_WINDOW as u32 || !fetch(host, work, from, length) {
+        work.run.differs |= FORGOTTEN;
+        return;
+    }
+    let Work { piece, run, state, .. } = work;
+    let (piece, differs) = (&*piece, &mut run.differs);
+    if state.side[FROM].slot != 0 {
+        let Some(ring) = wide::<H, FROM>(host, state) else {
+            *differs |= FORGOTTEN;
+            return;
+        };
+        H::repeat(length / GROUP + 1, &mut Compare { ring, piece, differs, sequence, length });
+        return;
+    }
+    let Some(windows) = host.windows() else { return };
+    if FROM == CLIENT as usize {
+        let ring = &windows.client;
+        H::repeat(length / GROUP + 1, &mut Compare { ring, piece, differs, sequence, length });
+    } else {
+        let ring = &windows.server;
+        H::repeat(length / GROUP + 1, &mut Compare { ring, piece, differs, sequence, length });
+    }
+}
+
+/// Fetches payload for a window, unless the piece begins with it.
+#[inline(always)]
+fn fetch<H: Host>(host: &mut H, work: &mut Work, from: u32, length: u32) -> bool {
+    // What was rewritten stands there otherwise.
+    if work.run.piece_at == from && work.run.piece_length >= length && work.run.rewrites == 0 {
+        return true;
+    }
+    work.run.piece_length = 0;
+    if length > WIDE_WINDOW as u32 || !host.fetch(from, length, &mut work.piece) {
+        return false;
+    }
+    work.run.piece_at = from;
+    work.run.piece_length = length;
+    true
+}
