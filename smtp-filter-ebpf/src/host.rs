@@ -17,7 +17,7 @@ use smtp_filter_common::{
     flow::{HalfOpen, Key, begun::Block, gone::Gone, handshake},
     host::{FULL, Host, List, MADE, Patch, Piece, Step, UNKNOWN, Wide},
     session::data,
-    stream::{marks, sorted},
+    stream::{boundaries, sorted},
     work::Work,
 };
 
@@ -530,7 +530,7 @@ extern "C" fn promote(skb: *mut __sk_buff, work: *mut Work) -> u32 {
 extern "C" fn scan(skb: *mut __sk_buff, work: *mut Work) -> u32 {
     // SAFETY: null, or the working place in hand.
     let Some(work) = (unsafe { work.as_mut() }) else { return 0 };
-    text::run(&mut Kernel::new(skb, work, core::ptr::null_mut()), work);
+    data::run(&mut Kernel::new(skb, work, core::ptr::null_mut()), work);
     0
 }
 
@@ -540,7 +540,7 @@ extern "C" fn scan(skb: *mut __sk_buff, work: *mut Work) -> u32 {
 extern "C" fn note_place(skb: *mut __sk_buff, work: *mut Work, entry: *mut Connection, at: u32, what: u32) -> u32 {
     // SAFETY: as in `scan`.
     let Some(work) = (unsafe { work.as_mut() }) else { return 0 };
-    marks::note(&mut Kernel::new(skb, work, entry), work, at, what as u8, (what >> 8) as usize & 0xff) as u32
+    boundaries::note(&mut Kernel::new(skb, work, entry), work, at, what as u8, (what >> 8) as usize & 0xff) as u32
 }
 
 /// What is known of a place in mail data.
@@ -549,7 +549,7 @@ extern "C" fn note_place(skb: *mut __sk_buff, work: *mut Work, entry: *mut Conne
 extern "C" fn look_at_place(skb: *mut __sk_buff, work: *mut Work, entry: *mut Connection, at: u32, before: u32) -> u32 {
     // SAFETY: as in `scan`.
     let Some(work) = (unsafe { work.as_mut() }) else { return 0 };
-    marks::look(&mut Kernel::new(skb, work, entry), work, at, before)
+    boundaries::look(&mut Kernel::new(skb, work, entry), work, at, before)
 }
 
 /// Finds places in mail data.
@@ -558,7 +558,7 @@ extern "C" fn look_at_place(skb: *mut __sk_buff, work: *mut Work, entry: *mut Co
 extern "C" fn find_places(skb: *mut __sk_buff, work: *mut Work, entry: *mut Connection, from: u32, to: u32) -> u32 {
     // SAFETY: as in `scan`.
     let Some(work) = (unsafe { work.as_mut() }) else { return 0 };
-    marks::find(&mut Kernel::new(skb, work, entry), work, from, to)
+    boundaries::find(&mut Kernel::new(skb, work, entry), work, from, to)
 }
 
 /// Sorts into a list of the pool.
