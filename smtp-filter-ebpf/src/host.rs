@@ -427,7 +427,7 @@ impl Host for Kernel {
 
     #[inline(always)]
     fn shared(&self) -> Option<&Shared> {
-        // SAFETY: null or the table's value; what stands there is read and written by atomic operations alone.
+        // SAFETY: null or the table's value; it is read and written by atomic operations alone.
         unsafe { self.entry.as_ref() }.map(|entry| &entry.shared)
     }
 
@@ -507,19 +507,19 @@ impl Host for Kernel {
     }
 }
 
-// Functions with global linkage, which the verifier walks once each, whoever calls them. It knows of a pointer no more than
+// Functions with global linkage, which the verifier walks once each, whichever function calls them. It knows of a pointer no more than
 // its type, and that it may be null.
 
 /// Makes a half-open connection live.
 #[unsafe(no_mangle)]
 #[inline(never)]
 extern "C" fn promote(skb: *mut __sk_buff, work: *mut Work) -> u32 {
-    // verifier: on 6.1 the key of a map may not lie in memory that is known by its type alone. So the working place is
+    // verifier: on 6.1 the key of a map may not lie in memory that is known by its type alone. So the working area is
     // asked for again; that it is the same the compiler is not to find out.
-    // SAFETY: does nothing, and may do anything to the working place for all that the compiler knows.
+    // SAFETY: does nothing, and may do anything to the working area for all that the compiler knows.
     unsafe { asm!("{0} = {0}", inout(reg) work => _, options(nostack)) };
     let Some(work) = WORK.get_ptr_mut(0) else { return 0 };
-    // SAFETY: the working place in hand, which the caller does not use meanwhile.
+    // SAFETY: the working area in hand, which the caller does not use meanwhile.
     let work = unsafe { &mut *work };
     handshake::promote(&mut Kernel::new(skb, work, core::ptr::null_mut()), work) as u32
 }
@@ -528,7 +528,7 @@ extern "C" fn promote(skb: *mut __sk_buff, work: *mut Work) -> u32 {
 #[unsafe(no_mangle)]
 #[inline(never)]
 extern "C" fn scan(skb: *mut __sk_buff, work: *mut Work) -> u32 {
-    // SAFETY: null, or the working place in hand.
+    // SAFETY: null, or the working area in hand.
     let Some(work) = (unsafe { work.as_mut() }) else { return 0 };
     data::run(&mut Kernel::new(skb, work, core::ptr::null_mut()), work);
     0

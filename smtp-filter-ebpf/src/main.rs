@@ -2,7 +2,7 @@
 #![no_std]
 #![no_main]
 #![cfg_attr(target_arch = "bpf", feature(asm_experimental_arch))]
-#![allow(missing_docs, reason = "the macro that makes a classifier of a function leaves its documentation behind")]
+#![allow(missing_docs, reason = "the macro that makes a classifier of a function drops its documentation")]
 
 mod emit;
 mod host;
@@ -43,7 +43,7 @@ use crate::{
 };
 
 // The chain: a program for each hook, which reads the headers, and one for each step that may follow. All of them know one
-// another by their places in CHAIN. The working place is all that goes from one to the next.
+// another by their places in CHAIN. The working area is all that goes from one to the next.
 
 /// What comes in by the interface.
 #[classifier]
@@ -132,7 +132,7 @@ pub fn smtp_nothing(_context: TcContext) -> i32 {
     TCX_NEXT
 }
 
-/// The working place. It is there.
+/// The working area. It is there.
 #[inline(always)]
 fn work() -> Option<&'static mut Work> {
     let work = WORK.get_ptr_mut(0)?;
@@ -216,7 +216,7 @@ fn mark(skb: *mut __sk_buff, policy: &Policy) {
 }
 
 // The steps are functions of their own: their frames are gone when they return, so that the verifier finds nothing
-// but the working place between them; and the parameters tell the compiler how they are aligned.
+// but the working area between them; and the parameters show the compiler how they are aligned.
 
 /// Reads the headers before that of TCP: a [`Kind`] by number.
 #[inline(never)]
@@ -238,7 +238,7 @@ fn transport(skb: *mut __sk_buff, work: &mut Work) -> u32 {
 fn handshake(skb: *mut __sk_buff, policies: InForce, work: &mut Work) -> bool {
     let mut kernel = Kernel::new(skb, work, core::ptr::null_mut());
     datapath::handshake(&mut kernel, &policies, work);
-    // A function that returns nothing may leave a pointer to its stack behind, which the verifier refuses.
+    // A function that returns nothing may leave a pointer to its stack in register 0, which the verifier refuses.
     true
 }
 

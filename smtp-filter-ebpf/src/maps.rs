@@ -71,7 +71,7 @@ pub static READERS: ArrayOfMaps<RingBuf<Event, 4096>, { READER_SLOTS as usize }>
 #[map]
 pub static CHAIN: ProgramArray = ProgramArray::with_max_entries(STEPS.len() as u32, 0);
 
-/// The working place of each CPU. No segment interrupts another one on the same CPU: the hooks run with softirqs off,
+/// The working area of each CPU. No segment interrupts another one on the same CPU: the hooks run with softirqs off,
 /// and the one nested run there is (egress, for our own RST) leaves at once.
 #[map]
 pub static WORK: PerCpuArray<Work> = PerCpuArray::with_max_entries(1, 0);

@@ -57,7 +57,7 @@ impl Skb {
     }
 
     /// Finds where the network header is to be looked for. The kernel says it, but for a tagged frame that a packet
-    /// socket or a macvtap sends: there it says the place behind the tags that its EtherType still names.
+    /// socket or a macvtap sends: there it gives the position after the tags that its EtherType still names.
     #[inline(always)]
     pub fn found(self, work: &mut Work) -> Self {
         let by_ethernet = is_tag(self.protocol()) && self.link() == ETHERNET;
@@ -160,7 +160,7 @@ impl Skb {
         self.at(offset)
     }
 
-    /// `N` bytes behind the link layer's header.
+    /// `N` bytes after the link layer's header.
     #[inline(always)]
     fn at<const N: usize>(&self, offset: u32) -> Option<Raw<N>> {
         relative(self.skb, offset + ETHERNET * (1 - self.start), self.start)
