@@ -11,6 +11,7 @@ use crate::{
     event::Event,
     flow::{HalfOpen, Key, evict::Sample, gone::Gone},
     host::{Host, Patch, Piece},
+    open::open_enum,
     reason::Reason,
     session::{Mode, rewrite::Change, verb::Command},
     stream::{boundaries, out_of_order, pieces, sorted},
@@ -128,24 +129,29 @@ pub const MISSING: u8 = 2;
 /// No place.
 pub const NOWHERE: u32 = u32::MAX;
 
-/// `Found::how`: all is counted and told already.
-pub const SETTLED: u8 = 0;
-/// `Found::how`: it passes for the reason.
-pub const PASSES: u8 = 1;
-/// `Found::how`: a guard's action is taken.
-pub const GUARDED: u8 = 2;
-/// `Found::how`: in mode `enforce` the verdict is taken whatever the policy says; else it passes.
-pub const HELD_BACK: u8 = 3;
-/// `Found::how`: what begins a connection, or belongs to none that is known.
-pub const HANDSHAKE: u8 = 6;
-/// `Found::how`: a client's segment, whose connection is to be found.
-pub const FIND_CLIENT: u8 = 7;
-/// `Found::how`: a server's segment, whose connection is to be found.
-pub const FIND_SERVER: u8 = 8;
-/// `Found::how`: the client's bytes are to be read.
-pub const READ_CLIENT: u8 = 4;
-/// `Found::how`: the server's bytes are to be read.
-pub const READ_SERVER: u8 = 5;
+open_enum! {
+    /// How the judgement of a segment goes on.
+    pub struct Next: u8 {
+        /// It is over: all is counted and reported.
+        SETTLED = 0;
+        /// The segment passes, for the reason.
+        PASSES = 1;
+        /// A guard's action is taken.
+        GUARDED = 2;
+        /// In mode `enforce` the verdict is carried out, whatever the policy says; otherwise the segment passes.
+        HELD_BACK = 3;
+        /// The client's bytes are to be read.
+        READ_CLIENT = 4;
+        /// The server's bytes are to be read.
+        READ_SERVER = 5;
+        /// It begins a connection, or belongs to none that is known.
+        HANDSHAKE = 6;
+        /// A client's segment, whose connection is to be found.
+        FIND_CLIENT = 7;
+        /// A server's segment, whose connection is to be found.
+        FIND_SERVER = 8;
+    }
+}
 
 /// What mode `monitor` passes over in a segment: the first thing that enforcement would have decided against it.
 #[repr(C, align(8))]
@@ -183,8 +189,8 @@ pub struct Aside {
 pub struct Found {
     /// Reason number.
     pub reason: u16,
-    /// [`SETTLED`] and the others.
-    pub how: u8,
+    /// How the judgement goes on.
+    pub next: Next,
     /// [`crate::verdict::Verdict`] by number.
     pub verdict: u8,
 }
@@ -289,7 +295,7 @@ impl Work {
             run: Run::EMPTY,
             event: Event::EMPTY,
             discard: [0; ARG_ROOM],
-            found: Found { reason: 0, how: SETTLED, verdict: 0 },
+            found: Found { reason: 0, next: Next::SETTLED, verdict: 0 },
             met: Met { now: 0, ifindex: 0, egress: false },
             generation: 0,
             kind: 0,

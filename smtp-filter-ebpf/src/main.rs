@@ -31,7 +31,7 @@ use smtp_filter_common::{
     scope::Policies as _,
     verdict::Verdict,
     wire::{self, Kind},
-    work::{FIND_CLIENT, FIND_SERVER, Found, HANDSHAKE, READ_CLIENT, READ_SERVER, SETTLED, Work},
+    work::{Found, Next, Work},
 };
 
 use crate::{
@@ -69,9 +69,9 @@ pub fn smtp_handshake(context: TcContext) -> i32 {
     let skb = context.as_ptr().cast();
     let Some(work) = work() else { return TCX_DROP };
     handshake(skb, InForce::of(work), work);
-    match work.found.how {
-        FIND_CLIENT => go_on::<{ abi::STEP_CLIENT }>(skb, work),
-        FIND_SERVER => go_on::<{ abi::STEP_SERVER }>(skb, work),
+    match work.found.next {
+        Next::FIND_CLIENT => go_on::<{ abi::STEP_CLIENT }>(skb, work),
+        Next::FIND_SERVER => go_on::<{ abi::STEP_SERVER }>(skb, work),
         _ => go_on::<{ abi::STEP_FINISH }>(skb, work),
     }
 }
@@ -83,13 +83,13 @@ pub fn smtp_client(context: TcContext) -> i32 {
     let Some(work) = work() else { return TCX_DROP };
     let policies = InForce::of(work);
     let entry = find_client(skb, policies, work);
-    match work.found.how {
-        READ_CLIENT => {
+    match work.found.next {
+        Next::READ_CLIENT => {
             let Some(policy) = policies.of_scope(work.scope as u32) else { return unread(skb, work) };
             read_client(skb, policy, work, entry);
             decide_client(skb, policy, work, entry);
         }
-        HANDSHAKE => return go_on::<{ abi::STEP_HANDSHAKE }>(skb, work),
+        Next::HANDSHAKE => return go_on::<{ abi::STEP_HANDSHAKE }>(skb, work),
         _ => {}
     }
     leave(skb, policies, work)
@@ -102,13 +102,13 @@ pub fn smtp_server(context: TcContext) -> i32 {
     let Some(work) = work() else { return TCX_DROP };
     let policies = InForce::of(work);
     let entry = find_server(skb, policies, work);
-    match work.found.how {
-        READ_SERVER => {
+    match work.found.next {
+        Next::READ_SERVER => {
             let Some(policy) = policies.of_scope(work.scope as u32) else { return unread(skb, work) };
             read_server(skb, policy, work, entry);
             decide_server(skb, policy, work, entry);
         }
-        HANDSHAKE => return go_on::<{ abi::STEP_HANDSHAKE }>(skb, work),
+        Next::HANDSHAKE => return go_on::<{ abi::STEP_HANDSHAKE }>(skb, work),
         _ => {}
     }
     leave(skb, policies, work)
@@ -163,7 +163,7 @@ fn begin(skb: *mut __sk_buff, egress: bool) -> i32 {
     let Some(whole) = policies.of_scope(0) else { return TCX_NEXT };
     let Some(work) = work() else { return TCX_NEXT };
     work.generation = policies.generation;
-    work.found = Found { reason: 0, how: SETTLED, verdict: Verdict::Pass as u8 };
+    work.found = Found { reason: 0, next: Next::SETTLED, verdict: Verdict::Pass as u8 };
     let mut kind = network(skb, whole, work);
     if kind == Kind::Other as u32 {
         replay::judged(Verdict::Pass);
@@ -181,10 +181,10 @@ fn begin(skb: *mut __sk_buff, egress: bool) -> i32 {
     // verifier: walked once, not once for each way through the headers.
     let kind = Kind::from_u8(work.unknown::<Kernel>(kind as u8));
     datapath::begin(whole, work, kind, met);
-    match work.found.how {
-        FIND_CLIENT => go_on::<{ abi::STEP_CLIENT }>(skb, work),
-        FIND_SERVER => go_on::<{ abi::STEP_SERVER }>(skb, work),
-        HANDSHAKE => go_on::<{ abi::STEP_HANDSHAKE }>(skb, work),
+    match work.found.next {
+        Next::FIND_CLIENT => go_on::<{ abi::STEP_CLIENT }>(skb, work),
+        Next::FIND_SERVER => go_on::<{ abi::STEP_SERVER }>(skb, work),
+        Next::HANDSHAKE => go_on::<{ abi::STEP_HANDSHAKE }>(skb, work),
         _ => leave(skb, policies, work),
     }
 }

@@ -224,13 +224,14 @@ impl Way {
         }
         let now = Instant::now();
         let mut leaves = now;
-        if rate != 0 {
+        let nanoseconds = packet.len() as u64 * 1_000_000_000;
+        if let Some(takes) = nanoseconds.checked_div(rate) {
             leaves = self.free.max(now);
             if leaves > now + QUEUE {
                 self.damage.lost.fetch_add(1, Ordering::Relaxed);
                 return;
             }
-            leaves += Duration::from_nanos(packet.len() as u64 * 1_000_000_000 / rate);
+            leaves += Duration::from_nanos(takes);
             self.free = leaves;
         }
         self.due.push_back((leaves + self.delay, packet.to_vec()));

@@ -129,7 +129,7 @@ pub fn find<H: Host>(host: &mut H, work: &mut Work, from: u32, to: u32) -> u32 {
     let memory = &work.state.memory;
     let slot = memory.slot;
     let (ranges, boundaries) = (memory.sorted_ranges(), memory.sorted_boundaries());
-    let skipped = ENTRY & memory.is_any_from::<H>(from, to.wrapping_sub(from)).wrapping_sub(1);
+    let skipped = ENTRY * (1 ^ memory.any_from::<H>(from, to.wrapping_sub(from)));
     work.run.places = Places { skipped, ..Places::NONE };
     let mut count = ENTRY - skipped;
     if slot == 0 {
@@ -249,23 +249,28 @@ impl Memory {
     }
 
     /// 1 if a place in the entry is one of the `length` from `from` on, else 0.
+    // verifier: without a jump for each, and each after the one before: all at once would need a stack of 300 bytes.
     #[inline(always)]
-    fn is_any_from<H: Host>(&self, from: u32, length: u32) -> u32 {
+    fn any_from<H: Host>(&self, from: u32, length: u32) -> u32 {
+        const ANY: u64 = 1 << 63;
         let mut any = 0;
         let mut i = 0;
         while i < MARKS {
-            let distance = self.boundary_at[i].wrapping_sub(from) as u64;
-            any |=
-                H::opaque((distance.wrapping_sub(length as u64) >> 63) as u32) & (self.boundary_state[i] / USED) as u32;
+            let so_far = H::opaque_word(any | i as u64);
+            let at = so_far as usize & (MARKS - 1);
+            let left = (self.boundary_at[at].wrapping_sub(from) as u64).wrapping_sub(length as u64);
+            any = (so_far | left & (self.boundary_state[at] as u64) << 56) & ANY;
             i += 1;
         }
         let mut i = 0;
         while i < EARLY {
-            let distance = self.range_end[i].wrapping_sub(from) as u64;
-            any |= H::opaque((distance.wrapping_sub(length as u64) >> 63) as u32) & (self.range_state[i] / USED) as u32;
+            let so_far = H::opaque_word(any | i as u64);
+            let at = so_far as usize & (EARLY - 1);
+            let left = (self.range_end[at].wrapping_sub(from) as u64).wrapping_sub(length as u64);
+            any = (so_far | left & (self.range_state[at] as u64) << 56) & ANY;
             i += 1;
         }
-        any
+        H::opaque((any >> 63) as u32)
     }
 
     /// Forgets all marks.

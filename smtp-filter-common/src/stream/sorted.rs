@@ -91,14 +91,15 @@ pub const fn end(word: u64) -> u32 {
 #[inline(always)]
 pub fn before<H: Host>(host: &mut H, slot: u32, ring: Ring, at: u32) -> u32 {
     let Some(list) = host.list(slot.wrapping_sub(1)) else { return 0 };
-    let mut number = 0;
+    let mut number = H::opaque(0);
     let mut size = ROOM as u32;
     // verifier: without jumps, however many there are.
     while size > 0 {
         let word = list[ring.index::<H>(number + size - 1)];
-        let earlier = H::opaque(end(word).wrapping_sub(at) >> 31);
-        let beyond = H::opaque(ring.count.wrapping_sub(number + size) >> 31);
-        number += size & (earlier & (1 ^ beyond)).wrapping_neg();
+        let earlier = H::opaque(end(word).wrapping_sub(at));
+        let beyond = H::opaque(ring.count.wrapping_sub(number + size));
+        // Of a mask of all bits or none the verifier would walk both.
+        number = H::opaque(number + size * H::opaque((earlier & !beyond) >> 31));
         size >>= 1;
     }
     number
