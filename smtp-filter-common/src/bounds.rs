@@ -47,15 +47,15 @@ pub const WIDE_WINDOW: usize = 8192;
 /// Slots in the shared pool, of the size of a wide window. A power of two.
 pub const POOL: u32 = 1024;
 /// Early ranges of mail data that are remembered.
-pub const EARLY: usize = 4;
+pub const ENTRY_RANGES: usize = 4;
 /// More of them, in a slot of the shared pool. A power of two.
-pub const RANGES: usize = 512;
+pub const POOL_RANGES: usize = 512;
 /// Boundaries in a slot of the shared pool, after the ranges. A power of two.
-pub const BOUNDARIES: usize = 512;
+pub const POOL_BOUNDARIES: usize = 512;
 /// Chunks in flight that a slot of the shared pool remembers, those alike counted once. A power of two.
 pub const RUN: usize = 1024;
 /// Places in unacknowledged mail data whose scanner state is remembered.
-pub const MARKS: usize = 16;
+pub const ENTRY_BOUNDARIES: usize = 16;
 /// Changes between commands, mail data and chunks that are remembered while unacknowledged.
 pub const REGIONS: usize = 8;
 /// Runs of commands of one kind that may wait for their replies.

@@ -300,7 +300,7 @@ fn keywords_are_hidden_in_the_reply_to_ehlo_alone() {
 fn keywords_are_hidden_as_long_as_an_ehlo_waits() {
     for blank in ["\r\n", "\n", " \r\n", "NOOP\r\n\r\nNOOP\r\n"] {
         let mut net = net(hiding(&["STARTTLS", "AUTH", "CHUNKING"], Action::Pass));
-        say(&mut net, &format!("{blank}EHLO c\r\n")).unwrap();
+        say(&mut net, format!("{blank}EHLO c\r\n")).unwrap();
         assert_eq!(text(&reply(&mut net, EHLO_REPLY)), HIDDEN_REPLY, "{blank:?}");
     }
 }

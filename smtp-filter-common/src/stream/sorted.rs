@@ -14,15 +14,15 @@
 
 use super::ahead;
 use crate::{
-    bounds::{BOUNDARIES, RANGES, WIDE_WINDOW},
+    bounds::{POOL_BOUNDARIES, POOL_RANGES, WIDE_WINDOW},
     entry::Memory,
     host::{Host, Step},
     work::Work,
 };
 
 /// Words in a ring. A power of two.
-const ROOM: usize = RANGES;
-const _: () = assert!(RANGES == BOUNDARIES && 2 * ROOM == WIDE_WINDOW / 8 && ROOM.is_power_of_two());
+const ROOM: usize = POOL_RANGES;
+const _: () = assert!(POOL_RANGES == POOL_BOUNDARIES && 2 * ROOM == WIDE_WINDOW / 8 && ROOM.is_power_of_two());
 /// An item is one word: where it begins, its length in 27 bits, and 5 bits of what is known of it. A boundary has no length.
 pub const LENGTH: u32 = (1 << 27) - 1;
 /// Words that are moved in one step.
