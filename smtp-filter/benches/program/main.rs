@@ -162,7 +162,9 @@ fn retransmissions(kernel: &mut Kernel) -> Result<Table> {
     (0..RANGES).for_each(|_| talk.client(LINE));
     let sent = talk.take();
     kernel.play(&sent)?;
-    let Some(Segment { frame, .. }) = sent.get(500 + sent.len() - RANGES as usize) else { anyhow::bail!("many segments") };
+    let Some(Segment { frame, .. }) = sent.get(500 + sent.len() - RANGES as usize) else {
+        anyhow::bail!("many segments")
+    };
     let again = kernel.repeated(Side::Client, frame)?;
     rows.push(row("mail data, a retransmission among 512 boundaries", LINE.len(), again, Some(5_000.0)));
     Ok(Table {
