@@ -78,7 +78,7 @@ impl Found {
 /// Judges a frame whose headers are read: the steps one after the other, each of which says in `Work::found` how to go on.
 /// `None` where there is no policy.
 ///
-/// In the kernel they are a chain of programs: [`begin`] belongs to the two at the hooks, [`handshake`], the three for the
+/// In the kernel they are a chain of programs: [`begin`] belongs to the two at the hooks, [`handshake()`], the three for the
 /// client, the three for the server and [`finish`] are one each. All that they have to tell one another lies in the working
 /// place.
 #[inline(always)]

@@ -37,7 +37,7 @@ impl Word {
         }
     }
 
-    /// 1 if it does not stand behind `other`, else 0. In arithmetic: see [`crate::branchless`]. `hide` gives a number back
+    /// 1 if it does not come after `other`, else 0. In arithmetic: see `branchless.rs`. `hide` gives a number back
     /// without letting the compiler know what it says.
     #[inline(always)]
     pub fn at_most(self, other: Self, hide: impl Fn(u64) -> u64) -> u64 {
