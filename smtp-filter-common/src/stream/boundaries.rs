@@ -77,11 +77,15 @@ impl<H: Host> Step for Look<'_, H> {
 /// first copy had there, as far as marks behind it say, or [`data::END`].
 #[inline(always)]
 pub fn state_at<H: Host>(host: &mut H, work: &mut Work, at: u32, before: u32) -> (u8, u8) {
+    // The longest way to an end of data says nothing of boundaries further back.
+    //
+    // verifier: one function after the other, for the stack of Linux 6.1 has no room for one below the other.
+    host.find_places(work, at, at.wrapping_add(data::END as u32));
     let state = host.look_at_place(work, at, before);
     (state as u8, (state >> 8) as u8)
 }
 
-/// See [`state_at`]: both in one number.
+/// See [`state_at`]: both in one number. What is to be looked at has been found ([`find`]).
 #[inline(always)]
 pub fn look<H: Host>(host: &mut H, work: &mut Work, at: u32, before: u32) -> u32 {
     let memory = &work.state.memory;
@@ -95,8 +99,7 @@ pub fn look<H: Host>(host: &mut H, work: &mut Work, at: u32, before: u32) -> u32
         under_way::<H>(memory.text, before),
     );
     let mut state = known as u32 | (data::END as u32) << 8;
-    // The longest way to an end of data says nothing of places further back.
-    let count = host.find_places(work, at, at.wrapping_add(data::END as u32));
+    let count = work.run.places.count;
     H::repeat(count, &mut Look { host, work, at, state: &mut state });
     state
 }
@@ -116,11 +119,13 @@ pub struct Places {
     ranges: u32,
     /// Number of the first boundary.
     boundary: u32,
+    /// How many are to be asked for.
+    count: u32,
 }
 
 impl Places {
     /// None.
-    pub const NONE: Self = Self { skipped: 0, range: 0, ranges: 0, boundary: 0 };
+    pub const NONE: Self = Self { skipped: 0, range: 0, ranges: 0, boundary: 0, count: 0 };
 }
 
 /// Finds the places from `from` on and before `to`: so many are to be asked for ([`place`]), and in the entry some others.
@@ -132,6 +137,7 @@ pub fn find<H: Host>(host: &mut H, work: &mut Work, from: u32, to: u32) -> u32 {
     let skipped = ENTRY * (1 ^ memory.any_from::<H>(from, to.wrapping_sub(from)));
     work.run.places = Places { skipped, ..Places::NONE };
     let mut count = ENTRY - skipped;
+    work.run.places.count = count;
     if slot == 0 {
         return count;
     }
@@ -147,6 +153,7 @@ pub fn find<H: Host>(host: &mut H, work: &mut Work, from: u32, to: u32) -> u32 {
         work.run.places.boundary = first;
         count += sorted::before(host, slot, boundaries, to).saturating_sub(first);
     }
+    work.run.places.count = count;
     count
 }
 
@@ -155,7 +162,7 @@ pub fn find<H: Host>(host: &mut H, work: &mut Work, from: u32, to: u32) -> u32 {
 #[inline(always)]
 pub fn place<H: Host>(host: &mut H, work: &Work, index: u32) -> (u32, u8, bool) {
     let memory = &work.state.memory;
-    let Places { skipped, range, ranges, boundary } = work.run.places;
+    let Places { skipped, range, ranges, boundary, .. } = work.run.places;
     let index = index + skipped;
     if index < ENTRY_BOUNDARIES as u32 {
         let (at, state) = memory.marked(H::opaque(index) as usize);
