@@ -315,7 +315,7 @@ pub struct Alike {
     pub end: u32,
     /// Bytes of a line; 0: there is no run.
     pub length: u32,
-    /// Which half of the entry's window holds the line; the window is not in use otherwise then.
+    /// Which half of the entry's window holds the line; the window is not in use for other bytes then.
     pub place: u32,
 }
 

@@ -25,7 +25,7 @@ impl Step for Emit<'_> {
         // SAFETY: the ring is a map, and the event has the given length.
         let failed = unsafe { bpf_ringbuf_output(ring, data, Event::SIZE as u64, 0) } != 0;
         if failed && let Some(lost) = LOST.get_ptr_mut(0) {
-            // SAFETY: this CPU's own place.
+            // SAFETY: this CPU's own element.
             let lost = unsafe { &mut (*lost).events[slot as usize & (SLOTS as usize - 1)] };
             *lost = lost.wrapping_add(1);
         }

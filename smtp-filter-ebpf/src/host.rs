@@ -138,7 +138,7 @@ impl Host for Kernel {
     #[inline(always)]
     fn compare_exchange(place: &AtomicU64, old: u64, new: u64) -> bool {
         let mut found = old;
-        // SAFETY: one instruction on the place's own 64 bits.
+        // SAFETY: one instruction on the word's own 64 bits.
         unsafe {
             asm!(
                 "r0 = cmpxchg_64({place} + 0, r0, {new})",
@@ -153,7 +153,7 @@ impl Host for Kernel {
 
     #[inline(always)]
     fn publish(place: &AtomicU64, value: u64) {
-        // SAFETY: one instruction on the place's own 64 bits; an exchange is fully ordered.
+        // SAFETY: one instruction on the word's own 64 bits; an exchange is fully ordered.
         unsafe {
             asm!(
                 "{value} = xchg_64({place} + 0, {value})",
@@ -166,7 +166,7 @@ impl Host for Kernel {
 
     #[inline(always)]
     fn set(place: &AtomicU64, bits: u64) {
-        // SAFETY: one instruction on the place's own 64 bits.
+        // SAFETY: one instruction on the word's own 64 bits.
         unsafe {
             asm!("lock *(u64 *)({place} + 0) |= {bits}", place = in(reg) place.as_ptr(), bits = in(reg) bits, options(nostack));
         }
@@ -174,7 +174,7 @@ impl Host for Kernel {
 
     #[inline(always)]
     fn retain(place: &AtomicU64, bits: u64) {
-        // SAFETY: one instruction on the place's own 64 bits.
+        // SAFETY: one instruction on the word's own 64 bits.
         unsafe {
             asm!("lock *(u64 *)({place} + 0) &= {bits}", place = in(reg) place.as_ptr(), bits = in(reg) bits, options(nostack));
         }

@@ -56,7 +56,7 @@ pub fn smtp_ingress(context: TcContext) -> i32 {
 #[classifier]
 pub fn smtp_egress(context: TcContext) -> i32 {
     if let Some(sending) = SENDING.get_ptr(0) {
-        // SAFETY: this CPU's own place.
+        // SAFETY: this CPU's own element.
         if unsafe { sending.read_volatile() } != 0 {
             return TCX_NEXT;
         }
@@ -137,7 +137,7 @@ pub fn smtp_nothing(_context: TcContext) -> i32 {
 #[inline(always)]
 fn work() -> Option<&'static mut Work> {
     let work = WORK.get_ptr_mut(0)?;
-    // SAFETY: this CPU's own place, and no run interrupts another on one CPU.
+    // SAFETY: this CPU's own element, and no run interrupts another on one CPU.
     Some(unsafe { &mut *work })
 }
 

@@ -22,7 +22,7 @@ impl Bytes for Turned {
     #[inline(always)]
     fn load<const N: usize>(&self, offset: u32) -> Option<[u8; N]> {
         let mut bytes = [0; N];
-        // SAFETY: the helper writes N bytes to a place of N bytes.
+        // SAFETY: the helper writes N bytes to memory of N bytes.
         let failed = unsafe {
             bpf_skb_load_bytes(self.skb.cast::<c_void>(), offset, bytes.as_mut_ptr().cast::<c_void>(), N as u32)
         };

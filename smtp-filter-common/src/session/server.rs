@@ -389,6 +389,6 @@ pub fn begin(work: &mut Work, client_next: u32, server_next: u32) {
     work.state.line[CLIENT as usize].begin(false, client_next);
     work.state.session.mode = client::FIRST_MODE;
     let _ = work.state.memory.begin_region(client::FIRST_MODE, client_next);
-    // No end of data has been read; this value matches no other position.
+    // None yet: no mail data ends where the client's stream begins.
     work.state.memory.end_of_data = [client_next; 2];
 }

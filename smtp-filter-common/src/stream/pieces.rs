@@ -42,12 +42,12 @@ impl Data {
     pub const NONE: Self = Self { from: 0, to: 0, before: 0, overlaps: 0, spare: 0, reserved: 0 };
 }
 
-struct Borders<'a, H, const BEFORE: bool> {
+struct Borders<'a, H, const ALREADY_PASSED: bool> {
     host: &'a mut H,
     work: &'a mut Work,
 }
 
-impl<H: Host, const BEFORE: bool> Step for Borders<'_, H, BEFORE> {
+impl<H: Host, const ALREADY_PASSED: bool> Step for Borders<'_, H, ALREADY_PASSED> {
     #[inline(always)]
     fn step(&mut self, index: u32) -> bool {
         let (host, work) = (&mut *self.host, &mut *self.work);
@@ -81,7 +81,7 @@ impl<H: Host, const BEFORE: bool> Step for Borders<'_, H, BEFORE> {
         if state == data::END {
             // The bytes before would decide, and they are not known.
             work.run.differs = 1;
-        } else if BEFORE || work.data.overlaps != 0 && inside(host, work, place) {
+        } else if ALREADY_PASSED || work.data.overlaps != 0 && inside(host, work, place) {
             work.run.differs |= (retransmission::state_at(host, work, place).0 != state) as u32;
         } else {
             let spare = work.data.spare as usize;
@@ -104,7 +104,7 @@ fn inside<H: Host>(host: &mut H, work: &mut Work, place: u32) -> bool {
 /// many pieces.
 // verifier: inlined, because the calls below `remember` take three more frames.
 #[inline(always)]
-pub fn look_through<H: Host, const BEFORE: bool>(host: &mut H, work: &mut Work) -> bool {
+pub fn look_through<H: Host, const ALREADY_PASSED: bool>(host: &mut H, work: &mut Work) -> bool {
     let piece = work.segment.piece as u32;
     if piece == 0 {
         return true;
@@ -114,6 +114,6 @@ pub fn look_through<H: Host, const BEFORE: bool>(host: &mut H, work: &mut Work) 
         work.hold_back(Reason::Backlog);
         return false;
     }
-    H::repeat(PIECES + 1, &mut Borders::<H, BEFORE> { host, work });
+    H::repeat(PIECES + 1, &mut Borders::<H, ALREADY_PASSED> { host, work });
     work.run.cut == 0
 }

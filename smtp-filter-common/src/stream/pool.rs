@@ -92,7 +92,7 @@ impl<H: Host> Step for Probe<'_, H> {
     }
 }
 
-/// Whether an address may have one more: if it has more than a quarter of the tried slots, a third has to stay free.
+/// Whether an address may have one more slot. If it has more than a quarter of the tried ones, a third has to be free.
 #[inline(always)]
 const fn may_take(found: &Found) -> bool {
     found.own as u32 * 4 <= PROBES || found.free as u32 * 3 > PROBES
