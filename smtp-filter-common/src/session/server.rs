@@ -329,9 +329,9 @@ fn reply<H: Host>(policy: &Policy, work: &mut Work, code: u16) {
             let over = !good || session.runs == 0;
             session.messages = session.messages.wrapping_add((kind == Command::BDAT_LAST && good) as u32);
             session.transaction &= (kind != Command::BDAT_LAST) as u8;
-            // Bytes of a chunk are missing, and the server does not seem to wait for them. Bytes sent in their place may
-            // be commands to it, so they are refused until it has acknowledged that part, as an honest reply does at
-            // once.
+            // Bytes of a chunk are missing, and the server does not seem to wait for them. Bytes sent in their place
+            // may be commands to it, so they are refused until it has acknowledged that part, as an honest reply does
+            // at once.
             let memory = &mut work.state.memory;
             memory.missing |= memory.missing * 2 * over as u16;
         }

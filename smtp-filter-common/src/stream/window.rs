@@ -220,10 +220,10 @@ pub fn repeat<H: Host, const FROM: usize>(host: &mut H, work: &mut Work, from: u
     }
 }
 
-/// Overwrites retransmitted bytes that are acknowledged and had been rewritten, so that the original never shows. What was
-/// forwarded is no longer kept, and such retransmissions do occur: an acknowledgement seen here may not have reached the
-/// sender. A receiver that has the bytes ignores them; one that acknowledged bytes it does not have gets the filler.
-/// `false` if the segment cannot be written to.
+/// Overwrites retransmitted bytes that are acknowledged and had been rewritten, so that the original never shows. What
+/// was forwarded is no longer kept, and such retransmissions do occur: an acknowledgement seen here may not have
+/// reached the sender. A receiver that has the bytes ignores them; one that acknowledged bytes it does not have gets
+/// the filler. `false` if the segment cannot be written to.
 #[inline(always)]
 pub fn blank<H: Host, const FROM: usize>(host: &mut H, work: &mut Work, acknowledged: u32) -> bool {
     let (side, segment) = (&work.state.side[FROM], &work.segment);
