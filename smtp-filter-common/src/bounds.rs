@@ -47,15 +47,15 @@ pub const WIDE_WINDOW: usize = 8192;
 /// Slots in the shared pool, of the size of a wide window. A power of two.
 pub const POOL: u32 = 1024;
 /// Out-of-order ranges of mail data kept in the entry.
-pub const EARLY: usize = 4;
+pub const ENTRY_RANGES: usize = 4;
 /// Further ranges, in a slot of the shared pool. A power of two.
-pub const RANGES: usize = 512;
+pub const POOL_RANGES: usize = 512;
 /// Boundaries in a slot of the shared pool, after the ranges. A power of two.
-pub const BOUNDARIES: usize = 512;
+pub const POOL_BOUNDARIES: usize = 512;
 /// Words for chunks in flight in a slot of the shared pool; equal consecutive chunks share one. A power of two.
 pub const RUN: usize = 1024;
 /// Boundaries in unacknowledged mail data kept in the entry.
-pub const MARKS: usize = 16;
+pub const ENTRY_BOUNDARIES: usize = 16;
 /// Regions (commands, mail data, chunks) that are remembered while unacknowledged.
 pub const REGIONS: usize = 8;
 /// Runs of commands of one kind that may be waiting for replies.

@@ -21,10 +21,7 @@ use crate::{
     stream::{self, acceptable, ahead, backlog, client::Taken, normalise},
     verdict::Verdict,
     wire::{ACK, FIN, Kind, RST, SYN, Segment, URG},
-    work::{
-        FIND_CLIENT, FIND_SERVER, Found, GUARDED, HANDSHAKE, HELD_BACK, MISSING, PASSES, Passed, READ_CLIENT,
-        READ_SERVER, Run, SETTLED, Work,
-    },
+    work::{Found, MISSING, Next, Passed, Run, Work},
 };
 
 /// Where and when a segment was met.
@@ -54,27 +51,27 @@ const RESET_EVERY: u64 = 10_000_000;
 
 impl Found {
     pub(crate) const fn settled(verdict: Verdict) -> Self {
-        Self { how: SETTLED, reason: 0, verdict: verdict as u8 }
+        Self { next: Next::SETTLED, reason: 0, verdict: verdict as u8 }
     }
 
     pub(crate) const fn passes(reason: Reason) -> Self {
-        Self { how: PASSES, reason: reason.number(), verdict: Verdict::Pass as u8 }
+        Self { next: Next::PASSES, reason: reason.number(), verdict: Verdict::Pass as u8 }
     }
 
     pub(crate) const fn guarded(reason: Reason) -> Self {
-        Self { how: GUARDED, reason: reason.number(), verdict: Verdict::Drop as u8 }
+        Self { next: Next::GUARDED, reason: reason.number(), verdict: Verdict::Drop as u8 }
     }
 
     pub(crate) const fn held_back(reason: Reason) -> Self {
-        Self { how: HELD_BACK, reason: reason.number(), verdict: Verdict::Drop as u8 }
+        Self { next: Next::HELD_BACK, reason: reason.number(), verdict: Verdict::Drop as u8 }
     }
 
     const fn to_find(from: usize) -> Self {
-        Self { how: if from == FROM_CLIENT { FIND_CLIENT } else { FIND_SERVER }, reason: 0, verdict: 0 }
+        Self { next: if from == FROM_CLIENT { Next::FIND_CLIENT } else { Next::FIND_SERVER }, reason: 0, verdict: 0 }
     }
 
     const fn to_read(from: usize) -> Self {
-        Self { how: if from == FROM_CLIENT { READ_CLIENT } else { READ_SERVER }, reason: 0, verdict: 0 }
+        Self { next: if from == FROM_CLIENT { Next::READ_CLIENT } else { Next::READ_SERVER }, reason: 0, verdict: 0 }
     }
 }
 
@@ -93,29 +90,29 @@ pub fn judge<H: Host, P: Policies>(
     met: Met,
 ) -> Option<Verdict> {
     begin(policies.of_scope(0)?, work, kind, met);
-    if work.found.how == FIND_CLIENT {
+    if work.found.next == Next::FIND_CLIENT {
         find_client(host, policies, work);
-    } else if work.found.how == FIND_SERVER {
+    } else if work.found.next == Next::FIND_SERVER {
         find_server(host, policies, work);
     }
-    if work.found.how == HANDSHAKE {
+    if work.found.next == Next::HANDSHAKE {
         handshake(host, policies, work);
         // This segment is the first of its connection.
-        match work.found.how {
-            FIND_CLIENT => find_client(host, policies, work),
-            FIND_SERVER => find_server(host, policies, work),
+        match work.found.next {
+            Next::FIND_CLIENT => find_client(host, policies, work),
+            Next::FIND_SERVER => find_server(host, policies, work),
             _ => {}
         }
     }
     let Some(policy) = policies.of_scope(work.scope as u32) else {
         return Some(without_policy(host, work));
     };
-    match work.found.how {
-        READ_CLIENT => {
+    match work.found.next {
+        Next::READ_CLIENT => {
             read_client(host, policy, work);
             decide_client(host, policy, work);
         }
-        READ_SERVER => {
+        Next::READ_SERVER => {
             read_server(host, policy, work);
             decide_server(host, policy, work);
         }
@@ -158,7 +155,7 @@ fn meet(whole: &Policy, work: &mut Work, kind: Kind, met: Met) -> Found {
     let from_client = Ports::of(whole, &work.segment).is_clients();
     set_key(work, from_client);
     if kind != Kind::Segment || work.segment.has(SYN) {
-        return Found { how: HANDSHAKE, reason: 0, verdict: 0 };
+        return Found { next: Next::HANDSHAKE, reason: 0, verdict: 0 };
     }
     Found::to_find(if from_client { FROM_CLIENT } else { FROM_SERVER })
 }
@@ -186,15 +183,15 @@ impl Ports {
     }
 }
 
-/// Second step, after [`FIND_CLIENT`]: finds the connection, and judges what can be judged without reading the payload.
-/// Before [`READ_CLIENT`] it takes the connection's lock. From here on `Work::scope` says whose policy applies. Returns
-/// [`HANDSHAKE`] if no connection is known, or a new one may begin.
+/// Second step, after [`Next::FIND_CLIENT`]: finds the connection, and judges what can be judged without reading the payload.
+/// Before [`Next::READ_CLIENT`] it takes the connection's lock. From here on `Work::scope` says whose policy applies. Returns
+/// [`Next::HANDSHAKE`] if no connection is known, or a new one may begin.
 #[inline(always)]
 pub fn find_client<H: Host, P: Policies>(host: &mut H, policies: &P, work: &mut Work) {
     work.found = find::<H, P, FROM_CLIENT>(host, policies, work);
 }
 
-/// Second step, after [`FIND_SERVER`]: the same for the server.
+/// Second step, after [`Next::FIND_SERVER`]: the same for the server.
 #[inline(always)]
 pub fn find_server<H: Host, P: Policies>(host: &mut H, policies: &P, work: &mut Work) {
     work.found = find::<H, P, FROM_SERVER>(host, policies, work);
@@ -210,7 +207,7 @@ fn find<H: Host, P: Policies, const FROM: usize>(host: &mut H, policies: &P, wor
     if !known {
         // The connection was made by the handshake step, and another CPU has removed it since.
         let busy = Found::held_back(Reason::Busy);
-        return if work.greeted != 0 { busy } else { Found { how: HANDSHAKE, reason: 0, verdict: 0 } };
+        return if work.greeted != 0 { busy } else { Found { next: Next::HANDSHAKE, reason: 0, verdict: 0 } };
     }
     let policy = policies.of_scope(0).and_then(|whole| scope::choose(host, policies, whole, work, true));
     let Some(policy) = policy else { return Found::held_back(Reason::Busy) };
@@ -218,8 +215,8 @@ fn find<H: Host, P: Policies, const FROM: usize>(host: &mut H, policies: &P, wor
     live::<H, FROM>(host, policy, work)
 }
 
-/// Step after [`HANDSHAKE`]: segments that begin a connection, or belong to none. If the segment turns out to belong to
-/// one after all, [`FIND_CLIENT`] or [`FIND_SERVER`] follows, but not this step again.
+/// Step after [`Next::HANDSHAKE`]: segments that begin a connection, or belong to none. If the segment turns out to belong to
+/// one after all, [`Next::FIND_CLIENT`] or [`Next::FIND_SERVER`] follows, but not this step again.
 #[inline(always)]
 pub fn handshake<H: Host, P: Policies>(host: &mut H, policies: &P, work: &mut Work) {
     work.greeted = 1;
@@ -283,13 +280,13 @@ fn greet<H: Host, P: Policies>(host: &mut H, policies: &P, work: &mut Work) -> F
     Found::to_find(FROM_SERVER)
 }
 
-/// Third step, after [`READ_CLIENT`]. The longest call chains begin here, so it keeps nothing for later.
+/// Third step, after [`Next::READ_CLIENT`]. The longest call chains begin here, so it keeps nothing for later.
 #[inline(always)]
 pub fn read_client<H: Host>(host: &mut H, policy: &Policy, work: &mut Work) {
     read::<H, FROM_CLIENT>(host, policy, work);
 }
 
-/// Third step, after [`READ_SERVER`].
+/// Third step, after [`Next::READ_SERVER`].
 #[inline(always)]
 pub fn read_server<H: Host>(host: &mut H, policy: &Policy, work: &mut Work) {
     read::<H, FROM_SERVER>(host, policy, work);
@@ -310,29 +307,29 @@ pub fn decide_server<H: Host>(host: &mut H, policy: &Policy, work: &mut Work) {
 /// The last step of most segments: counts one that passes. `None` if more has to be done, which [`finish`] does.
 #[inline(always)]
 pub fn leave<H: Host>(host: &mut H, work: &Work) -> Option<Verdict> {
-    let Found { how, reason, verdict } = work.found;
+    let Found { next, reason, verdict } = work.found;
     if work.ends | work.closing != 0 {
         return None;
     }
-    if how == PASSES {
+    if next == Next::PASSES {
         host.count(counter(reason, Action::Pass as u8, true), 1, work.segment.length);
         return Some(Verdict::Pass);
     }
-    if how == SETTLED && verdict <= Verdict::Drop as u8 { Some(Verdict::from_u8(verdict)) } else { None }
+    if next == Next::SETTLED && verdict <= Verdict::Drop as u8 { Some(Verdict::from_u8(verdict)) } else { None }
 }
 
 /// Last step: counts and reports what is still outstanding, and ends a connection.
 #[inline(always)]
 pub fn finish<H: Host>(host: &mut H, policy: &Policy, work: &mut Work) -> Verdict {
-    let Found { how, reason, verdict } = work.found;
+    let Found { next, reason, verdict } = work.found;
     let enforces = policy.enforces();
-    let verdict = match how {
-        SETTLED => Verdict::from_u8(verdict),
-        PASSES => {
+    let verdict = match next {
+        Next::SETTLED => Verdict::from_u8(verdict),
+        Next::PASSES => {
             host.count(counter(reason, Action::Pass as u8, true), 1, work.segment.length);
             Verdict::Pass
         }
-        GUARDED => guard(host, policy, work, reason),
+        Next::GUARDED => guard(host, policy, work, reason),
         _ => {
             host.count(counter(reason, Action::Drop as u8, enforces), 1, work.segment.length);
             if enforces { Verdict::from_u8(verdict) } else { Verdict::Pass }

@@ -7,7 +7,7 @@
 use core::sync::atomic::AtomicU64;
 
 use crate::{
-    bounds::{ARG_ROOM, CLIENT_WINDOW, EARLY, MARKS, PENDING, REGIONS, SERVER_WINDOW},
+    bounds::{ARG_ROOM, CLIENT_WINDOW, ENTRY_BOUNDARIES, ENTRY_RANGES, PENDING, REGIONS, SERVER_WINDOW},
     event::CLIENT,
     session::{Mode, verb::Command},
     word::Word,
@@ -252,15 +252,15 @@ pub struct Session {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Memory {
     /// Starts of the out-of-order ranges.
-    pub range_start: [u32; EARLY],
+    pub range_start: [u32; ENTRY_RANGES],
     /// Ends of the out-of-order ranges.
-    pub range_end: [u32; EARLY],
+    pub range_end: [u32; ENTRY_RANGES],
     /// Scanner state at the end of each, and the state barred before it; bit 7: in use.
-    pub range_state: [u8; EARLY],
+    pub range_state: [u8; ENTRY_RANGES],
     /// Boundaries: positions in mail data where it matters what comes before: see [`crate::stream::boundaries`].
-    pub boundary_at: [u32; MARKS],
+    pub boundary_at: [u32; ENTRY_BOUNDARIES],
     /// Scanner state there; bit 7: in use.
-    pub boundary_state: [u8; MARKS],
+    pub boundary_state: [u8; ENTRY_BOUNDARIES],
     /// Index in the ring of the first of `ranges`.
     pub first_range: u16,
     /// Regions in use.
@@ -393,11 +393,11 @@ impl State {
             hellos: 0,
         },
         memory: Memory {
-            range_start: [0; EARLY],
-            range_end: [0; EARLY],
-            range_state: [0; EARLY],
-            boundary_at: [0; MARKS],
-            boundary_state: [0; MARKS],
+            range_start: [0; ENTRY_RANGES],
+            range_end: [0; ENTRY_RANGES],
+            range_state: [0; ENTRY_RANGES],
+            boundary_at: [0; ENTRY_BOUNDARIES],
+            boundary_state: [0; ENTRY_BOUNDARIES],
             first_range: 0,
             regions: 0,
             text: 0,

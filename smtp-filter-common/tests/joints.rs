@@ -3,7 +3,7 @@
 
 mod support;
 
-use smtp_filter_common::{bounds::MARKS, reason::Reason, verdict::Verdict};
+use smtp_filter_common::{bounds::ENTRY_BOUNDARIES, reason::Reason, verdict::Verdict};
 use support::*;
 
 /// Segments that fill the remembered boundaries: each is too short to say what follows it.
@@ -25,7 +25,7 @@ fn shorts(net: &mut Net, at: u32, count: u32) -> u32 {
 fn attack(filler: &[u8], rest: &[u8]) {
     let mut net = Net::in_text(policy());
     let base = net.client.next;
-    let discarded = shorts(&mut net, base, MARKS as u32);
+    let discarded = shorts(&mut net, base, ENTRY_BOUNDARIES as u32);
     let head = base + discarded * 3;
     let joint = head + filler.len() as u32;
     // Discarded by the server.
@@ -69,7 +69,7 @@ fn no_end_of_data_is_assembled_where_two_pieces_out_of_order_touch() {
     for at in 1..END.len() {
         let mut net = Net::in_text(policy());
         let base = net.client.next;
-        let discarded = shorts(&mut net, base, MARKS as u32);
+        let discarded = shorts(&mut net, base, ENTRY_BOUNDARIES as u32);
         let gap = base + discarded * 3;
         let first = [b"aaaa", &END[..at]].concat();
         let joint = gap + 8 + first.len() as u32;
@@ -119,7 +119,7 @@ fn a_segment_that_ends_inside_one_out_of_order_leaves_a_boundary() {
 fn what_is_known_of_a_place_is_not_overwritten() {
     let mut net = Net::in_text(policy());
     let base = net.client.next;
-    let count = MARKS as u32 - 1;
+    let count = ENTRY_BOUNDARIES as u32 - 1;
     assert_eq!(shorts(&mut net, base, count), count);
     let line = base + count * 3;
     assert_eq!(net.client_at(line, b"aaaa\r\n"), Verdict::Pass);

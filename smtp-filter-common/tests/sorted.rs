@@ -3,7 +3,7 @@
 mod support;
 
 use smtp_filter_common::{
-    bounds::{BOUNDARIES, EARLY, RANGES},
+    bounds::{ENTRY_RANGES, POOL_BOUNDARIES, POOL_RANGES},
     session::data,
     stream::{boundaries, out_of_order, sorted},
     work::Work,
@@ -171,7 +171,7 @@ impl Trial {
         let mut merged = Range { from, to };
         let touches = ranges.iter().filter(|range| range.to == from || range.from == to).count();
         if !added {
-            assert!(touches == 0 && ranges.len() >= RANGES, "{} ranges", ranges.len());
+            assert!(touches == 0 && ranges.len() >= POOL_RANGES, "{} ranges", ranges.len());
             self.full[0] += 1;
             return false;
         }
@@ -180,7 +180,7 @@ impl Trial {
         }
         ranges.retain(|range| range.to != from && range.from != to);
         ranges.push(merged);
-        assert!(ranges.len() <= EARLY + RANGES);
+        assert!(ranges.len() <= ENTRY_RANGES + POOL_RANGES);
         true
     }
 
@@ -233,7 +233,7 @@ impl Trial {
             self.model.boundaries.push(offset);
         } else {
             let pool = self.work.state.memory.boundaries as usize;
-            assert!(pool + spare >= BOUNDARIES && self.model.boundaries.len() >= BOUNDARIES - spare);
+            assert!(pool + spare >= POOL_BOUNDARIES && self.model.boundaries.len() >= POOL_BOUNDARIES - spare);
             self.full[1] += 1;
         }
         noted

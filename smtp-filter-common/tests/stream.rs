@@ -5,7 +5,7 @@ mod support;
 use proptest::prelude::*;
 use smtp_filter_common::{
     action::Action,
-    bounds::{EARLY, RANGES},
+    bounds::{ENTRY_RANGES, POOL_RANGES},
     reason::Reason,
     session,
     verdict::Verdict,
@@ -183,7 +183,7 @@ fn mail_data_with_a_possible_end_of_data_is_held_back() {
 fn out_of_order_text_of_more_gaps_than_are_remembered_waits() {
     let mut net = Net::in_text(policy());
     let at = net.client.next;
-    let gaps = (EARLY + RANGES) as u32;
+    let gaps = (ENTRY_RANGES + POOL_RANGES) as u32;
     for i in 0..gaps {
         assert_eq!(net.client_at(at + 10 * (gaps - i), b"xxxx"), PASS, "{i}");
     }

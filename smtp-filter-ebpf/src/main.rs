@@ -3,7 +3,7 @@
 #![no_std]
 #![no_main]
 #![cfg_attr(target_arch = "bpf", feature(asm_experimental_arch))]
-#![allow(missing_docs, reason = "the macro that makes a classifier of a function leaves its documentation behind")]
+#![allow(missing_docs, reason = "the macro that makes a classifier of a function drops its documentation")]
 
 mod emit;
 mod host;
@@ -32,7 +32,7 @@ use smtp_filter_common::{
     scope::Policies as _,
     verdict::Verdict,
     wire::{self, Kind},
-    work::{FIND_CLIENT, FIND_SERVER, Found, HANDSHAKE, READ_CLIENT, READ_SERVER, SETTLED, Work},
+    work::{Found, Next, Work},
 };
 
 use crate::{
@@ -70,9 +70,9 @@ pub fn smtp_handshake(context: TcContext) -> i32 {
     let skb = context.as_ptr().cast();
     let Some(work) = work() else { return TCX_DROP };
     handshake(skb, InForce::of(work), work);
-    match work.found.how {
-        FIND_CLIENT => go_on::<{ abi::STEP_CLIENT }>(skb, work),
-        FIND_SERVER => go_on::<{ abi::STEP_SERVER }>(skb, work),
+    match work.found.next {
+        Next::FIND_CLIENT => go_on::<{ abi::STEP_CLIENT }>(skb, work),
+        Next::FIND_SERVER => go_on::<{ abi::STEP_SERVER }>(skb, work),
         _ => go_on::<{ abi::STEP_FINISH }>(skb, work),
     }
 }
@@ -84,13 +84,13 @@ pub fn smtp_client(context: TcContext) -> i32 {
     let Some(work) = work() else { return TCX_DROP };
     let policies = InForce::of(work);
     let entry = find_client(skb, policies, work);
-    match work.found.how {
-        READ_CLIENT => {
+    match work.found.next {
+        Next::READ_CLIENT => {
             let Some(policy) = policies.of_scope(work.scope as u32) else { return unread(skb, work) };
             read_client(skb, policy, work, entry);
             decide_client(skb, policy, work, entry);
         }
-        HANDSHAKE => return go_on::<{ abi::STEP_HANDSHAKE }>(skb, work),
+        Next::HANDSHAKE => return go_on::<{ abi::STEP_HANDSHAKE }>(skb, work),
         _ => {}
     }
     leave(skb, policies, work)
@@ -103,13 +103,13 @@ pub fn smtp_server(context: TcContext) -> i32 {
     let Some(work) = work() else { return TCX_DROP };
     let policies = InForce::of(work);
     let entry = find_server(skb, policies, work);
-    match work.found.how {
-        READ_SERVER => {
+    match work.found.next {
+        Next::READ_SERVER => {
             let Some(policy) = policies.of_scope(work.scope as u32) else { return unread(skb, work) };
             read_server(skb, policy, work, entry);
             decide_server(skb, policy, work, entry);
         }
-        HANDSHAKE => return go_on::<{ abi::STEP_HANDSHAKE }>(skb, work),
+        Next::HANDSHAKE => return go_on::<{ abi::STEP_HANDSHAKE }>(skb, work),
         _ => {}
     }
     leave(skb, policies, work)
@@ -164,7 +164,7 @@ fn begin(skb: *mut __sk_buff, egress: bool) -> i32 {
     let Some(whole) = policies.of_scope(0) else { return TCX_NEXT };
     let Some(work) = work() else { return TCX_NEXT };
     work.generation = policies.generation;
-    work.found = Found { reason: 0, how: SETTLED, verdict: Verdict::Pass as u8 };
+    work.found = Found { reason: 0, next: Next::SETTLED, verdict: Verdict::Pass as u8 };
     let mut kind = network(skb, whole, work);
     if kind == Kind::Other as u32 {
         replay::judged(Verdict::Pass);
@@ -182,10 +182,10 @@ fn begin(skb: *mut __sk_buff, egress: bool) -> i32 {
     // verifier: walked once, not once for each path through the headers.
     let kind = Kind::from_u8(work.unknown::<Kernel>(kind as u8));
     datapath::begin(whole, work, kind, met);
-    match work.found.how {
-        FIND_CLIENT => go_on::<{ abi::STEP_CLIENT }>(skb, work),
-        FIND_SERVER => go_on::<{ abi::STEP_SERVER }>(skb, work),
-        HANDSHAKE => go_on::<{ abi::STEP_HANDSHAKE }>(skb, work),
+    match work.found.next {
+        Next::FIND_CLIENT => go_on::<{ abi::STEP_CLIENT }>(skb, work),
+        Next::FIND_SERVER => go_on::<{ abi::STEP_SERVER }>(skb, work),
+        Next::HANDSHAKE => go_on::<{ abi::STEP_HANDSHAKE }>(skb, work),
         _ => leave(skb, policies, work),
     }
 }
@@ -239,7 +239,7 @@ fn transport(skb: *mut __sk_buff, work: &mut Work) -> u32 {
 fn handshake(skb: *mut __sk_buff, policies: InForce, work: &mut Work) -> bool {
     let mut kernel = Kernel::new(skb, work, core::ptr::null_mut());
     datapath::handshake(&mut kernel, &policies, work);
-    // verifier: a function that returns nothing may leave a pointer to its stack behind, which it refuses.
+    // verifier: a function that returns nothing may leave a pointer to its stack in register 0, which it refuses.
     true
 }
 

@@ -17,7 +17,7 @@ pub fn judged(skb: *mut __sk_buff, work: &Work) -> bool {
         segment.flags,
         segment.sequence,
         segment.length,
-        work.found.how,
+        work.found.next,
         work.found.reason,
         work.state.session.mode.number(),
         work.run.cut,

@@ -68,7 +68,7 @@ fn wrong_words(error: &clap::Error) -> ExitCode {
     ExitCode::from(USAGE)
 }
 
-/// Whoever read the output has gone: `smtp-filter events | head`.
+/// The reader of the output has gone: `smtp-filter events | head`.
 fn is_broken_pipe(error: &anyhow::Error) -> bool {
     error
         .chain()

@@ -42,7 +42,7 @@ pub enum Phase {
     Tls,
     /// One side has closed.
     Closing,
-    /// Bytes passed unread in mode `monitor`, and no reply has given a footing since.
+    /// Bytes passed unread in mode `monitor`, and no reply has resynchronised it since.
     Uncertain,
     /// The server has answered a new handshake of the same addresses and ports.
     Replaced,
@@ -161,7 +161,7 @@ fn order(live: &Live) -> ([u8; 16], [u8; 2], [u8; 16], [u8; 2]) {
 }
 
 /// Looks until two looks one after the other find the same, so that nothing is half of one moment and half of another.
-/// An entry that never holds still is told as it was found last: each number in it is whole.
+/// An entry that never holds still is reported as it was found last: each number in it is whole.
 fn steady<E>(mut get: impl FnMut() -> Result<Bytes, E>) -> Result<Bytes, E> {
     let mut last = get()?;
     for _ in 1..LOOKS {

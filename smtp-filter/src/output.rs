@@ -30,7 +30,7 @@ impl Table {
         Self { rows: vec![head.iter().map(ToString::to_string).collect()], right: Vec::new() }
     }
 
-    /// Columns whose text stands at the right: numbers.
+    /// Columns whose text is aligned to the right: numbers.
     pub fn right(mut self, columns: &[usize]) -> Self {
         self.right = columns.to_vec();
         self

@@ -14,7 +14,7 @@ const CLEAR: &str = "\x1b[2J";
 const HOME: &str = "\x1b[H";
 /// The rest of the line cleared.
 const LINE_END: &str = "\x1b[K";
-/// Everything behind cleared.
+/// Clears everything after the cursor.
 const END: &str = "\x1b[J";
 
 /// Where blocks are shown.
@@ -51,7 +51,7 @@ fn size() -> Option<(usize, usize)> {
 /// left out and said, for a terminal that scrolls has no place.
 fn redrawn(block: &str, rows: usize, columns: usize, first: bool) -> String {
     let lines: Vec<&str> = block.lines().collect();
-    // The cursor stands in the last row.
+    // The cursor is in the last row.
     let room = rows - 1;
     let shown = if lines.len() > room { room - 1 } else { lines.len() };
     let mut out = format!("{}{HOME}", if first { CLEAR } else { "" });

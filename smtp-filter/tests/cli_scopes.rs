@@ -127,7 +127,7 @@ fn check_says_how_many_scopes_there_are_and_which_one_decides() -> Result<()> {
     let bad = one.replace("10.0.0.0", "10.0.0.1");
     let (code, out, err) = run(&["policy", "check", "-"], bad.as_bytes())?;
     let expected =
-        "smtp-filter: -:3:12: scope.a.clients: `10.0.0.1/8` has bits set behind its first 8; expected 10.0.0.0/8\n";
+        "smtp-filter: -:3:12: scope.a.clients: `10.0.0.1/8` has bits set after its first 8; expected 10.0.0.0/8\n";
     ensure!((code, out.as_str(), err.as_str()) == (1, "", expected), "{err}");
     Ok(())
 }

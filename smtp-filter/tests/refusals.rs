@@ -222,7 +222,7 @@ fn wrong_words_are_wrong_usage() -> Result<()> {
         (&["up", "--iface", "lo", "--port", "0"], "up: `ports=0`: ports: 0 is no TCP port; expected 1 to 65535"),
         (
             &["replay", "x.pcap", "--port", "25", "--port", "25"],
-            "replay: `ports=25,25`: ports: 25 stands there twice; expected each port once",
+            "replay: `ports=25,25`: ports: 25 is listed twice; expected each port once",
         ),
     ] {
         refused(Command::new(program()).args(words), USAGE, &message.replace("{profiles}", &profiles()?))?;
@@ -283,7 +283,7 @@ fn bad_policies() -> Vec<(&'static str, Vec<u8>, String)> {
             "ports = [2.5]\n",
             ":1:10: ports: expected a TCP port, 1 to 65535, found a number with a fraction",
         ),
-        text("ports_twice", "ports = [25, 25]\n", ":1:14: ports: 25 stands there twice; expected each port once"),
+        text("ports_twice", "ports = [25, 25]\n", ":1:14: ports: 25 is listed twice; expected each port once"),
         text(
             "ports_tls",
             "ports = [25, 465]\n",
@@ -516,7 +516,7 @@ fn a_bad_capture_is_refused() -> Result<()> {
         [header.clone(), [0, 0, captured, long].iter().flat_map(|word| word.to_le_bytes()).collect(), vec![0; bytes]]
             .concat()
     };
-    let cut = "the file ends in the midst of something behind frame 0: it was cut off, or is damaged";
+    let cut = "the file ends in the middle of a record after frame 0: it was cut off, or is damaged";
     let no_capture = |bytes: &str| format!("the file begins with {bytes}: no capture in the format pcap or pcapng");
     let packed = |tool: &str| format!("the file is compressed: unpack it with `{tool} FILE | smtp-filter replay -`");
     let foreign = |link: u32| {
@@ -812,8 +812,8 @@ fn a_running_filter_stays_as_it_is_whatever_is_refused() -> Result<()> {
     };
     let cases = [
         set("ehlo", "expected KEY=VALUE such as commands.ehlo=drop"),
-        set("=drop", "expected a key in front of the `=`"),
-        set("commands.=drop", "expected a key in front of the `=`"),
+        set("=drop", "expected a key before the `=`"),
+        set("commands.=drop", "expected a key before the `=`"),
         set("commands=drop", "commands: expected a table of verbs and actions, found a string"),
         set("commands.ehlo=", "commands.ehlo: there is no action ``; expected *"),
         set("commands.ehlo=deny", "commands.ehlo: there is no action `deny`; expected *"),

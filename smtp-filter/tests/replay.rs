@@ -1067,18 +1067,18 @@ mod command_line {
         let mut bytes = good();
         bytes[32..36].copy_from_slice(&u32::MAX.to_le_bytes());
         bytes.resize(40 << 20, 0);
-        refused("huge", &bytes, "the file is damaged behind frame 0: what follows is said to be longer than 16 MiB");
+        refused("huge", &bytes, "the file is damaged after frame 0: what follows is said to be longer than 16 MiB");
         let mut file = Ng::new(Endian::Little);
         file.block(6, &[0; 32]);
         refused(
             "no interface",
             &file.bytes,
-            "the file is damaged behind frame 0: what follows is of an interface that it has not",
+            "the file is damaged after frame 0: what follows is of an interface that it has not",
         );
         let mut file = Ng::new(Endian::Little);
         file.bytes.extend([6, 0, 0, 0, 7, 0, 0, 0, 0, 0, 0, 0]);
         file.bytes.extend([0; 40]);
-        refused("short block", &file.bytes, "the file is damaged behind frame 0");
+        refused("short block", &file.bytes, "the file is damaged after frame 0");
     }
 
     #[test]

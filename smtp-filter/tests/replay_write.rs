@@ -286,7 +286,7 @@ fn where_it_fails_there_is_nothing_new() {
     let capture = pcap(LinkType::Ethernet, true, &frames(false, &[]));
     let cut = folder.file("cut.pcap", &capture[..capture.len() - 1]);
     let there = folder.file("there.pcap", b"as before");
-    let at = "the file ends in the midst of something behind frame 11: it was cut off, or is damaged";
+    let at = "the file ends in the middle of a record after frame 11: it was cut off, or is damaged";
     refused(&folder, &[&cut, &there], b"", at);
     assert_eq!(fs::read(&there).unwrap(), b"as before");
     refused(&folder, &[&cut, &folder.0.join("new.pcap")], b"", at);

@@ -42,7 +42,7 @@ pub fn as_root(program: impl AsRef<OsStr>) -> Command {
     sudo
 }
 
-/// The file that `name` stands for on the search path.
+/// The file that `name` means on the search path.
 pub fn find(name: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     // Tools of the administrator may lie outside a user's search path.

@@ -66,7 +66,7 @@ fn long() -> Result<()> {
     execute(&mut cargo)
 }
 
-/// The variable by which cargo is told how to start a test program on this machine.
+/// The variable by which cargo learns how to start a test program on this machine.
 pub fn runner_variable() -> Result<String> {
     let verbose = output(Command::new("rustc").arg("-vV"))?;
     let host = verbose.lines().find_map(|line| line.strip_prefix("host: ")).context("rustc -vV names no host")?;

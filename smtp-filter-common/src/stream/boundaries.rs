@@ -8,7 +8,7 @@
 
 use super::{ahead, out_of_order, sorted};
 use crate::{
-    bounds::{BOUNDARIES, EARLY, MARKS},
+    bounds::{ENTRY_BOUNDARIES, ENTRY_RANGES, POOL_BOUNDARIES},
     branchless::{choose, choose_number, less, same},
     entry::Memory,
     host::{Host, Step},
@@ -103,7 +103,7 @@ pub fn look<H: Host>(host: &mut H, work: &mut Work, at: u32, before: u32) -> u32
 }
 
 /// Items in the entry: boundaries, then ends of out-of-order ranges.
-const ENTRY: u32 = (MARKS + EARLY) as u32;
+const ENTRY: u32 = (ENTRY_BOUNDARIES + ENTRY_RANGES) as u32;
 
 /// Which items are looked at: the result of [`find`].
 #[repr(C)]
@@ -159,17 +159,17 @@ pub fn place<H: Host>(host: &mut H, work: &Work, index: u32) -> (u32, u8, bool) 
     let memory = &work.state.memory;
     let Places { skipped, range, ranges, boundary } = work.run.places;
     let index = index + skipped;
-    if index < MARKS as u32 {
+    if index < ENTRY_BOUNDARIES as u32 {
         let (at, state) = memory.in_entry(H::opaque(index) as usize);
         return (at, state, false);
     }
-    let index = index - MARKS as u32;
-    if index < EARLY as u32 + ranges {
-        let number = if index < EARLY as u32 { index } else { index + range };
+    let index = index - ENTRY_BOUNDARIES as u32;
+    if index < ENTRY_RANGES as u32 + ranges {
+        let number = if index < ENTRY_RANGES as u32 { index } else { index + range };
         let (at, state) = out_of_order::end(host, memory, number);
         return (at, state, true);
     }
-    let number = index - EARLY as u32 - ranges + boundary;
+    let number = index - ENTRY_RANGES as u32 - ranges + boundary;
     let Some(list) = host.list(memory.slot.wrapping_sub(1)) else { return (0, data::END, false) };
     let word = list[memory.sorted_boundaries().index::<H>(number)];
     (word as u32, (word >> STATE) as u8, false)
@@ -192,7 +192,7 @@ pub fn note<H: Host>(host: &mut H, work: &mut Work, at: u32, state: u8, spare: u
     if work.state.memory.remember_in_entry::<H>(at, state, spare) {
         return true;
     }
-    if work.state.memory.boundaries as usize + spare >= BOUNDARIES {
+    if work.state.memory.boundaries as usize + spare >= POOL_BOUNDARIES {
         work.hold_back(Reason::Backlog);
         return false;
     }
@@ -224,19 +224,19 @@ impl Memory {
     /// Remembers a boundary in the entry; `false` if there is no room.
     #[inline(always)]
     fn remember_in_entry<H: Host>(&mut self, at: u32, state: u8, spare: usize) -> bool {
-        let mut free = MARKS as u32;
+        let mut free = ENTRY_BOUNDARIES as u32;
         let mut i = 0;
-        while i < MARKS {
+        while i < ENTRY_BOUNDARIES {
             let unused = 1 ^ H::opaque((self.boundary_state[i] / USED) as u32);
             let fits = (unused | same::<H>(self.boundary_at[i], at))
-                & less::<H>(i as u32 + (spare & (MARKS - 1)) as u32, MARKS as u32);
+                & less::<H>(i as u32 + (spare & (ENTRY_BOUNDARIES - 1)) as u32, ENTRY_BOUNDARIES as u32);
             free = choose_number::<H>(fits, i as u32, free);
             i += 1;
         }
-        if free >= MARKS as u32 {
+        if free >= ENTRY_BOUNDARIES as u32 {
             return false;
         }
-        let free = H::opaque(free) as usize & (MARKS - 1);
+        let free = H::opaque(free) as usize & (ENTRY_BOUNDARIES - 1);
         self.boundary_at[free] = at;
         self.boundary_state[free] = state | USED;
         true
@@ -245,7 +245,7 @@ impl Memory {
     /// Position and state of boundary `index` of the entry; the state is [`data::END`] if it is not in use.
     #[inline(always)]
     const fn in_entry(&self, index: usize) -> (u32, u8) {
-        let index = index & (MARKS - 1);
+        let index = index & (ENTRY_BOUNDARIES - 1);
         let state = self.boundary_state[index];
         (self.boundary_at[index], if state & USED != 0 { state & !USED } else { data::END })
     }
@@ -255,14 +255,14 @@ impl Memory {
     fn is_any_from<H: Host>(&self, from: u32, length: u32) -> u32 {
         let mut any = 0;
         let mut i = 0;
-        while i < MARKS {
+        while i < ENTRY_BOUNDARIES {
             let distance = self.boundary_at[i].wrapping_sub(from) as u64;
             any |=
                 H::opaque((distance.wrapping_sub(length as u64) >> 63) as u32) & (self.boundary_state[i] / USED) as u32;
             i += 1;
         }
         let mut i = 0;
-        while i < EARLY {
+        while i < ENTRY_RANGES {
             let distance = self.range_end[i].wrapping_sub(from) as u64;
             any |= H::opaque((distance.wrapping_sub(length as u64) >> 63) as u32) & (self.range_state[i] / USED) as u32;
             i += 1;
@@ -273,7 +273,7 @@ impl Memory {
     /// Forgets all boundaries.
     #[inline(always)]
     pub fn forget_boundaries(&mut self) {
-        self.boundary_state = [0; MARKS];
+        self.boundary_state = [0; ENTRY_BOUNDARIES];
         self.boundaries = 0;
         self.fresh = 0;
     }
@@ -282,7 +282,7 @@ impl Memory {
     #[inline(always)]
     pub fn forget_acknowledged(&mut self, acknowledged: u32) {
         let mut i = 0;
-        while i < MARKS {
+        while i < ENTRY_BOUNDARIES {
             let over = ahead(self.boundary_at[i], acknowledged) < 0;
             self.boundary_state[i] = if over { 0 } else { self.boundary_state[i] };
             i += 1;

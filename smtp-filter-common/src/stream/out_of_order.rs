@@ -13,7 +13,7 @@
 
 use super::{ahead, boundaries, later, pool, sorted};
 use crate::{
-    bounds::{EARLY, RANGES},
+    bounds::{ENTRY_RANGES, POOL_RANGES},
     entry::Memory,
     event::CLIENT,
     host::{Host, Step},
@@ -100,12 +100,12 @@ const fn bar(barred: u32) -> u8 {
 /// first.
 #[inline(always)]
 fn range<H: Host>(host: &mut H, memory: &Memory, index: u32) -> (u32, u32, u8) {
-    if index < EARLY as u32 {
-        let i = H::opaque(index) as usize & (EARLY - 1);
+    if index < ENTRY_RANGES as u32 {
+        let i = H::opaque(index) as usize & (ENTRY_RANGES - 1);
         return (memory.range_start[i], memory.range_end[i], memory.range_state[i]);
     }
     let Some(list) = host.list(memory.slot.wrapping_sub(1)) else { return (0, 0, 0) };
-    let number = index - EARLY as u32;
+    let number = index - ENTRY_RANGES as u32;
     let word = list[memory.sorted_ranges().index::<H>(number)];
     let state = (word >> 61) as u8 | (word >> 55) as u8 & BARRED | USED;
     (word as u32, sorted::end(word), if number < memory.ranges as u32 { state } else { 0 })
@@ -132,7 +132,7 @@ impl Memory {
     pub fn has_range_after(&self, at: u32) -> bool {
         let mut used = 0;
         let mut i = 0;
-        while i < EARLY {
+        while i < ENTRY_RANGES {
             let reaches = ahead(self.range_end[i], at) >= 0;
             used |= if reaches { self.range_state[i] } else { 0 };
             i += 1;
@@ -145,7 +145,7 @@ impl Memory {
     pub fn has_ranges(&self) -> bool {
         let mut used = 0;
         let mut i = 0;
-        while i < EARLY {
+        while i < ENTRY_RANGES {
             used |= self.range_state[i];
             i += 1;
         }
@@ -155,7 +155,7 @@ impl Memory {
     /// Forgets all ranges.
     #[inline(always)]
     pub fn forget_ranges(&mut self) {
-        self.range_state = [0; EARLY];
+        self.range_state = [0; ENTRY_RANGES];
         self.ranges = 0;
     }
 }
@@ -176,7 +176,7 @@ impl<H: Host> Step for Search<'_, H> {
         let (from, to, state) = range(host, &work.state.memory, index);
         let found = &mut work.run.ranges;
         if state & USED == 0 {
-            found.free = if found.free == NONE && index < EARLY as u32 { index } else { found.free };
+            found.free = if found.free == NONE && index < ENTRY_RANGES as u32 { index } else { found.free };
             return false;
         }
         if self.start == to {
@@ -197,12 +197,12 @@ impl<H: Host> Step for Search<'_, H> {
 }
 
 /// Ranges that may be near a position: those in the entry, and two in the pool.
-const NEAR: u32 = EARLY as u32 + 2;
+const NEAR: u32 = ENTRY_RANGES as u32 + 2;
 
 /// Maps `0..NEAR` to the index of a range.
 #[inline(always)]
 const fn neighbour(work: &Work, index: u32) -> u32 {
-    if index < EARLY as u32 { index } else { index.wrapping_add(work.run.ranges.cursor) }
+    if index < ENTRY_RANGES as u32 { index } else { index.wrapping_add(work.run.ranges.cursor) }
 }
 
 /// How many ranges in the pool end before `at`.
@@ -223,7 +223,7 @@ pub fn search<H: Host>(host: &mut H, work: &mut Work, start: u32, end: u32) -> b
 /// Writes a range, or none (`state` 0), to `index` of the entry.
 #[inline(always)]
 fn put<H: Host>(memory: &mut Memory, index: u32, (start, end): (u32, u32), state: u8) {
-    let i = H::opaque(index) as usize & (EARLY - 1);
+    let i = H::opaque(index) as usize & (ENTRY_RANGES - 1);
     memory.range_start[i] = start;
     memory.range_end[i] = end;
     memory.range_state[i] = state;
@@ -236,7 +236,7 @@ pub fn add<H: Host>(host: &mut H, work: &mut Work, start: u32, end: u32, state: 
     let (mut start, mut end, mut state) = (start, end, state);
     let Found { left, right, free, cursor, barred_before, .. } = work.run.ranges;
     let mut before = bar(barred_before);
-    let fresh = if free == NONE { EARLY as u32 + cursor } else { free };
+    let fresh = if free == NONE { ENTRY_RANGES as u32 + cursor } else { free };
     let index = if left != NONE {
         left
     } else if right != NONE {
@@ -244,9 +244,9 @@ pub fn add<H: Host>(host: &mut H, work: &mut Work, start: u32, end: u32, state: 
     } else {
         fresh
     };
-    let in_pool = index >= EARLY as u32;
+    let in_pool = index >= ENTRY_RANGES as u32;
     let is_new = left & right == NONE;
-    if in_pool && is_new && work.state.memory.ranges as usize >= RANGES {
+    if in_pool && is_new && work.state.memory.ranges as usize >= POOL_RANGES {
         return false;
     }
     if left != NONE {
@@ -272,18 +272,18 @@ pub fn add<H: Host>(host: &mut H, work: &mut Work, start: u32, end: u32, state: 
         memory.top_range = if memory.ranges == 0 { end } else { later(memory.top_range, end) };
         if !is_new {
             let Some(list) = host.list(memory.slot.wrapping_sub(1)) else { return false };
-            list[ring.index::<H>(index - EARLY as u32)] = word;
+            list[ring.index::<H>(index - ENTRY_RANGES as u32)] = word;
         }
     }
     // The gap between two ranges is filled: the later one is removed.
     let removes = left != NONE && right != NONE;
-    if removes && right < EARLY as u32 {
+    if removes && right < ENTRY_RANGES as u32 {
         put::<H>(memory, right, (end, end), 0);
     } else if removes {
         // The ranges before it move up by one. The first word of the ring becomes free.
         let Some(list) = host.list(memory.slot.wrapping_sub(1)) else { return false };
         let first = list[ring.index::<H>(0)] as u32;
-        ring.count = right - EARLY as u32;
+        ring.count = right - ENTRY_RANGES as u32;
         memory.first_range = memory.first_range.wrapping_add(1);
         memory.ranges -= 1;
         sorted::insert(host, work, ring, first as u64);
@@ -404,12 +404,12 @@ pub fn join<H: Host>(host: &mut H, work: &mut Work) -> bool {
     let cursor = before(host, work, reached);
     work.run.ranges = Found { reached, text, cursor, ..Found::NONE };
     // All ranges that begin within the bytes that were read.
-    H::repeat(EARLY as u32 + cursor + 1, &mut Border { host: &mut *host, work: &mut *work });
+    H::repeat(ENTRY_RANGES as u32 + cursor + 1, &mut Border { host: &mut *host, work: &mut *work });
     H::repeat(NEAR, &mut Join { host, work });
     let reached = work.run.ranges.reached;
     let memory = &mut work.state.memory;
     let mut i = 0;
-    while i < EARLY {
+    while i < ENTRY_RANGES {
         let over = ahead(memory.range_start[i], reached) <= 0;
         memory.range_state[i] = if over { 0 } else { memory.range_state[i] };
         i += 1;

@@ -14,15 +14,15 @@
 
 use super::ahead;
 use crate::{
-    bounds::{BOUNDARIES, RANGES, WIDE_WINDOW},
+    bounds::{POOL_BOUNDARIES, POOL_RANGES, WIDE_WINDOW},
     entry::Memory,
     host::{Host, Step},
     work::Work,
 };
 
 /// Words in a ring. A power of two.
-const ROOM: usize = RANGES;
-const _: () = assert!(RANGES == BOUNDARIES && 2 * ROOM == WIDE_WINDOW / 8 && ROOM.is_power_of_two());
+const ROOM: usize = POOL_RANGES;
+const _: () = assert!(POOL_RANGES == POOL_BOUNDARIES && 2 * ROOM == WIDE_WINDOW / 8 && ROOM.is_power_of_two());
 /// Bits for the length in an item. An item is one word: start, length in 27 bits, and 5 bits of state. A boundary has
 /// no length.
 pub const LENGTH: u32 = (1 << 27) - 1;

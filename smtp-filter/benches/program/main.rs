@@ -139,7 +139,7 @@ fn others(kernel: &mut Kernel) -> Result<Table> {
 /// Retransmissions of mail data where as much is remembered of it as there may be: what a client may send again and again.
 fn retransmissions(kernel: &mut Kernel) -> Result<Table> {
     /// Out-of-order ranges in the entry and in a slot of the pool; as many segments leave a boundary each.
-    const RANGES: u32 = 516;
+    const POOL_RANGES: u32 = 516;
     const LINE: &[u8] = b"aaaaaaaaaaaaaaaaaa\r\n";
     const APART: u32 = 30;
     let mut rows = Vec::new();
@@ -148,7 +148,7 @@ fn retransmissions(kernel: &mut Kernel) -> Result<Table> {
     let again = kernel.repeated(Side::Client, &in_order(&mut talk, &LINE[..4]))?;
     rows.push(row("mail data, 4 bytes of it, nothing remembered", 4, again, None));
     let mut talk = Talk::in_text([10, 3, 0, 1]);
-    (0..RANGES).for_each(|number| talk.client_after(100 + number * APART, LINE));
+    (0..POOL_RANGES).for_each(|number| talk.client_after(100 + number * APART, LINE));
     kernel.play(&talk.take())?;
     for (what, bytes) in [
         ("mail data, 4 bytes inside one of 516 out-of-order ranges", &LINE[..4]),
@@ -159,10 +159,10 @@ fn retransmissions(kernel: &mut Kernel) -> Result<Table> {
         rows.push(row(what, bytes.len(), kernel.repeated(Side::Client, frame)?, Some(5_000.0)));
     }
     let mut talk = Talk::in_text([10, 3, 0, 2]);
-    (0..RANGES).for_each(|_| talk.client(LINE));
+    (0..POOL_RANGES).for_each(|_| talk.client(LINE));
     let sent = talk.take();
     kernel.play(&sent)?;
-    let Some(Segment { frame, .. }) = sent.get(500 + sent.len() - RANGES as usize) else {
+    let Some(Segment { frame, .. }) = sent.get(500 + sent.len() - POOL_RANGES as usize) else {
         anyhow::bail!("many segments")
     };
     let again = kernel.repeated(Side::Client, frame)?;

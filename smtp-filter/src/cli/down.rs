@@ -4,7 +4,7 @@ use clap::Args;
 
 /// Take the filter off
 ///
-/// Nothing is left behind: no program, no map, no pin. If there is no filter, it says so and succeeds. Connections carry
+/// Nothing is left: no program, no map, no pin. If there is no filter, it says so and succeeds. Connections carry
 /// on as they are; nothing is marked, dropped or reset any more.
 #[derive(Debug, Args)]
 #[command(after_help = "\

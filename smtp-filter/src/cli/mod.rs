@@ -68,7 +68,7 @@ Then:
   smtp-filter policy set mode=enforce         do it, instead of only reporting it
   smtp-filter events                          shows what happens
   smtp-filter stats                           what passed and what did not
-  smtp-filter down                            takes it off and leaves nothing behind
+  smtp-filter down                            takes it off and leaves nothing
 
 Put it on the interface facing the clients or the one facing the servers: one is enough if both
 directions pass it. In mode monitor, the default, everything passes and is only reported. A client

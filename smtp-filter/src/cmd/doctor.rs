@@ -29,7 +29,7 @@ pub(super) struct Report {
     checks: Vec<Check>,
 }
 
-/// Looks at the machine and tells.
+/// Looks at the machine and reports.
 pub fn run(global: &Global, args: &Doctor) -> Result<()> {
     if let Some(name) = &global.netns {
         system::require_privileges("doctor --netns")?;

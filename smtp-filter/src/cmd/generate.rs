@@ -69,7 +69,7 @@ fn completion(shell: Shell, folder: &Path) -> io::Result<()> {
     fs::write(folder.join(shell.file_name(NAME)), script)
 }
 
-/// Stands in a script for the interfaces that there are when it is run.
+/// Placeholder in a script for the interfaces that there are when it is run.
 const INTERFACES: &str = "@INTERFACES@";
 
 /// Bash: after a key comes its value, and no space.
@@ -83,7 +83,7 @@ const BASH_KEYS: &str = r#"_smtp__filter_keys() {
 
 "#;
 
-/// What may be said where the grammar takes any word, because a better error is told when it is read.
+/// What may be said where the grammar takes any word, because reading it gives a better error.
 fn with_values(command: Command) -> Command {
     let one_of = |words: Vec<String>| {
         // clap keeps words for ever; this process ends soon.
@@ -150,7 +150,7 @@ fn pages(command: &Command, folder: &Path) -> io::Result<()> {
     fs::File::create(folder.join(man.get_filename()))?.write_all(&page)
 }
 
-/// What stands below the help, its lines as they are.
+/// What follows the help, its lines as they are.
 fn notes(text: &str, page: &mut Vec<u8>) -> io::Result<()> {
     let mut roff = Roff::default();
     roff.control("SH", ["EXAMPLES AND NOTES"]).control("nf", []);

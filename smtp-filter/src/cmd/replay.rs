@@ -232,7 +232,7 @@ fn remarks(seen: &Seen) -> Vec<String> {
     let mut remarks = Vec::new();
     if cut_short > 0 {
         remarks.push(format!(
-            "{} captured cut short, and not judged: what follows them stands behind a gap",
+            "{} captured cut short, and not judged: what follows them comes after a gap",
             frames(cut_short)
         ));
     }

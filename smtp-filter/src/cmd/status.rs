@@ -104,7 +104,7 @@ impl PolicyState {
     }
 }
 
-/// Shows how the filter stands. Where it does not filter everything that it was put on for, that is a failure.
+/// Shows the state of the filter. Where it does not filter everything that it was put on for, that is a failure.
 pub fn run(global: &Global) -> Result<()> {
     let loose = print_state(&running(global, "status")?, global)?;
     if !loose.is_empty() {
@@ -118,7 +118,7 @@ pub fn run(global: &Global) -> Result<()> {
     Ok(())
 }
 
-/// Prints how a filter stands. Returns where it is not attached.
+/// Prints the state of a filter. Returns where it is not attached.
 pub(super) fn print_state(running: &Running, global: &Global) -> Result<Vec<String>> {
     let (document, generation) = running.in_force()?;
     let report = report(running, &document, generation, global)?;

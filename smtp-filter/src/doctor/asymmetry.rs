@@ -34,7 +34,7 @@ pub fn check(view: &View) -> Check {
     let names = view.names(other);
     Check::warning(
         NAME,
-        format!("{}; a connection of which one direction passes elsewhere stands still", found.join("; ")),
+        format!("{}; a connection of which one direction passes elsewhere stalls", found.join("; ")),
         format!("put the filter there as well: {}", view.up_with(&names)),
     )
 }

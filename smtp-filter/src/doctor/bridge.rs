@@ -1,4 +1,4 @@
-//! Interfaces that stand for several: bridges and bonds. A hook sees what passes its interface, not the group's.
+//! Interfaces that combine several: bridges and bonds. A hook sees what passes its interface, not the group's.
 
 use super::{
     check::Check,

@@ -29,8 +29,8 @@ pub fn check(place: &Place) -> Check {
     Check::warning(
         name,
         format!("ahead of the filter: {}; one that ends the chain hides the segment from it", ahead.join(", ")),
-        "have it return TCX_NEXT (TC_ACT_UNSPEC) for TCP of the ports, or attach it behind the filter: `bpftool net` \
-         and `tc filter show` tell whose it is",
+        "have it return TCX_NEXT (TC_ACT_UNSPEC) for TCP of the ports, or attach it after the filter: `bpftool net` \
+         and `tc filter show` show whose it is",
     )
 }
 
@@ -68,7 +68,7 @@ fn ahead_by_tcx(programs: &[(u32, String)], own: Option<u32>, side: Side) -> Vec
     programs.iter().take(place).map(tcx).collect()
 }
 
-/// All of TCX, and the filters that stand before: of lower priority, or of the same one and newer.
+/// All of TCX, and the filters before it: of lower priority, or of the same one and newer.
 fn ahead_by_clsact(programs: &[(u32, String)], filters: &[Filter], own: Option<u32>, side: Side) -> Vec<String> {
     let priority = |filter: &Filter| filter.info >> 16;
     // They are listed in the order in which they run.

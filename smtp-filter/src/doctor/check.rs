@@ -6,7 +6,7 @@ use serde::Serialize;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Check {
-    /// Its name; of an interface: with the interface's name behind a space.
+    /// Its name; of an interface: with the interface's name after a space.
     pub name: String,
     /// Whether all is well.
     pub ok: bool,

@@ -21,7 +21,7 @@ fn version(release: &str, found: Option<KernelVersion>) -> Check {
     }
 }
 
-/// Each CPU has one working place, which another softirq must not enter: docs/compatibility.md.
+/// Each CPU has one working area, which another softirq must not enter: docs/compatibility.md.
 fn real_time(version: &str) -> Check {
     if version.contains("PREEMPT_RT") {
         return Check::warning(

@@ -1,6 +1,6 @@
 //! Fast paths around the hook: flowtables, in software and in hardware, and hardware that forwards by itself.
 //!
-//! A flowtable in software takes a packet behind the hook of the interface it came by and sends it through the hook of
+//! A flowtable in software takes a packet after the hook of the interface it came by and sends it through the hook of
 //! the one it leaves by: nothing is lost where the filter sits on the flowtable's own interfaces. On an interface that
 //! lies on them (a bridge, a VLAN, PPPoE) the packets are not seen, for they come and go below it.
 

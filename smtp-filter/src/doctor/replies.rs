@@ -6,14 +6,14 @@ use smtp_filter_common::{action::Action, reason::Reason};
 use super::check::Check;
 use crate::{instance::Running, tables::Tables};
 
-/// What the tables tell.
+/// What the tables say.
 #[derive(Clone, Copy, Debug, Default)]
 struct Counts {
     /// Connections that have begun and are not answered.
     half_open: u64,
     /// Connections that were answered.
     opened: u64,
-    /// Segments, behind the grace, of connections that nobody saw begin.
+    /// Segments, after the grace period, of connections that nobody saw begin.
     unknown: u64,
 }
 

@@ -34,7 +34,7 @@ const AF_INET6: u8 = 10;
 /// `struct rtmsg`, `struct fib_rule_hdr`, `struct rtnexthop`.
 const HEAD: usize = 12;
 const HOP: usize = 8;
-/// The tables that the kernel looks into without being told: default, main, local.
+/// The tables that the kernel looks into by itself: default, main, local.
 const USUAL: [u32; 4] = [0, 253, 254, 255];
 /// Prefixes that are kept: a router of the whole Internet has a million, and the default route among them is what
 /// matters most.

@@ -12,7 +12,7 @@ pub fn check(view: &View, place: &Place) -> Check {
     if let Some(xdp) = &place.link.xdp {
         return Check::warning(
             name,
-            format!("{} in front of the hook: what it drops, answers or redirects is never seen", describe(xdp)),
+            format!("{} before the hook: what it drops, answers or redirects is never seen", describe(xdp)),
             format!("let it pass TCP of the ports, or take it off: `ip link set dev {} {}`", place.link.name, off(xdp)),
         );
     }

@@ -19,7 +19,7 @@ fn action_style(action: &str) -> Style {
     }
 }
 
-/// What the peer wrote, in the midst of a line: where it ends he cannot make up, for no `\` of his stands before a `"` or at
+/// What the peer wrote, in the middle of a line: a peer cannot fake its end, because no `\` of its own comes before a `"` or at
 /// the end.
 fn quoted(text: &str) -> String {
     format!("\"{}\"", text.replace('"', "\\\""))
@@ -82,7 +82,7 @@ impl fmt::Display for Line<'_> {
             write!(f, "{bytes_server} from the server, {commands} commands, {recipients} recipients, ")?;
             write!(f, "{messages} messages, {} TLS", if *tls { "with" } else { "without" })?;
         }
-        // What the peer wrote stands last: nothing behind it can be made up by him.
+        // What the peer wrote comes last: it can fake nothing after it.
         if let Some(verb) = verb {
             write!(f, ": {BOLD}{verb}{BOLD:#}")?;
             match arg.as_deref() {
@@ -231,7 +231,7 @@ mod tests {
         (rest, found)
     }
 
-    /// The part of the line that tells what a connection came to.
+    /// The part of the line that sums a connection up.
     fn summary(words: &[&str]) -> Option<serde_json::Value> {
         let [
             "ended",

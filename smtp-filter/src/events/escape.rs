@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-/// What may follow a `\` that stands for itself: anything but what would make it read as an escape, as one of the marks
+/// What may follow a `\` that is itself: anything but what would make it read as an escape, as one of the marks
 /// that begin with `\`, or as the escape of a quotation mark.
 const MISTAKEN: &[u8] = b"x.(\"";
 

@@ -29,7 +29,7 @@ use crate::{
 
 /// How often lost events and the filter itself are looked for.
 const LOOK: Duration = Duration::from_millis(500);
-/// Lines that wait for a slow terminal; behind them events wait in the ring buffer, and then are lost and counted.
+/// Lines that wait for a slow terminal; beyond them events wait in the ring buffer, and then are lost and counted.
 const WAITING: usize = 1024;
 /// How long a stuck terminal may hold up the end.
 const FAREWELL: Duration = Duration::from_millis(500);

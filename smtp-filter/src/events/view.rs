@@ -12,7 +12,7 @@ use smtp_filter_common::{
 use super::escape::{escape, hex};
 use crate::{clock::WallClock, live::address};
 
-/// Stands after an argument that was longer than what is kept. No argument ends so, for a `\` before a dot is `\x5c`.
+/// Follows an argument that was longer than what is kept. No argument ends so, for a `\` before a dot is `\x5c`.
 pub const MORE: &str = "\\...";
 /// What the console shows where an argument is withheld; no argument reads so.
 pub const WITHHELD: &str = "\\(withheld)";
@@ -69,7 +69,7 @@ impl SummaryView {
     }
 }
 
-/// One event, in words. The fields stand in the order of the JSON line.
+/// One event, in words. The fields are in the order of the JSON line.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[cfg_attr(test, schemars(
@@ -95,12 +95,12 @@ pub struct EventView {
     /// Who sent the segment: `client` or `server`.
     #[cfg_attr(test, schemars(extend("enum" = ["client", "server"])))]
     pub direction: &'static str,
-    /// A command's verb or an extension's keyword, printable as `arg` is; what is longer than 16 characters is told by its
+    /// A command's verb or an extension's keyword, printable as `arg` is; what is longer than 16 characters is given by its
     /// length. Empty where it is withheld.
     pub verb: Option<String>,
     /// A command's argument, at most its first 64 bytes; none also where it is withheld. It is printable: a byte that is no
     /// printable ASCII is `\xNN`, and so is a backslash that would be mistaken for an escape (`\x5c`); every other
-    /// character stands for itself. `\...` at its end: it was longer.
+    /// character is itself. `\...` at its end: it was longer.
     pub arg: Option<String>,
     /// What was done.
     #[cfg_attr(test, schemars(extend("enum" = Action::ALL.map(Action::name))))]

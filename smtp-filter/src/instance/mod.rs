@@ -1,6 +1,6 @@
 //! A filter that outlasts its loader: put on, taken over, found again by its pins, changed, confirmed, taken off.
 //!
-//! Whoever changes something holds the lock on the folder of pins. What a command that was killed left half-done, the
+//! A command that changes something holds the lock on the folder of pins. What a command that was killed left half-done, the
 //! next one finishes or undoes (`settle`) before it does anything else.
 
 mod held;
@@ -47,7 +47,7 @@ fn chain_ids(pins: &PinDir) -> Vec<u32> {
     [pins.chain(), pins.next_chain(), pins.next().chain()].iter().filter_map(ids).flatten().collect()
 }
 
-/// Compiles a policy for an instance: its grace, and when it goes off unconfirmed, stand in it.
+/// Compiles a policy for an instance: its grace period, and when it goes off unconfirmed, are part of it.
 fn compile_for(instance: &Instance, document: &Document, source: &mut Source) -> Result<Compiled, CompileError> {
     let mut compiled = compile(document, &mut source.names, source.generation, instance.up_at)?;
     compiled.set_off_at(instance.confirm_until.unwrap_or(0));

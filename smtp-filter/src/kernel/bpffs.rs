@@ -26,7 +26,7 @@ pub fn holds(folder: &Path) -> bool {
     statfs(folder).is_ok_and(|found| found.f_type as i64 & 0xffff_ffff == MAGIC)
 }
 
-/// Whoever is not root has no business in it.
+/// For root alone.
 pub const MODE: u32 = 0o700;
 /// Group and others may write.
 const WRITABLE: u32 = 0o022;
@@ -91,7 +91,7 @@ fn only_root(folder: &Path) -> anyhow::Error {
     anyhow!("the pin directory {} is root's, and nobody else may look into it: run this with sudo", folder.display())
 }
 
-/// How a folder for pins stands.
+/// The state of a folder for pins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Found {
     /// It lies in a BPF file system.

@@ -10,7 +10,7 @@
 //! DIR/next/                the same, whole: what is at the hooks may come from there already
 //! ```
 //!
-//! A lock on DIR itself is held by whoever changes something. Locks go with the process, so nobody has to clean up
+//! A lock on DIR itself is held by the command that changes something. Locks go with the process, so nobody has to clean up
 //! after one that was killed.
 
 use std::{
@@ -170,7 +170,7 @@ impl PinDir {
                 self.0.display()
             );
         }
-        // Whoever has just taken the filter off removes the folder while this waits for the lock.
+        // Another command that has just taken the filter off removes the folder while this waits for the lock.
         for _ in 0..PATIENCE.as_millis() {
             match make_folder(&self.0) {
                 Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {

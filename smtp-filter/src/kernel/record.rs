@@ -19,7 +19,7 @@ pub(crate) const INSTANCE: &str = "INSTANCE";
 const SOURCES: &str = "SOURCES";
 /// Bytes of a record that lie in one entry of a map.
 const ROOM: usize = 16 * 1024;
-/// Where a record's text begins; before it stands its length.
+/// Where a record's text begins; its length comes before it.
 const HEAD: usize = size_of::<u32>();
 /// Entries that a policy may fill: [`smtp_filter_common::bounds::PREFIXES`] prefixes, written out, take less.
 const ENTRIES: usize = 4096;
@@ -259,7 +259,7 @@ impl Records {
 
     fn remove_source(&mut self, slot: u32) -> Result<()> {
         let Some(first) = self.entry(slot, 0)? else { return Ok(()) };
-        // From the last one on: what is left of one that was killed in the midst of it still says how long it is.
+        // From the last one on: what is left of one that was killed half-way still says how long it is.
         for entry in (0..entries(length(&first))).rev() {
             match self.sources.remove(&key(slot, entry)) {
                 Ok(()) | Err(MapError::KeyNotFound) => {}

@@ -63,7 +63,7 @@ pub(super) fn of_scopes() -> impl Iterator<Item = &'static str> {
     keys.chain(SECTIONS.iter().map(|section| section.name))
 }
 
-/// Sets what a section or a key at the top says; `false` where the key is none of that. `prefix` is what stands in front
+/// Sets what a section or a key at the top says; `false` where the key is none of that. `prefix` is what comes before
 /// of the key in messages.
 pub(super) fn setting(
     settings: &mut Settings,

@@ -9,7 +9,7 @@ use super::{
     value::Value,
 };
 
-/// The settings of a section whose words the policy names. `prefix` is what stands in front of its key in messages.
+/// The settings of a section whose words the policy names. `prefix` is what comes before its key in messages.
 pub(super) fn by_name(section: &Section, names: &Names, prefix: &str, value: &Located<Value>) -> Result<Words, Fault> {
     let Names { expected, most, .. } = names;
     let noun = section.noun;

@@ -1,7 +1,7 @@
 //! The prefixes of the scopes, sorted into classes for the datapath.
 //!
 //! For every address the prefixes that hold it form a chain, longest first; what the rule needs of it is which scopes
-//! name them, each where it first stands in the chain. Addresses whose chains say the same are one class, so that there
+//! name them, each at its first position in the chain. Addresses whose chains say the same are one class, so that there
 //! are few of them however many prefixes there are.
 
 use std::{collections::HashMap, net::Ipv4Addr};
@@ -110,7 +110,7 @@ fn side<'a>(scopes: &'a [Scope], of: impl Fn(&'a Scope) -> Option<&'a [IpNet]>) 
     {
         named.insert(0, (ipv4, 0));
     }
-    // A prefix stands behind those that hold it.
+    // A prefix comes after those that hold it.
     let mut holding: Vec<(IpNet, u32)> = Vec::new();
     for (prefix, set) in named {
         while holding.pop_if(|(above, _)| !above.contains(&prefix)).is_some() {}

@@ -205,7 +205,7 @@ fn each_scope_gets_a_policy_with_the_number_of_its_name() {
     assert_eq!((names.scope(1), names.scope(2)), (Some("b"), Some("a")));
     assert_eq!((compiled.policies[1].grace_until, compiled.policies[2].grace_until), (600_000_001_000, 1_000_001_000));
     assert!(compiled.policies.iter().all(|policy| policy.has_port(25)));
-    // A scope that is gone leaves its number behind.
+    // A scope that is gone leaves its number unused.
     let after = compile(&set(&document, &["scope.b=none"]).unwrap(), &mut names, 8, 1_000).unwrap();
     assert_eq!(after.policies.iter().map(|policy| policy.scope).collect::<Vec<_>>(), [0, 2]);
     let client = octets("192.0.2.1".parse().unwrap());

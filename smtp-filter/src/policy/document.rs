@@ -35,7 +35,7 @@ impl WordName {
     }
 }
 
-// A string stands before another exactly where its name does.
+// Strings are in the order of their names.
 impl Borrow<str> for WordName {
     fn borrow(&self) -> &str {
         &self.0

@@ -7,7 +7,7 @@ use std::{fmt, ops::Range};
 pub struct Located<T> {
     /// Bytes of the text.
     pub span: Range<usize>,
-    /// What stands there.
+    /// What is there.
     pub value: T,
 }
 

@@ -31,7 +31,7 @@ fn each_fault_is_refused_with_its_place_and_what_was_expected() {
             "ports = [25, 465]",
             "1:14: ports: 465 is TLS from the first byte and has no commands to read; expected ports of plain SMTP such as 25 or 587",
         ),
-        ("ports = [25, 587, 25]", "1:19: ports: 25 stands there twice; expected each port once"),
+        ("ports = [25, 587, 25]", "1:19: ports: 25 is listed twice; expected each port once"),
         ("ports = [99999999999999999999]", "1:10: 99999999999999999999 is too large a number"),
         ("commands = \"drop\"", "1:12: commands: expected a table of verbs and actions, found a string"),
         (

@@ -1,4 +1,4 @@
-//! What has to hold of a policy as a whole, whoever set its parts: the whole's own, and that of each scope.
+//! What has to hold of a policy as a whole, however its parts were set: the whole's own, and that of each scope.
 
 use std::ops::Range;
 
@@ -21,12 +21,12 @@ pub(super) struct Places {
 }
 
 impl Places {
-    /// Of a text that stands there.
+    /// Of a given text.
     pub fn within(value: &Located<Value>) -> Self {
         Self { all: Some(value.span.clone()), ..Self::default() }
     }
 
-    /// Notes where a section stands.
+    /// Notes the position of a section.
     pub fn note(&mut self, section: &str, value: &Located<Value>) {
         let place = match section {
             "commands" => &mut self.commands,
@@ -49,7 +49,7 @@ pub(super) fn fit_whole(document: &Document, places: &Places) -> Result<(), Faul
     fit(document, places, "", &format!("those that profile {} names", document.profile.name()))
 }
 
-/// Sees to it that the datapath has room for what is named, and that the mark is one. `prefix` is what stands in front of
+/// Sees to it that the datapath has room for what is named, and that the mark is one. `prefix` is what comes before
 /// keys in messages, `beneath` what the settings were laid over.
 pub(super) fn fit(document: &Document, places: &Places, prefix: &str, beneath: &str) -> Result<(), Fault> {
     let Places { commands, extensions, mark, .. } = places;

@@ -139,7 +139,7 @@ pub(super) static KEYS: &[Key] = &[
     ),
     guard(Reason::ChangedRetransmission, CUT, Drop, "a retransmission with other bytes than the first time"),
     guard(Reason::LateEndOfData, &[Reset], Reset, "an end of data before mail data that has already passed"),
-    // A reset would hand whoever forges the segments what he wants.
+    // A reset would do what the forger of the segments wants.
     guard(Reason::SpoofedServer, &[Drop], Drop, "a segment in the server's name from where the client's segments come"),
     guard(
         Reason::Multipath,
@@ -253,7 +253,7 @@ pub(super) fn top() -> impl Iterator<Item = &'static Key> {
     KEYS.iter().filter(|key| key.section().is_empty())
 }
 
-/// What `policy set` takes in front of the `=`, but for words that a policy names.
+/// What `policy set` takes before the `=`, but for words that a policy names.
 pub fn settable() -> impl Iterator<Item = String> {
     KEYS.iter().map(|key| {
         let has_parts = key.part().is_none()

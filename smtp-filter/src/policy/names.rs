@@ -61,7 +61,7 @@ impl Names {
         self.scopes.get(usize::from(number).checked_sub(1)?).map(String::as_str)
     }
 
-    /// The section of the policy and the name that a reason number stands for.
+    /// The section of the policy and the name that a reason number means.
     fn word(&self, number: u16) -> Option<(&'static str, &str)> {
         let (section, names, first) = match number {
             FIRST_KEYWORD.. => ("extensions", &self.keywords, FIRST_KEYWORD),
@@ -71,7 +71,7 @@ impl Names {
         Some((section, name))
     }
 
-    /// The policy key that a reason number stands for.
+    /// The policy key that a reason number means.
     pub fn reason(&self, number: u16) -> String {
         if let Some(reason) = Reason::from_number(number) {
             return reason.name().to_owned();

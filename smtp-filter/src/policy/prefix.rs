@@ -28,7 +28,7 @@ pub(super) fn prefixes(value: &Located<Value>, key: &str) -> Result<Vec<IpNet>, 
     for item in items {
         let prefix = prefix(item, key)?;
         if !seen.insert(prefix) {
-            return Err(item.fault(format!("{key}: {prefix} stands there twice; expected each prefix once")));
+            return Err(item.fault(format!("{key}: {prefix} is listed twice; expected each prefix once")));
         }
     }
     let mut prefixes: Vec<IpNet> = seen.into_iter().collect();
@@ -36,7 +36,7 @@ pub(super) fn prefixes(value: &Located<Value>, key: &str) -> Result<Vec<IpNet>, 
     Ok(prefixes)
 }
 
-/// Where a prefix stands in its list; the list itself where it is not found there.
+/// The position of a prefix in its list; that of the list if it is not found there.
 pub(super) fn place(value: &Located<Value>, wanted: IpNet) -> &Located<Value> {
     let Value::List(items) = &value.value else { return value };
     items.iter().find(|item| prefix(item, "").is_ok_and(|prefix| prefix == wanted)).unwrap_or(value)
@@ -61,7 +61,7 @@ fn prefix(item: &Located<Value>, key: &str) -> Result<IpNet, Fault> {
     }
     if meant != net {
         return Err(item.fault(format!(
-            "{key}: {} has bits set behind its first {}; expected {meant}",
+            "{key}: {} has bits set after its first {}; expected {meant}",
             quoted(text),
             net.prefix_len()
         )));
@@ -69,7 +69,7 @@ fn prefix(item: &Located<Value>, key: &str) -> Result<IpNet, Fault> {
     Ok(net)
 }
 
-/// The prefix of IPv4 that a prefix within ::ffff:0:0/96 stands for.
+/// The prefix of IPv4 that a prefix within ::ffff:0:0/96 means.
 fn mapped(net: &IpNet) -> Option<IpNet> {
     let IpNet::V6(net) = net else { return None };
     let address = net.network().to_ipv4_mapped()?;

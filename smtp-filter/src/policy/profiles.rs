@@ -25,7 +25,7 @@ pub enum Profile {
     HeloOnly,
     /// What a PIX did.
     PixMailguard,
-    /// What an ASA does unless it is told otherwise.
+    /// What an ASA does unless it is configured otherwise.
     AsaEsmtp,
     /// What a careful postmaster sets.
     Hardened,

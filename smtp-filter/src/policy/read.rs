@@ -144,7 +144,7 @@ pub(super) fn ports(value: &Located<Value>, key: &str) -> Result<Vec<u16>, Fault
             }
         };
         if !ports.insert(port) {
-            return Err(item.fault(format!("{key}: {port} stands there twice; expected each port once")));
+            return Err(item.fault(format!("{key}: {port} is listed twice; expected each port once")));
         }
     }
     Ok(ports.into_iter().collect())

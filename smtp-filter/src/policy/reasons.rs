@@ -50,7 +50,7 @@ const OFFERED: usize = 3;
 /// How alike they are at least.
 const ALIKE: f64 = 0.7;
 
-/// Refuses a reason that no event of a filter with these names can have: whoever waits for one waits for ever.
+/// Refuses a reason that no event of a filter with these names can have: a reader would wait for it for ever.
 pub fn known_reason(text: &str, names: &Names) -> Result<(), String> {
     let reasons = names.reasons();
     let ends = reasons.iter().filter_map(|reason| reason.split_once('.')).flat_map(|(section, key)| [section, key]);

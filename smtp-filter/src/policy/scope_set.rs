@@ -47,7 +47,7 @@ pub(super) fn set(scopes: &mut Vec<Scope>, value: &Located<Value>) -> Result<(),
     Ok(())
 }
 
-/// Where a scope of this name stands. `otherwise` ends the list of those that are there.
+/// The position of the scope with this name. `otherwise` ends the list of those that are there.
 fn position(scopes: &[Scope], name: &Located<String>, otherwise: &str) -> Result<usize, Fault> {
     scopes.iter().position(|scope| scope.name.as_str() == name.value).ok_or_else(|| {
         let there = one_of(scopes.iter().map(|scope| scope.name.as_str()));

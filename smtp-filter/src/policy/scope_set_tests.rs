@@ -110,7 +110,7 @@ fn set_of_scopes_refuses_with_the_argument() {
         ("scope.printer.name=x", "`scope.printer.name=x`: scope.printer: unknown key `name`; expected "),
         (
             "scope.printer.clients=10.0.0.1/8",
-            "`scope.printer.clients=10.0.0.1/8`: scope.printer.clients: `10.0.0.1/8` has bits set behind its first 8; expected 10.0.0.0/8",
+            "`scope.printer.clients=10.0.0.1/8`: scope.printer.clients: `10.0.0.1/8` has bits set after its first 8; expected 10.0.0.0/8",
         ),
         (
             "scope.printer.clients=[]",

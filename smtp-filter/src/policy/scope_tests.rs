@@ -57,7 +57,7 @@ fn each_fault_of_a_scope_is_refused_with_its_place_and_what_was_expected() {
         ("scope = [3]", "1:10: scope: expected a table, found a number"),
         (
             "\n[[scope]]\nclients = [\"10.0.0.0/8\"]",
-            "2:1: scope: it has no name; expected name = \"...\", by which events tell of it",
+            "2:1: scope: it has no name; expected name = \"...\", by which events name it",
         ),
         (
             "[[scope]]\nname = 1",
@@ -98,11 +98,11 @@ fn each_fault_of_a_scope_is_refused_with_its_place_and_what_was_expected() {
         ),
         (
             "HEADclients = [\"10.1.2.3/8\"]",
-            "3:12: scope.a.clients: `10.1.2.3/8` has bits set behind its first 8; expected 10.0.0.0/8",
+            "3:12: scope.a.clients: `10.1.2.3/8` has bits set after its first 8; expected 10.0.0.0/8",
         ),
         (
             "HEADclients = [\"2001:db8::1/32\"]",
-            "3:12: scope.a.clients: `2001:db8::1/32` has bits set behind its first 32; expected 2001:db8::/32",
+            "3:12: scope.a.clients: `2001:db8::1/32` has bits set after its first 32; expected 2001:db8::/32",
         ),
         (
             "HEADclients = [\"::ffff:10.0.0.0/104\"]",
@@ -122,7 +122,7 @@ fn each_fault_of_a_scope_is_refused_with_its_place_and_what_was_expected() {
         ),
         (
             "HEADclients = [\"10.0.0.1\", \"10.0.0.1/32\"]",
-            "3:24: scope.a.clients: 10.0.0.1/32 stands there twice; expected each prefix once",
+            "3:24: scope.a.clients: 10.0.0.1/32 is listed twice; expected each prefix once",
         ),
         (
             "HEADLISTmode = \"monitor\"",

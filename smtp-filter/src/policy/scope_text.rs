@@ -30,7 +30,7 @@ impl ScopePlaces<'_> {
     }
 }
 
-/// The scopes of a file, and where each of them stands.
+/// The scopes of a file, and the position of each.
 pub(super) fn read(value: &Located<Value>) -> Result<(Vec<Scope>, Vec<ScopePlaces<'_>>), Fault> {
     let Value::List(items) = &value.value else {
         return Err(value.fault(format!("scope: expected tables [[scope]], found {}", value.value.kind())));
@@ -40,7 +40,7 @@ pub(super) fn read(value: &Located<Value>) -> Result<(Vec<Scope>, Vec<ScopePlace
     for item in items {
         let entries = table(item, "scope", "a table")?;
         let Some((_, name)) = entries.iter().find(|(key, _)| key.value == "name") else {
-            return Err(item.fault("scope: it has no name; expected name = \"...\", by which events tell of it"));
+            return Err(item.fault("scope: it has no name; expected name = \"...\", by which events name it"));
         };
         let mut scope = Scope::new(scope_name(name)?);
         if !names.insert(scope.name.clone()) {

@@ -36,11 +36,11 @@ impl scope::Scopes for Scopes {
     }
 }
 
-/// What stands at the longest of the prefixes, in ascending order, that hold an address.
+/// The value of the longest of the prefixes, in ascending order, that hold an address.
 fn longest(prefixes: &[(Bits, u32)], address: &[u8; 16]) -> Option<u32> {
     let mut length = 128;
     loop {
-        // Whatever holds the address and is no longer than this does not stand behind it.
+        // A prefix that holds the address and is not longer does not come after this one.
         let last = (first_bits(address, length), length);
         let at = prefixes.partition_point(|(bits, _)| *bits <= last);
         let ((bits, bits_length), class) = prefixes.get(at.checked_sub(1)?)?;
@@ -53,7 +53,7 @@ fn longest(prefixes: &[(Bits, u32)], address: &[u8; 16]) -> Option<u32> {
     }
 }
 
-/// The first bits of an address, zeros behind.
+/// The first bits of an address, then zeros.
 pub(super) fn first_bits(address: &[u8; 16], length: u32) -> [u8; 16] {
     let rest = u128::MAX.checked_shr(length).unwrap_or(0);
     (u128::from_be_bytes(*address) & !rest).to_be_bytes()

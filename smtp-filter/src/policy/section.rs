@@ -42,7 +42,7 @@ pub(super) struct Names {
     pub takes: fn(&str) -> bool,
     /// Words that one policy may name.
     pub most: usize,
-    /// What stands for any of them in the table of keys.
+    /// The placeholder for any of them in the table of keys.
     pub any: &'static str,
 }
 
@@ -133,7 +133,7 @@ impl Section {
         }
     }
 
-    /// Reads the section. `prefix` is what stands in front of its key in messages.
+    /// Reads the section. `prefix` is what comes before its key in messages.
     pub fn read(&self, values: &mut Values, prefix: &str, value: &Located<Value>) -> Result<(), Fault> {
         let mut seen = BTreeSet::new();
         for (written, value) in table(value, &format!("{prefix}{}", self.name), &self.expected())? {

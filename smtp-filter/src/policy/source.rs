@@ -25,7 +25,7 @@ const SCOPE: &str = "scope";
 /// Longest policy file that is read: room for as many prefixes as there may be, each on a line of its own.
 const LONGEST: u64 = 64 << 20;
 
-/// Reads a policy from text; `name` stands in errors.
+/// Reads a policy from text; `name` is named in errors.
 pub fn parse(name: &str, text: &str) -> Result<Document, PolicyError> {
     read(text).map_err(|fault| PolicyError::new(name, text, fault))
 }
@@ -174,7 +174,7 @@ fn setting(argument: &str) -> Result<Table, Fault> {
     let (path, value) =
         argument.split_once('=').ok_or_else(|| fault("expected KEY=VALUE such as commands.ehlo=drop"))?;
     let mut keys = path.split('.').map(str::trim).rev();
-    let last = keys.next().filter(|key| !key.is_empty()).ok_or_else(|| fault("expected a key in front of the `=`"))?;
+    let last = keys.next().filter(|key| !key.is_empty()).ok_or_else(|| fault("expected a key before the `=`"))?;
     let entry = |key: &str, value: Value| {
         vec![(Located { span: span.clone(), value: key.to_owned() }, Located { span: span.clone(), value })]
     };
@@ -185,7 +185,7 @@ fn setting(argument: &str) -> Result<Table, Fault> {
     Ok(table)
 }
 
-/// A value of the command line: TOML where it is TOML, else the text as it stands, so that no shell has to be talked
+/// A value of the command line: TOML where it is TOML, else the text as it is, so that no shell has to be talked
 /// into passing quotes on. Ports may be written as `25,587`, and prefixes as `10.0.0.0/8,192.0.2.25`.
 fn argument_value(path: &str, text: &str) -> Value {
     if keys::find(path.trim()).is_some_and(|key| matches!(key.kind, Kind::Ports))

@@ -1,4 +1,4 @@
-//! Whether a policy takes STARTTLS away: who sets it is told what that does to mail.
+//! Whether a policy takes STARTTLS away: the warning says what that does to mail.
 
 use smtp_filter_common::action::Action;
 

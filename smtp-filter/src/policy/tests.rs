@@ -216,8 +216,8 @@ fn set_refuses_with_the_argument() {
     let base = Profile::Monitor.document();
     let cases = [
         ("commands.ehlo", "`commands.ehlo`: expected KEY=VALUE such as commands.ehlo=drop"),
-        ("=drop", "`=drop`: expected a key in front of the `=`"),
-        ("commands.=drop", "`commands.=drop`: expected a key in front of the `=`"),
+        ("=drop", "`=drop`: expected a key before the `=`"),
+        ("commands.=drop", "`commands.=drop`: expected a key before the `=`"),
         (
             "commands.helo=downgrade",
             "`commands.helo=downgrade`: commands.helo: `downgrade` is not legal here; expected pass, log, mark, mask, drop or reset",

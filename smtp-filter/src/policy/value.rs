@@ -44,7 +44,7 @@ pub(super) fn parse_table(text: &str) -> Result<Table, Fault> {
     convert_table(table.into_inner())
 }
 
-/// Reads one value, as it stands behind `KEY =`.
+/// Reads one value, as written after `KEY =`.
 pub(super) fn parse_value(text: &str) -> Result<Located<Value>, Fault> {
     let value = DeValue::parse(text).map_err(syntax)?;
     convert(value)

@@ -134,11 +134,11 @@ impl<S: Sink> File<'_, S> {
                 Err(PcapError::BufferTooSmall) => Next::Grow,
                 Err(PcapError::UnexpectedEof) => {
                     bail!(
-                        "the file ends in the midst of something behind frame {}: it was cut off, or is damaged",
+                        "the file ends in the middle of a record after frame {}: it was cut off, or is damaged",
                         self.frames
                     )
                 }
-                Err(_) => bail!("the file is damaged behind frame {}", self.frames),
+                Err(_) => bail!("the file is damaged after frame {}", self.frames),
             };
             // A length may lie: room is made only for what is there.
             if matches!(next, Next::Grow) && reader.data().len() < capacity {
@@ -150,7 +150,7 @@ impl<S: Sink> File<'_, S> {
                 let read = reader.refill().is_ok();
                 if !read {
                     let error = self.track.error().unwrap_or_else(|| io::ErrorKind::Other.into());
-                    return Err(error).with_context(|| format!("read on behind frame {}", self.frames));
+                    return Err(error).with_context(|| format!("read on after frame {}", self.frames));
                 }
                 if reader.data().len() == before && !reader.reader_exhausted() {
                     next = Next::Grow;
@@ -163,7 +163,7 @@ impl<S: Sink> File<'_, S> {
                     capacity *= 2;
                     if capacity > LONGEST || !reader.grow(capacity) {
                         bail!(
-                            "the file is damaged behind frame {}: what follows is said to be longer than {} MiB",
+                            "the file is damaged after frame {}: what follows is said to be longer than {} MiB",
                             self.frames,
                             LONGEST >> 20
                         );
@@ -177,7 +177,7 @@ impl<S: Sink> File<'_, S> {
     fn block(&mut self, block: &PcapBlockOwned<'_>) -> Result<()> {
         match block {
             PcapBlockOwned::LegacyHeader(header) => {
-                // What stands above the link type says whether frames have a checksum at their end.
+                // What is above the link type says whether frames have a checksum at their end.
                 let link = header.network.0 as u32 & 0xffff;
                 if Link::of(link).is_none() {
                     return Err(foreign(link));
@@ -207,7 +207,7 @@ impl<S: Sink> File<'_, S> {
             }
             Block::InterfaceDescription(about) => {
                 if self.interfaces.len() >= INTERFACES {
-                    bail!("the file is damaged behind frame {}: it has more than {INTERFACES} interfaces", self.frames);
+                    bail!("the file is damaged after frame {}: it has more than {INTERFACES} interfaces", self.frames);
                 }
                 // The parser takes the offset for little-endian, whatever the section says.
                 let offset = if self.big_endian { about.if_tsoffset.swap_bytes() } else { about.if_tsoffset };
@@ -254,7 +254,7 @@ impl<S: Sink> File<'_, S> {
 
     fn frame(&mut self, interface: usize, way: Option<Way>, bytes: &[u8], length: u32) -> Result<()> {
         let Some(interface) = self.interfaces.get(interface) else {
-            bail!("the file is damaged behind frame {}: what follows is of an interface that it has not", self.frames);
+            bail!("the file is damaged after frame {}: what follows is of an interface that it has not", self.frames);
         };
         self.frames += 1;
         let link = Link::of(interface.link);

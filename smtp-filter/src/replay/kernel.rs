@@ -1,4 +1,4 @@
-//! The filter in the kernel in front of a capture: a private instance of the programs, which judges each frame.
+//! The filter in the kernel that judges a capture: a private instance of the programs, which judges each frame.
 //!
 //! It lives in a network namespace of its own, for the RSTs that it sends are really sent: they end there.
 

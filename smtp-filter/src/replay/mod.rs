@@ -68,7 +68,7 @@ pub struct Seen {
     pub span: Option<(u64, u64)>,
 }
 
-/// The filter in front of a capture.
+/// The filter that judges a capture.
 pub struct Replay<J = World> {
     judge: J,
     policy: Compiled,

@@ -1,4 +1,4 @@
-//! The post that stands for one direction of one of the capture's interfaces: a wire, and the program of that direction.
+//! The post for one direction of one of the capture's interfaces: a wire, and the program of that direction.
 //!
 //! BPF_PROG_TEST_RUN takes frames of less than a page, with a whole IP header where they promise one. Others, above all
 //! those that network cards and the kernel merge, come by the wire, at whose end the program is attached then.
@@ -29,9 +29,9 @@ const NEXT: u32 = u32::MAX;
 const DROP: u32 = 2;
 /// Size of `struct __sk_buff`.
 const CONTEXT: usize = 192;
-/// Where the interface's index stands in it.
+/// Offset of the interface's index in it.
 const IFINDEX: usize = 40;
-/// Longest frame that is given to BPF_PROG_TEST_RUN: a page of 4 KiB, less what stands before and behind it.
+/// Longest frame that is given to BPF_PROG_TEST_RUN: a page of 4 KiB, less what comes before and after it.
 const LONGEST: usize = 3_500;
 /// Longest frame that a wire carries: the longest IP datagram and an Ethernet header.
 const LONGEST_SENT: usize = 65_535 + ETHERNET;
@@ -182,7 +182,7 @@ fn is_too_short(frame: &[u8]) -> bool {
     }
 }
 
-/// A frame with these bytes behind its addresses: where it is tagged, the outer tag was taken out of what came in.
+/// A frame with these bytes after its addresses: where it is tagged, the outer tag was taken out of what came in.
 fn whole(frame: Vec<u8>, tags: &[u8]) -> Vec<u8> {
     let (addresses, rest) = frame.split_at(ADDRESSES.min(frame.len()));
     match tags.split_at_checked(TAG) {
@@ -191,7 +191,7 @@ fn whole(frame: Vec<u8>, tags: &[u8]) -> Vec<u8> {
     }
 }
 
-/// What the programs are told, and tell.
+/// What the programs are given, and what they return.
 pub(super) struct State {
     map: Array<MapData, Shared<Replayed>>,
     told: Replayed,

@@ -11,7 +11,7 @@ use super::Seen;
 const PATIENCE: Duration = Duration::from_secs(1);
 /// How often something is said.
 const AGAIN: Duration = Duration::from_millis(500);
-/// To the line's begin, and what stands in it cleared.
+/// To the start of the line, and clears it.
 const CLEAR: &str = "\r\x1b[K";
 
 /// A line that is written over and over, where the standard error is a terminal.

@@ -23,7 +23,7 @@ const PACKET: u16 = 17;
 pub(super) const EVERYTHING: u16 = 3;
 /// No protocol: it only sends.
 pub(super) const NOTHING: u16 = 0;
-/// Room for a frame: the longest IP datagram, tags and what stands before it.
+/// Room for a frame: the longest IP datagram, tags and what comes before it.
 const ROOM: usize = 1 << 17;
 /// How long a frame may be under way within the machine. It decides nothing but when an error is said.
 pub(super) const SOON: Duration = Duration::from_secs(10);
@@ -53,7 +53,7 @@ unsafe impl SocketAddrArg for Address {
 
 impl Tap {
     /// Of an interface, for frames of a protocol: [`EVERYTHING`], [`NOTHING`], or an EtherType, whose frames are seen
-    /// behind the programs at ingress.
+    /// after the programs at ingress.
     pub fn new(ifindex: u32, protocol: u16) -> Result<Self> {
         let socket = socket_with(AddressFamily::PACKET, SocketType::RAW, SocketFlags::NONBLOCK, None)
             .context("open a packet socket")?;

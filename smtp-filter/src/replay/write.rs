@@ -63,7 +63,7 @@ impl Output {
             );
         }
         let Ok(ts_sec) = u32::try_from(time / SECOND) else {
-            bail!("frame {} is of a time behind the year 2105, which a pcap file cannot hold", self.frames);
+            bail!("frame {} is from after the year 2105, which a pcap file cannot hold", self.frames);
         };
         let caplen = u32::try_from(bytes.len())?;
         let (ts_usec, origlen) = ((time % SECOND) as u32, length.max(caplen));

@@ -51,7 +51,7 @@ const CONTEXT: usize = 192;
 const MARK: usize = 8;
 /// The mark that packets come with.
 const MARK_BEFORE: u32 = 0x00ab_cdef;
-/// Where the interface's index stands in it.
+/// Offset of the interface's index in it.
 const IFINDEX: usize = 40;
 /// How long a RST may be under way within the machine.
 const SOON: Duration = Duration::from_secs(5);

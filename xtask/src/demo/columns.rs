@@ -1,6 +1,6 @@
 //! Texts side by side, for a terminal of 120 columns.
 
-/// What stands in front of each row, and between two columns.
+/// What comes before each row, and between two columns.
 const MARGIN: &str = "  ";
 const BETWEEN: &str = " | ";
 

@@ -28,7 +28,7 @@ impl Exchange {
 pub struct Dialogue(pub Vec<Exchange>);
 
 impl Dialogue {
-    /// Reads what `curl --verbose` told: `>` before what it sends, `<` before what it sees, the size of data between.
+    /// Reads what `curl --verbose` printed: `>` before what it sends, `<` before what it sees, the size of data between.
     pub fn told(lines: &[String]) -> Self {
         let mut exchanges = vec![Exchange::default()];
         for line in lines {
@@ -48,7 +48,7 @@ impl Dialogue {
         Self(exchanges)
     }
 
-    /// Puts beside the commands what the server has received, line for line. Of QUIT curl does not tell.
+    /// Puts beside the commands what the server has received, line for line. curl does not print QUIT.
     pub fn received(&mut self, lines: &[String]) {
         let is_command = |exchange: &&mut Exchange| exchange.said.as_ref().is_some_and(|said| !said.starts_with('('));
         for (command, line) in self.0.iter_mut().filter(is_command).zip(lines) {

@@ -23,7 +23,7 @@ use stage::{Stage, heading};
 /// Builds the program first. Shows EHLO passing and being logged, dropped, marked and reset, toggled from the command
 /// line, and mail arriving all the same; then the same client and server under three profiles, their dialogues side by
 /// side; takes seconds. Touches no interface and no filter of yours, needs no network,
-/// leaves nothing behind. Fails where something was not as it should be. Needs root, takes sudo where it must.
+/// leaves nothing. Fails where something was not as it should be. Needs root, takes sudo where it must.
 #[derive(clap::Args, Default)]
 pub struct Args {
     /// The program is built already: how this calls itself through sudo
@@ -50,7 +50,7 @@ pub fn run(args: &Args) -> Result<()> {
     if left.is_empty() {
         println!("  ok      no namespace, no pin and no process of this demo is left");
     } else {
-        println!("  FAILED  left behind: {}", left.join(", "));
+        println!("  FAILED  left over: {}", left.join(", "));
     }
     match failed + usize::from(!left.is_empty()) {
         0 => {

@@ -19,7 +19,7 @@ impl Stage {
     /// Three mails, the dialogues side by side, and what is to be seen in them.
     pub(super) fn profiles(&mut self) -> Result<()> {
         heading("5. The same client against the same server under three profiles, side by side");
-        // The columns show what the events would tell one by one.
+        // The columns show what the events would say one by one.
         self.shown = None;
         let mut dialogues = Vec::new();
         for profile in PROFILES {
@@ -78,7 +78,7 @@ impl Stage {
     }
 }
 
-/// Prints the dialogues, the same step in the same row. What the server received is told where it was something else.
+/// Prints the dialogues, the same step in the same row. What the server received is shown where it differs.
 fn show(dialogues: &[&Dialogue]) {
     let print = |rows: Vec<String>| rows.iter().for_each(|row| println!("{row}"));
     print(block(&PROFILES.map(|profile| vec![profile.to_uppercase()])));

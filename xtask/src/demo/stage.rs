@@ -87,7 +87,7 @@ impl Stage {
         }
     }
 
-    /// An event tells of an EHLO, of what was done, and whether it was really done.
+    /// An event reports an EHLO, of what was done, and whether it was really done.
     pub(super) fn expect_event(&self, action: &str, enforced: bool) {
         let is_it = |line: &str| {
             let event: Value = serde_json::from_str(line).ok()?;

@@ -103,7 +103,7 @@ fn fetch(toolchain: &Toolchain) -> Result<bool> {
     Ok(true)
 }
 
-/// What a system without apt-get is told.
+/// The message for a system without apt-get.
 fn by_hand(what: &str) -> Result<()> {
     bail!(
         "this system has no apt-get, so install by hand: {what}; then run `cargo xtask setup` again \

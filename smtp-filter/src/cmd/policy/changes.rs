@@ -58,7 +58,7 @@ impl Gone {
     }
 }
 
-/// The same within a scope; what is gone from the whole, too, has been told.
+/// The same within a scope; what is gone from the whole as well has been reported.
 fn in_scope((before, old): (&Document, &Scope), (after, new): (&Document, &Scope), told: &Gone) -> Vec<String> {
     let name = &new.name;
     let mut lines = Vec::new();

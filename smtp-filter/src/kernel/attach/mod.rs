@@ -64,7 +64,7 @@ const ARPHRD_RAWIP: u16 = 519;
 const ARPHRD_LOOPBACK: u16 = 772;
 const ARPHRD_NONE: u16 = 0xfffe;
 
-/// The datapath knows where the IP header begins behind an Ethernet header or behind none; behind another one it would
+/// The datapath knows where the IP header begins after an Ethernet header or without one; after another one it would
 /// read the wrong bytes.
 pub fn reads_link_layer(kind: u16) -> bool {
     matches!(kind, ARPHRD_ETHER | ARPHRD_PPP | ARPHRD_RAWIP | ARPHRD_LOOPBACK | ARPHRD_NONE)

@@ -1,6 +1,6 @@
-//! The attributes of a netlink message: kind, length, value, one behind the other.
+//! The attributes of a netlink message: kind, length, value, one after the other.
 
-/// What has the kind in its lower bits; above them stand marks of nesting and byte order.
+/// What has the kind in its lower bits; above them are flags for nesting and byte order.
 const KIND: u16 = 0x3fff;
 const HEADER: usize = 4;
 
@@ -21,7 +21,7 @@ pub fn find(bytes: &[u8], kind: u16) -> Option<&[u8]> {
     attributes(bytes).find_map(|(found, value)| (found == kind).then_some(value))
 }
 
-/// Text without the NUL behind it.
+/// Text without the NUL after it.
 pub fn text(value: &[u8]) -> String {
     let end = value.iter().position(|byte| *byte == 0).unwrap_or(value.len());
     String::from_utf8_lossy(&value[..end]).into_owned()

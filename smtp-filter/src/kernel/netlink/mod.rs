@@ -47,7 +47,7 @@ pub(crate) struct LinkMessage {
     pub change: u32,
 }
 
-/// A request of this kind with this body behind its header.
+/// A request of this kind with this body after its header.
 pub(crate) fn request(kind: u16, flags: u16, body: &[u8]) -> Vec<u8> {
     let header = Header {
         length: (size_of::<Header>() + body.len()) as u32,

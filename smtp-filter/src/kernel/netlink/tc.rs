@@ -75,7 +75,7 @@ pub(crate) fn link_layer(ifindex: u32) -> Result<Option<u16>> {
     Ok(found)
 }
 
-/// Whether an interface has a clsact qdisc, or the ingress qdisc that stands in the same place.
+/// Whether an interface has a clsact qdisc, or the ingress qdisc that takes the same handle.
 pub(crate) fn has_clsact(ifindex: u32) -> Result<bool> {
     let mut found = false;
     let done = ask(RTM_GETQDISC, NLM_F_DUMP, Message { ifindex, ..Message::default() }, |kind, qdisc| {
