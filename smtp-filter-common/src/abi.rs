@@ -1,27 +1,27 @@
 //! What the program in the kernel and the loader agree on: names of programs, maps and globals, and the version of
 //! the pinned layout. A loader that finds another version does not touch what is pinned.
 
-/// Version of everything that is pinned. Any change of a map's key, value or meaning changes it, and of what is pinned
-/// beside the maps.
+/// Version of everything that is pinned. It changes with any change of a map's key, value or meaning, and of whatever
+/// else is pinned.
 pub const VERSION: u32 = 12;
 
 /// Program at the ingress hook.
 pub const INGRESS: &str = "smtp_ingress";
 /// Program at the egress hook.
 pub const EGRESS: &str = "smtp_egress";
-/// Programs that follow those at the hooks, by their places in [`CHAIN`].
+/// Programs that follow those at the hooks, by their index in [`CHAIN`].
 pub const STEPS: [&str; 4] = ["smtp_handshake", "smtp_client", "smtp_server", "smtp_finish"];
-/// Place in [`CHAIN`]: what begins a connection, or belongs to none.
+/// Index in [`CHAIN`]: segments that begin a connection, or belong to none.
 pub const STEP_HANDSHAKE: u32 = 0;
-/// Place in [`CHAIN`]: what the client of a connection sends.
+/// Index in [`CHAIN`]: segments of a connection's client.
 pub const STEP_CLIENT: u32 = 1;
-/// Place in [`CHAIN`]: what its server sends.
+/// Index in [`CHAIN`]: segments of its server.
 pub const STEP_SERVER: u32 = 2;
-/// Place in [`CHAIN`]: what is left to be done.
+/// Index in [`CHAIN`]: the rest.
 pub const STEP_FINISH: u32 = 3;
-/// Program array of [`STEPS`]. It loses them with its last user-space reference, and so is pinned.
+/// Program array of [`STEPS`]. It is pinned, because it is emptied when the last user-space reference goes.
 pub const CHAIN: &str = "CHAIN";
-/// Program that does nothing: what others are measured beside. Loaded for that alone.
+/// Program that does nothing: the baseline for measurements, and loaded only for them.
 pub const NOTHING: &str = "smtp_nothing";
 /// Array of one [`Control`].
 pub const CONTROL: &str = "CONTROL";
@@ -34,7 +34,7 @@ pub const PREFIXES: &str = "PREFIXES";
 pub const PAIRS: &str = "PAIRS";
 /// Hash from [`crate::flow::Key`] to [`crate::entry::Connection`].
 pub const LIVE: &str = "LIVE";
-/// Array of [`crate::flow::Key`]: the live connections, to be drawn of at random.
+/// Array of [`crate::flow::Key`]: the live connections, for random draws.
 pub const ROSTER: &str = "ROSTER";
 /// LRU hash from [`crate::flow::Key`] to [`crate::flow::gone::Gone`].
 pub const GONE: &str = "GONE";
@@ -46,7 +46,7 @@ pub const HALF: &str = "HALF";
 pub const COUNTERS: &str = "COUNTERS";
 /// Per-CPU array of one [`Lost`].
 pub const LOST: &str = "LOST";
-/// Array of ring buffers, one a reader of events.
+/// Array of ring buffers, one per reader of events.
 pub const READERS: &str = "READERS";
 /// Array of [`crate::host::Slot`]: the shared pool.
 pub const POOL: &str = "POOL";
@@ -56,22 +56,22 @@ pub const REPLAYED: &str = "REPLAYED";
 /// Global of one byte; not 0: the instance replays a capture.
 pub const REPLAY: &str = "REPLAY";
 
-/// Global of four bytes: places in the roster.
+/// Global of four bytes: slots in the roster.
 pub const SLOTS: &str = "SLOTS";
 
-/// What an instance that replays a capture is told of it.
+/// What the loader tells an instance that replays a capture.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Replayed {
     /// The time of the frame, in nanoseconds after 1970: the instance's clock.
     pub now: u64,
-    /// Bytes of payload in each segment that the frame was merged of; 0: it is one alone, or that is not known.
+    /// Bytes of payload in each segment that the frame was merged from; 0: it was not merged, or that is not known.
     pub piece: u64,
     /// Connections numbered so far.
     pub connections: u64,
     /// Frames judged so far.
     pub frames: u64,
-    /// What the last one came to: a [`crate::verdict::Verdict`].
+    /// Result for the last frame: a [`crate::verdict::Verdict`].
     pub verdict: u64,
 }
 
@@ -85,7 +85,7 @@ pub struct Control {
     pub generation: u32,
 }
 
-/// Events that found no room, by reader.
+/// Events for which there was no room, by reader.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Lost {

@@ -8,7 +8,7 @@ pub enum Action {
     Pass = 0,
     /// Forwarded, with an event.
     Log = 1,
-    /// Forwarded, with an event; this and all later segments of the connection carry the policy's mark.
+    /// Forwarded, with an event; this and all later segments of the connection carry the policy's skb mark.
     Mark = 2,
     /// EHLO becomes HELO in place.
     Downgrade = 3,
@@ -25,7 +25,7 @@ impl Action {
     pub const ALL: [Self; 7] =
         [Self::Pass, Self::Log, Self::Mark, Self::Downgrade, Self::Mask, Self::Drop, Self::Reset];
 
-    /// The action with this number; a number out of range is the strictest one that answers nobody, `Drop`.
+    /// The action with this number. A number out of range gives `Drop`, the strictest action that sends nothing.
     #[inline(always)]
     pub const fn from_u8(number: u8) -> Self {
         match number {
@@ -39,14 +39,14 @@ impl Action {
         }
     }
 
-    /// Whether the segment does not go on. By number, as the datapath keeps actions: a match over them would make seven
-    /// ways of every one, which the verifier would walk one by one.
+    /// Whether the segment is not forwarded.
+    // verifier: by number, because a match would make seven paths, which it would walk one by one.
     #[inline(always)]
     pub const fn number_blocks(number: u8) -> bool {
         number >= Self::Drop as u8
     }
 
-    /// Whether an event goes out.
+    /// Whether an event is emitted.
     #[inline(always)]
     pub const fn number_reports(number: u8) -> bool {
         number >= Self::Log as u8

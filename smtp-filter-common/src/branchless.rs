@@ -1,10 +1,12 @@
-//! Comparisons as arithmetic. eBPF has no comparison but the jump, and the verifier walks both ways of each; so what stands
-//! in front of much is worked out without one. The compiler would make jumps of it again, were it not kept from knowing what
-//! the numbers say ([`Host::opaque`]).
+//! Comparisons as arithmetic. The compiler would turn them back into jumps, so the values are hidden from it
+//! ([`Host::opaque`]).
+
+// verifier: eBPF compares only by jumping, and it walks both outcomes. So what much code follows is computed without a
+// jump.
 
 use crate::host::Host;
 
-/// 1 if `a` is `b`, else 0.
+/// 1 if `a` equals `b`, else 0.
 #[inline(always)]
 pub(crate) fn same<H: Host>(a: u32, b: u32) -> u32 {
     let differs = a ^ b;
@@ -23,7 +25,7 @@ pub(crate) fn choose<H: Host>(is: u32, a: u8, b: u8) -> u8 {
     b ^ ((a ^ b) & H::opaque(is.wrapping_neg()) as u8)
 }
 
-/// The same of wider numbers.
+/// The same for wider numbers.
 #[inline(always)]
 pub(crate) fn choose_number<H: Host>(is: u32, a: u32, b: u32) -> u32 {
     b ^ ((a ^ b) & H::opaque(is.wrapping_neg()))

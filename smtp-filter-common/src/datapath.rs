@@ -1,4 +1,4 @@
-//! From a segment's facts to a verdict: the one way of every segment, in the kernel and in user space.
+//! From a segment's facts to a verdict: the one path of every segment, in the kernel and in user space.
 
 use crate::{
     action::Action,
@@ -46,7 +46,7 @@ impl Met {
 const FROM_CLIENT: usize = CLIENT as usize;
 const FROM_SERVER: usize = SERVER as usize;
 
-/// A RST for a segment behind a reset goes out at most this often, a connection.
+/// At most one RST per connection in this time is sent in reply to segments after a reset.
 const RESET_EVERY: u64 = 10_000_000;
 
 impl Found {
@@ -75,12 +75,12 @@ impl Found {
     }
 }
 
-/// Judges a frame whose headers are read: the steps one after the other, each of which says in `Work::found` how to go on.
-/// `None` where there is no policy.
+/// Judges a frame whose headers have been read. Runs the steps one after the other; each says in `Work::found` which
+/// one is next. `None` if there is no policy.
 ///
-/// In the kernel they are a chain of programs: [`begin`] belongs to the two at the hooks, [`handshake()`], the three for the
-/// client, the three for the server and [`finish`] are one each. All that they have to tell one another lies in the working
-/// place.
+/// In the kernel the steps are a chain of programs: [`begin`] is part of the two at the hooks; [`handshake()`], the three
+/// for the client, the three for the server, and [`finish`] are one program each. Everything that they pass on is in
+/// the working area.
 #[inline(always)]
 pub fn judge<H: Host, P: Policies>(
     host: &mut H,
@@ -97,7 +97,7 @@ pub fn judge<H: Host, P: Policies>(
     }
     if work.found.next == Next::HANDSHAKE {
         handshake(host, policies, work);
-        // It is the first one of its connection.
+        // This segment is the first of its connection.
         match work.found.next {
             Next::FIND_CLIENT => find_client(host, policies, work),
             Next::FIND_SERVER => find_server(host, policies, work),
@@ -121,15 +121,15 @@ pub fn judge<H: Host, P: Policies>(
     Some(leave(host, work).unwrap_or_else(|| finish(host, policy, work)))
 }
 
-/// The policy of the segment's scope gave way to a newer one in the meantime. The segment is held back: its sender sends it
-/// again.
+/// The policy of the segment's scope was replaced by a newer one in the meantime. The segment is held back, and its
+/// sender retransmits it.
 #[inline(always)]
 pub fn without_policy<H: Host>(host: &mut H, work: &Work) -> Verdict {
     host.count(counter(Reason::Busy.number(), Action::Drop as u8, true), 1, work.segment.length);
     Verdict::Drop
 }
 
-/// First step: who sends it, by the ports alone.
+/// First step: who sends the segment, by the ports alone.
 #[inline(always)]
 pub fn begin(whole: &Policy, work: &mut Work, kind: Kind, met: Met) {
     work.marked = 0;
@@ -160,7 +160,7 @@ fn meet(whole: &Policy, work: &mut Work, kind: Kind, met: Met) -> Found {
     Found::to_find(if from_client { FROM_CLIENT } else { FROM_SERVER })
 }
 
-/// Which of a segment's ports are the policy's.
+/// Which of a segment's ports belong to the policy.
 struct Ports {
     to_server: bool,
     from_server: bool,
@@ -175,23 +175,23 @@ impl Ports {
         Self { to_server, from_server, answers: from_server & segment.has(SYN) & segment.has(ACK) }
     }
 
-    /// Whether the client sends it. Without readable ports nobody can say which end is the client. It is for its own policy to
-    /// say what becomes of what it sends unread.
+    /// Whether the client sends it. Without readable ports that cannot be known, and the client is assumed, so that the
+    /// client's policy decides about unreadable packets.
     #[inline(always)]
     const fn is_clients(&self) -> bool {
         !self.from_server | (self.to_server & !self.answers)
     }
 }
 
-/// Second step, where [`Next::FIND_CLIENT`] was found: the connection, and what can be said without reading on. With [`Next::READ_CLIENT`]
-/// the connection's lock is held. `Work::scope` says whose policy judges it in all that follows. [`Next::HANDSHAKE`] where no
-/// connection is known, or another one may begin.
+/// Second step, after [`Next::FIND_CLIENT`]: finds the connection, and judges what can be judged without reading the payload.
+/// Before [`Next::READ_CLIENT`] it takes the connection's lock. From here on `Work::scope` says whose policy applies. Returns
+/// [`Next::HANDSHAKE`] if no connection is known, or a new one may begin.
 #[inline(always)]
 pub fn find_client<H: Host, P: Policies>(host: &mut H, policies: &P, work: &mut Work) {
     work.found = find::<H, P, FROM_CLIENT>(host, policies, work);
 }
 
-/// Second step, where [`Next::FIND_SERVER`] was found: the same of the server.
+/// Second step, after [`Next::FIND_SERVER`]: the same for the server.
 #[inline(always)]
 pub fn find_server<H: Host, P: Policies>(host: &mut H, policies: &P, work: &mut Work) {
     work.found = find::<H, P, FROM_SERVER>(host, policies, work);
@@ -205,7 +205,7 @@ fn find<H: Host, P: Policies, const FROM: usize>(host: &mut H, policies: &P, wor
         _ => false,
     };
     if !known {
-        // It came with the handshake, and another CPU took it away again.
+        // The connection was made by the handshake step, and another CPU has removed it since.
         let busy = Found::held_back(Reason::Busy);
         return if work.greeted != 0 { busy } else { Found { next: Next::HANDSHAKE, reason: 0, verdict: 0 } };
     }
@@ -215,8 +215,8 @@ fn find<H: Host, P: Policies, const FROM: usize>(host: &mut H, policies: &P, wor
     live::<H, FROM>(host, policy, work)
 }
 
-/// Second step, where [`Next::HANDSHAKE`] was found: what begins a connection, and what belongs to none. Where it turns out to belong
-/// to one after all, [`Next::FIND_CLIENT`] or [`Next::FIND_SERVER`] follows, and not this again.
+/// Step after [`Next::HANDSHAKE`]: segments that begin a connection, or belong to none. If the segment turns out to belong to
+/// one after all, [`Next::FIND_CLIENT`] or [`Next::FIND_SERVER`] follows, but not this step again.
 #[inline(always)]
 pub fn handshake<H: Host, P: Policies>(host: &mut H, policies: &P, work: &mut Work) {
     work.greeted = 1;
@@ -249,7 +249,7 @@ fn greet<H: Host, P: Policies>(host: &mut H, policies: &P, work: &mut Work) -> F
             (false, true, _) => handshake::syn(host, work, met),
             (true, _, true) => handshake::syn_ack(host, policy, work, met),
             _ if segment.length > 0 => Found::guarded(Reason::SynData),
-            // The port is the client's own.
+            // It is the client's own port that the policy names.
             _ => Found::passes(Reason::Handshake),
         };
     }
@@ -271,8 +271,8 @@ fn greet<H: Host, P: Policies>(host: &mut H, policies: &P, work: &mut Work) -> F
         begin_event(policy, work, true);
         from_client = false;
     }
-    // Between two of the ports only a handshake whose sides came different ways says who the server is: else a client
-    // could answer a SYN that it sent in the server's name, and be the server of what it says.
+    // If both ports are the policy's, only a handshake whose two sides came from different interfaces shows who the
+    // server is. Otherwise a client could answer its own SYN in the server's name, and then pass for the server.
     let mirrored = |host: &H| host.shared().is_none_or(|shared| first(H::load(&shared.ways)) == 0);
     if from_client || !to_server || !host.find(&work.key) || mirrored(host) {
         return handshake::stranger(host, policy, work, met);
@@ -280,13 +280,13 @@ fn greet<H: Host, P: Policies>(host: &mut H, policies: &P, work: &mut Work) -> F
     Found::to_find(FROM_SERVER)
 }
 
-/// Third step, where [`Next::READ_CLIENT`] was found: the longest chains of calls begin here, and so it keeps nothing for later.
+/// Third step, after [`Next::READ_CLIENT`]. The longest call chains begin here, so it keeps nothing for later.
 #[inline(always)]
 pub fn read_client<H: Host>(host: &mut H, policy: &Policy, work: &mut Work) {
     read::<H, FROM_CLIENT>(host, policy, work);
 }
 
-/// Third step, where [`Next::READ_SERVER`] was found.
+/// Third step, after [`Next::READ_SERVER`].
 #[inline(always)]
 pub fn read_server<H: Host>(host: &mut H, policy: &Policy, work: &mut Work) {
     read::<H, FROM_SERVER>(host, policy, work);
@@ -304,7 +304,7 @@ pub fn decide_server<H: Host>(host: &mut H, policy: &Policy, work: &mut Work) {
     work.found = decide::<H, FROM_SERVER>(host, policy, work);
 }
 
-/// The last step of most segments: counts one that passes. `None` where there is more to be done: [`finish`] does it.
+/// The last step of most segments: counts one that passes. `None` if more has to be done, which [`finish`] does.
 #[inline(always)]
 pub fn leave<H: Host>(host: &mut H, work: &Work) -> Option<Verdict> {
     let Found { next, reason, verdict } = work.found;
@@ -318,7 +318,7 @@ pub fn leave<H: Host>(host: &mut H, work: &Work) -> Option<Verdict> {
     if next == Next::SETTLED && verdict <= Verdict::Drop as u8 { Some(Verdict::from_u8(verdict)) } else { None }
 }
 
-/// Last step: counts and reports what has not been counted yet, and what ends a connection.
+/// Last step: counts and reports what is still outstanding, and ends a connection.
 #[inline(always)]
 pub fn finish<H: Host>(host: &mut H, policy: &Policy, work: &mut Work) -> Verdict {
     let Found { next, reason, verdict } = work.found;
@@ -341,7 +341,7 @@ pub fn finish<H: Host>(host: &mut H, policy: &Policy, work: &mut Work) -> Verdic
     verdict
 }
 
-/// The connection's key, if the segment is of the client or of the server.
+/// Sets the connection's key, by whether the client or the server sent the segment.
 #[inline(always)]
 fn set_key(work: &mut Work, from_client: bool) {
     let Segment { source, destination, source_port, destination_port, .. } = work.segment;
@@ -353,7 +353,7 @@ fn set_key(work: &mut Work, from_client: bool) {
     };
 }
 
-/// What all events of the segment share.
+/// Fills in what all events of the segment share.
 #[inline(always)]
 fn begin_event(policy: &Policy, work: &mut Work, from_server: bool) {
     let met = work.met;
@@ -371,12 +371,12 @@ fn begin_event(policy: &Policy, work: &mut Work, from_server: bool) {
     event.excerpt_length = 0;
 }
 
-/// What the policy says of a guard, outside of a connection's state.
+/// Carries out the policy's action for a guard, independent of a connection's state.
 #[inline(always)]
 fn guard<H: Host>(host: &mut H, policy: &Policy, work: &mut Work, reason: u16) -> Verdict {
     let action = policy.guard(reason);
     let enforced = policy.enforces() || action <= Action::Log as u8;
-    // Whoever is not known to be the connection's own end resets nothing: the segment is dropped.
+    // Only an end that is known to be the connection's own can reset it; otherwise the segment is dropped.
     let resets = work.ends == Ended::Reset as u8;
     let action = if enforced && action == Action::Reset as u8 && !resets { Action::Drop as u8 } else { action };
     host.count(counter(reason, action, enforced), 1, work.segment.length);
@@ -402,16 +402,16 @@ fn live<H: Host, const FROM: usize>(host: &mut H, policy: &Policy, work: &mut Wo
     let met = work.met;
     let Some(shared) = host.shared() else { return Found::held_back(Reason::Busy) };
     work.begin(!policy.enforces());
-    // First: what is read behind it belongs to this connection if it still stands there afterwards.
+    // Read first: if the number is still the same afterwards, everything read in between belongs to this connection.
     let id = H::load(&shared.id);
     let flags = H::load(&shared.flags);
     work.event.connection = id;
-    // Another CPU may have been quicker.
+    // Another CPU may have stored a later time.
     let idle = met.now.saturating_sub(H::load(&shared.seen));
     if FROM == FROM_SERVER && first(H::load(&shared.ways)) == met.side() {
         return Found::guarded(Reason::SpoofedServer);
     }
-    // Only in mode `enforce`. Without a branch, for the verifier would walk on twice.
+    // verifier: only in mode `enforce`, but without a branch, after which it would walk everything twice.
     let barred = flags & 0_u64.wrapping_sub(policy.mode as u64 & 1);
     if barred & CUT != 0 {
         return after_reset::<H>(shared, work, met);
@@ -420,7 +420,7 @@ fn live<H: Host, const FROM: usize>(host: &mut H, policy: &Policy, work: &mut Wo
         return Found::guarded(Reason::UnknownConnection);
     }
     if barred & UNCERTAIN != 0 {
-        // Bytes passed unread in mode `monitor`: what stands in the state may be wrong.
+        // Bytes passed unread in mode `monitor`, so the state may be wrong.
         return Found::guarded(Reason::UnknownConnection);
     }
     if let Some(reason) = normalise::refused::<H, FROM>(policy, shared, &work.segment, flags, idle, met.egress) {
@@ -432,17 +432,18 @@ fn live<H: Host, const FROM: usize>(host: &mut H, policy: &Policy, work: &mut Wo
     let Some(shared) = host.shared() else { return Found::held_back(Reason::Busy) };
     let segment = &work.segment;
     let place = acceptable::place::<H, FROM>(shared, segment);
-    // Its receiver takes nothing of it, and so nothing in it is believed. In mode `monitor` a capture may lack what
-    // would have opened the window.
+    // The receiver does not accept the segment, so nothing in it is believed. In mode `monitor` a capture may lack the
+    // segment that opened the window.
     let enforces = policy.mode & 1 != 0;
     if enforces && place == acceptable::BEYOND {
         return Found::held_back(Reason::BeyondWindow);
     }
-    // Without payload too: the pointer reaches into segments that come later (RFC 9293 section 3.8.5).
+    // Even without payload: the pointer may reach into later segments (RFC 9293 section 3.8.5).
     if segment.has(URG) {
         let resets = policy.guard(Reason::Urgent.number()) == Action::Reset as u8;
-        // Who forges a segment in somebody's name does not know the numbers. Of one without payload, and in TLS, nobody has looked at
-        // checksum and hop limit, so its receiver may discard it: it is dropped, and with it what it says.
+        // An attacker who forges a segment does not know the sequence numbers. Checksum and hop limit have not been
+        // checked for a segment without payload or in TLS, so its receiver may discard it. Such a segment is dropped,
+        // and nothing in it is believed.
         let looked_at = segment.length > 0 && flags & TLS == 0;
         if enforces
             && resets
@@ -461,7 +462,8 @@ fn live<H: Host, const FROM: usize>(host: &mut H, policy: &Policy, work: &mut Wo
     }
     let segment = &work.segment;
     H::store(&shared.seen, met.now);
-    // Nor of what is not known to come from the connection's own end: a RST is taken whatever it acknowledges.
+    // Nothing is believed that may not come from the connection's own end. That includes a RST, which a receiver
+    // accepts whatever it acknowledges.
     let own = place == acceptable::WITHIN && acceptable::acknowledges::<H, FROM>(shared, segment) && !segment.has(RST);
     let believed = own || !enforces && !segment.has(RST);
     if segment.has(ACK) && believed {
@@ -471,12 +473,13 @@ fn live<H: Host, const FROM: usize>(host: &mut H, policy: &Policy, work: &mut Wo
         }
         normalise::note::<H, FROM>(shared, segment, flags);
     }
-    // The last acknowledgement may come with this one.
+    // This segment may carry the last acknowledgement.
     work.closing = ((flags / FINISHED) & 1) as u8;
     work.marked = ((flags / MARKED) & 1) as u8 & (1 ^ work.monitors);
     if segment.has(RST) {
-        // It moves nothing: its receiver may refuse it, and falls silent if it does not (I3). Its payload reaches no
-        // application. That the connection counts as closed is for the count of live ones and its event alone.
+        // A RST changes no state: its receiver may refuse it, and sends nothing more if it does not (I3). Its payload
+        // reaches no application. The connection counts as closed only for the number of live connections and for its
+        // event.
         work.ends = Ended::ClientReset as u8 + FROM as u8;
         return Found::passes(Reason::Closing);
     }
@@ -495,13 +498,13 @@ fn live<H: Host, const FROM: usize>(host: &mut H, policy: &Policy, work: &mut Wo
         return Found::held_back(Reason::Backlog);
     }
     if segment.has(FIN) && flags & TLS != 0 && !believed {
-        // There the FIN's sequence number is compared with nothing else.
+        // In TLS the FIN's sequence number would be checked nowhere else.
         return Found::passes(Reason::Closing);
     }
     if id == 0 || !lock::take::<H>(&shared.lock) {
         return Found::held_back(Reason::Busy);
     }
-    // The table may have given the entry to another connection meanwhile.
+    // Meanwhile the entry may have been given to another connection.
     if H::load(&shared.id) != id {
         lock::release::<H>(&shared.lock);
         return Found::held_back(Reason::Busy);
@@ -521,11 +524,11 @@ fn sealed<H: Host, const FROM: usize>(shared: &Shared, flags: u64, segment: &Seg
     flags & sealed != 0 || flags & TLS != 0 && ahead(segment.sequence, from) >= 0
 }
 
-/// A further segment of a connection that was reset.
+/// A segment of a connection after its reset.
 #[inline(always)]
 fn after_reset<H: Host>(shared: &Shared, work: &Work, met: Met) -> Found {
     if work.segment.has(RST) {
-        // The filter's own on its way through another hook, or the end's own.
+        // The filter's own RST at another hook, or one of an end.
         return Found::passes(Reason::OwnReset);
     }
     if !work.segment.has(ACK) || met.now.wrapping_sub(H::load(&shared.reset_at)) < RESET_EVERY {
@@ -535,17 +538,17 @@ fn after_reset<H: Host>(shared: &Shared, work: &Work, met: Met) -> Found {
     Found { verdict: Verdict::ResetSender as u8, ..Found::held_back(Reason::AfterReset) }
 }
 
-/// Reads a segment, and once more to tell of its commands where they are several of different kinds or with events: they are
-/// reported when they pass.
+/// Reads a segment. A second pass reports its commands, if they differ in how they are counted or need events, and
+/// makes changes: so they are reported only if the segment passes.
 struct Passes<'a, H, const FROM: usize> {
     host: &'a mut H,
     policy: &'a Policy,
     work: &'a mut Work,
 }
 
-/// `Work::taken`: the state changed.
+/// Flag in `Work::taken`: the state changed.
 const CHANGED: u32 = 1 << 16;
-/// `Work::taken`: the connection's state is not there.
+/// `Work::taken`: the connection's state was not found.
 const NOTHING: u32 = 0;
 
 impl<H: Host, const FROM: usize> Step for Passes<'_, H, FROM> {
@@ -561,7 +564,7 @@ impl<H: Host, const FROM: usize> Step for Passes<'_, H, FROM> {
         work.run.gap = (H::load(&shared.flags) & UNCERTAIN != 0) as u8;
         let peer = H::load(&shared.peer[FROM]);
         let (acknowledged, edge) = (first(peer), second(peer));
-        // What the server has of the client's bytes.
+        // What the server has acknowledged of the client's bytes.
         work.run.acknowledged = first(H::load(&shared.peer[FROM_CLIENT]));
         let taken = if FROM == FROM_CLIENT {
             stream::client::payload(host, self.policy, work, acknowledged, edge)
@@ -576,18 +579,18 @@ impl<H: Host, const FROM: usize> Step for Passes<'_, H, FROM> {
     }
 }
 
-/// Facts of a segment that has been read, in bits.
+/// Facts about a segment that has been read, as bits. The state changed.
 const STATE_CHANGED: u8 = 1;
-/// It is cut.
+/// There is a verdict against it.
 const BLOCKED: u8 = 2;
-/// Something of it passed unread in mode `monitor`, or may be missing.
+/// Part of it passed unread in mode `monitor`, or may be missing.
 const UNREAD: u8 = 4;
 /// Both sides have closed.
 const CLOSES: u8 = 8;
-/// This cut has not been reported yet.
+/// This verdict has not been reported yet.
 const FRESH: u8 = 16;
 
-/// With the lock held: reads what there is to be read.
+/// Reads what there is to read. The lock is held.
 #[inline(always)]
 fn read<H: Host, const FROM: usize>(host: &mut H, policy: &Policy, work: &mut Work) {
     work.run = Run::EMPTY;
@@ -601,7 +604,7 @@ fn read<H: Host, const FROM: usize>(host: &mut H, policy: &Policy, work: &mut Wo
     }
 }
 
-/// With the lock held; gives it back.
+/// Decides, and releases the lock.
 #[inline(always)]
 fn decide<H: Host, const FROM: usize>(host: &mut H, policy: &Policy, work: &mut Work) -> Found {
     let taken = work.taken;
@@ -624,7 +627,7 @@ fn decide<H: Host, const FROM: usize>(host: &mut H, policy: &Policy, work: &mut 
     }
     let Some(shared) = host.shared() else { return Found::held_back(Reason::Busy) };
     if H::load(&shared.id) != work.event.connection {
-        // The table gave the entry to another connection in the midst of it: nothing of it is ours any more.
+        // The entry was given to another connection during the reading, so nothing may be saved.
         return Found::held_back(Reason::Busy);
     }
     if facts & STATE_CHANGED != 0 {
@@ -658,7 +661,7 @@ fn decide<H: Host, const FROM: usize>(host: &mut H, policy: &Policy, work: &mut 
         if work.run.unmatched != 0 {
             unmatched(host, policy, work);
         }
-        // Another CPU may have been asked for the mark in between.
+        // Meanwhile a command on another CPU may have requested the skb mark.
         work.marked |= work.run.mark | marked;
     }
     if work.run.cut != 0 {
@@ -673,7 +676,7 @@ fn decide<H: Host, const FROM: usize>(host: &mut H, policy: &Policy, work: &mut 
     })
 }
 
-/// Counts and reports a reply that answers nothing. The segment passes: the client reads it for itself.
+/// Counts and reports a reply that answers no command. The segment passes, and the client reads the reply as it likes.
 #[inline(never)]
 fn unmatched<H: Host>(host: &mut H, policy: &Policy, work: &mut Work) -> bool {
     let reason = Reason::UnmatchedReply.number();
@@ -687,12 +690,12 @@ fn unmatched<H: Host>(host: &mut H, policy: &Policy, work: &mut Work) -> bool {
     true
 }
 
-/// A FIN in its place; before a gap it comes again.
+/// Records a FIN in order. A FIN after a gap is retransmitted.
 #[inline(always)]
 fn fin<const FROM: usize>(work: &mut Work) -> u8 {
     let end = work.segment.end();
     let side = &mut work.state.side[FROM];
-    // Where TLS stands is not followed: a FIN may be forged there, and the last one counts.
+    // The stream is not followed in TLS: a FIN may be forged there, and the last one counts.
     let tls = work.state.session.mode == session::Mode::TLS;
     if side.fin == 0 || tls {
         if side.next != end && !tls {
@@ -704,7 +707,7 @@ fn fin<const FROM: usize>(work: &mut Work) -> u8 {
     if work.state.side[1 - FROM].fin != 0 { STATE_CHANGED | CLOSES } else { STATE_CHANGED }
 }
 
-/// Flags that others read without the lock.
+/// Sets the flags that are read without the lock.
 #[inline(always)]
 fn set_flags<H: Host, const FROM: usize>(shared: &Shared, work: &mut Work, facts: u8) {
     if facts & STATE_CHANGED != 0 {
@@ -731,7 +734,7 @@ fn set_flags<H: Host, const FROM: usize>(shared: &Shared, work: &mut Work, facts
     }
 }
 
-/// What the connection is at, for those who look for one that may give way.
+/// Sets the phase of the connection, by which eviction chooses.
 #[inline(always)]
 fn set_phase<H: Host>(shared: &Shared, work: &Work) {
     let session = &work.state.session;
@@ -746,17 +749,17 @@ fn set_phase<H: Host>(shared: &Shared, work: &Work) {
     }
 }
 
-/// Whether the stream forced it, rather than the policy.
+/// Whether the verdict follows from the state of the stream, not from the policy.
 #[inline(always)]
 const fn is_forced(reason: u16) -> bool {
     reason >= Reason::OutOfOrder.number() && reason < crate::reason::FIRST_NAME
 }
 
-/// Notes which cut was reported last; whether this one is another.
+/// Records the last reported block; returns whether this one is new.
 #[inline(always)]
 fn note_block<H: Host>(shared: &Shared, policy: &Policy, work: &Work) -> bool {
     if is_forced(work.run.reason) {
-        // It is never reported, and happens between two retransmissions of what is.
+        // A verdict of this kind is never reported, and must not come between two reports of the same block.
         return false;
     }
     let this = pair(work.run.place, (policy.generation << 16) | work.run.reason as u32);
@@ -768,8 +771,9 @@ fn note_block<H: Host>(shared: &Shared, policy: &Policy, work: &Work) -> bool {
     true
 }
 
-/// Counts a cut and tells of it, once a place. What the stream forces has counters alone: it happens on every loss. A
-/// command is counted as it is told, once; its segments, retransmissions too, are counted apart.
+/// Counts a block, and reports it once per position. A verdict that follows from the state of the stream is only
+/// counted, because it occurs on every loss. A command is counted when it is reported, once; its segments, including
+/// retransmissions, are counted separately.
 #[inline(always)]
 fn report_block<H: Host>(host: &mut H, work: &mut Work, facts: u8) {
     let (reason, action) = (work.run.reason, work.run.cut);
@@ -784,7 +788,7 @@ fn report_block<H: Host>(host: &mut H, work: &mut Work, facts: u8) {
         host.count(counter(reason, action, enforced), 1, work.run.line);
     }
     let from = work.run.place.wrapping_sub(work.segment.sequence);
-    // The line began in an earlier segment: what is here belongs to it.
+    // The line began in an earlier segment, so all bytes up to its end belong to it.
     let from = if from >= work.segment.length { 0 } else { from };
     if work.run.line_blocked == 0 && work.event.direction == CLIENT {
         report::hide(work);
@@ -798,7 +802,7 @@ fn report_block<H: Host>(host: &mut H, work: &mut Work, facts: u8) {
     host.emit(&work.event);
 }
 
-/// Mode `monitor`: the segment passes although it was not read in its place.
+/// Mode `monitor`: the segment passes although it was not read in order.
 #[inline(always)]
 fn unread<H: Host, const FROM: usize>(host: &mut H, work: &mut Work) -> u8 {
     host.count(counter(Reason::Gap.number(), Action::Pass as u8, true), 1, work.segment.length);
@@ -815,7 +819,7 @@ fn unread<H: Host, const FROM: usize>(host: &mut H, work: &mut Work) -> u8 {
     work.state.memory.forget_ranges();
     if FROM == FROM_CLIENT {
         if work.state.session.runs == 0 {
-            // No reply will come that ends the wait.
+            // No reply is expected that would end the wait.
             work.state.session.hold = session::verb::Command::NONE;
         }
         if matches!(work.state.session.mode, session::Mode::CHUNK | session::Mode::MASKED_CHUNK) {

@@ -1,4 +1,4 @@
-//! An event as it goes through the ring buffers.
+//! An event as it is written to the ring buffers.
 
 use crate::{
     bounds::{ARG_ROOM, CUT, WORD},
@@ -10,7 +10,7 @@ use crate::{
 pub const CONNECT: u8 = 0;
 /// A command was judged.
 pub const COMMAND: u8 = 1;
-/// A guard, or what the stream forced.
+/// A guard, or a verdict that follows from the state of the stream.
 pub const GUARD: u8 = 2;
 /// A connection's end.
 pub const CLOSE: u8 = 3;
@@ -29,7 +29,7 @@ pub const SERVER: u8 = 1;
 #[repr(u8)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Ended {
-    /// Both sides closed it, without a QUIT that was answered or a 421; behind STARTTLS neither can be seen.
+    /// Both sides closed it, without an answered QUIT or a 421; after STARTTLS neither can be seen.
     Fin = 1,
     /// Both sides closed it, and the server had answered a QUIT.
     Quit = 2,
@@ -43,7 +43,7 @@ pub enum Ended {
     Reset = 6,
     /// The same two addresses and ports made a new connection.
     Replaced = 7,
-    /// A full table gave its room to another.
+    /// It was evicted from a full table.
     Evicted = 8,
 }
 
@@ -65,7 +65,7 @@ impl Ended {
         Self::ALL.into_iter().find(|ended| *ended as u8 == number)
     }
 
-    /// As events name it.
+    /// Its name in events.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Fin => "fin",
@@ -80,26 +80,26 @@ impl Ended {
     }
 }
 
-/// What a connection came to: stands in its [`CLOSE`] event where a command has its argument.
+/// Summary of a connection, in its [`CLOSE`] event in place of the argument.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Summary {
-    /// Nanoseconds from the handshake's end on.
+    /// Nanoseconds since the end of the handshake.
     pub duration: u64,
-    /// Bytes of payload forwarded, by direction; repeats are not counted. Those in TLS modulo 2^32.
+    /// Bytes of payload forwarded, by direction, without retransmissions. Those in TLS modulo 2^32.
     pub bytes: [u64; 2],
     /// Commands that passed, as far as they can be read.
     pub commands: u32,
     /// RCPT commands among them.
     pub recipients: u32,
-    /// Mails that the server took.
+    /// Mails that the server accepted.
     pub messages: u32,
-    /// 1: it went over to TLS.
+    /// 1: it switched to TLS.
     pub tls: u8,
     /// [`Ended`] by number.
     pub ended: u8,
 }
 
-/// One event. Host byte order but for addresses and ports, which are as on the wire.
+/// One event. Host byte order except for addresses and ports, which are as on the wire.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Event {
@@ -107,7 +107,7 @@ pub struct Event {
     pub time: u64,
     /// The connection's number: the same in all its events.
     pub connection: u64,
-    /// The verb of a command; empty where it is longer than 16 characters (see `verb_length`).
+    /// The verb of a command; empty if it is longer than 16 characters (see `verb_length`).
     pub verb: Word,
     /// Interface index.
     pub ifindex: u32,
@@ -133,13 +133,13 @@ pub struct Event {
     pub enforced: u8,
     /// Length of the verb; above 16 it is not in `verb`.
     pub verb_length: u8,
-    /// Length of what stands in `arg`.
+    /// Length of `arg`.
     pub arg_length: u8,
-    /// 1: the argument was longer than what stands in `arg`; 2: it is withheld.
+    /// 1: the argument was longer than `arg`; 2: it is withheld.
     pub arg_flags: u8,
-    /// Length of what stands in `cut`; [`EXCERPT_MORE`] where there was more.
+    /// Length of the excerpt in `cut`; with [`EXCERPT_MORE`] if there was more.
     pub excerpt_length: u8,
-    /// Length of what stands in `became`; then `cut` is what stood there before, and nothing was cut.
+    /// Length of `became`. If it is not 0, the bytes were rewritten: `cut` has the old ones, and nothing was blocked.
     pub became_length: u8,
     /// Zero.
     pub reserved: u8,
@@ -149,18 +149,18 @@ pub struct Event {
     pub spare: [u8; 6],
     /// First bytes of a command's argument, as they came; of [`CLOSE`] the [`Summary`], word by word.
     pub arg: [u8; ARG_ROOM],
-    /// First bytes of what was cut, as they came.
+    /// Excerpt: the first of the blocked or rewritten bytes, as they came.
     pub cut: [u8; CUT],
-    /// First bytes of what stands in the place of what was rewritten.
+    /// The first of the new bytes, after a rewrite.
     pub became: [u8; CUT],
 }
 
 /// `arg_flags`: there was more.
 pub const ARG_MORE: u8 = 1;
-/// `excerpt_length`: there was more (a bit beside the length).
+/// `excerpt_length`: there was more (a bit above the length).
 pub const EXCERPT_MORE: u8 = 0x80;
-/// `arg_flags`: withheld (AUTH; envelope addresses unless the policy says otherwise). Where the verb is, too, for it may be a
-/// credential, its length is 0.
+/// `arg_flags`: withheld (AUTH; envelope addresses unless the policy allows them). If the verb is withheld too, because
+/// it may be a credential, its length is 0.
 pub const ARG_WITHHELD: u8 = 2;
 
 impl Event {
@@ -195,7 +195,7 @@ impl Event {
         became: [0; CUT],
     };
 
-    /// What the connection came to, of a [`CLOSE`] event.
+    /// The summary of a connection, from its [`CLOSE`] event.
     pub const fn summary(&self) -> Summary {
         Summary {
             duration: self.word(0),
@@ -208,7 +208,7 @@ impl Event {
         }
     }
 
-    /// Writes it in the place of an argument.
+    /// Writes the summary in place of the argument.
     #[inline(always)]
     pub const fn set_summary(&mut self, summary: &Summary) {
         let Summary { duration, bytes, commands, recipients, messages, tls, ended } = *summary;
@@ -241,5 +241,5 @@ impl Event {
 }
 
 const _: () = assert!(WORD == 16 && Event::SIZE.is_multiple_of(8) && Event::SIZE <= 256);
-// So that a summary is written in words.
+// A summary is written in words.
 const _: () = assert!(core::mem::offset_of!(Event, arg).is_multiple_of(8));

@@ -1,4 +1,4 @@
-//! Which connection a segment belongs to: the key, and what is known of a connection before it is live.
+//! Which connection a segment belongs to: the key, and what is kept about a connection before it is live.
 
 pub mod begun;
 pub mod end;
@@ -14,9 +14,9 @@ use crate::stream::ahead;
 #[repr(C, align(4))]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Key {
-    /// Who sent the SYN.
+    /// The side that sent the SYN.
     pub client: [u8; 16],
-    /// Who owns the SMTP port.
+    /// The side that owns the SMTP port.
     pub server: [u8; 16],
     /// The client's port.
     pub client_port: [u8; 2],
@@ -29,14 +29,14 @@ pub const NO_SCALE: u8 = 0xff;
 
 /// A connection between its SYN and the client's acknowledgement of the SYN-ACK. Sequence numbers in host byte order.
 ///
-/// Two SYNs are kept, for a second one with another sequence number may be a new start or a forgery: the server's
-/// SYN-ACK says which of them it took.
+/// Two SYNs are kept, because a second one with another sequence number may be a new start or a forgery: the server's
+/// SYN-ACK shows which of them it accepted.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct HalfOpen {
     /// When the last SYN came: nanoseconds since boot.
     pub since: u64,
-    /// Sequence number of the SYN that counts, or the first of two candidates.
+    /// Sequence number of the accepted SYN, or of the first of two candidates.
     pub client_isn: u32,
     /// The other candidate.
     pub candidate_isn: u32,
@@ -44,11 +44,11 @@ pub struct HalfOpen {
     pub server_isn: u32,
     /// Window in the SYN-ACK, not scaled (RFC 7323 section 2.2).
     pub server_window: u16,
-    /// 1: the server's SYN-ACK took `client_isn`.
+    /// 1: the server's SYN-ACK accepted `client_isn`.
     pub confirmed: u8,
     /// 1: there is a candidate.
     pub has_candidate: u8,
-    /// The client's window scale for each candidate, or [`NO_SCALE`].
+    /// The window scale of the client's SYN with `client_isn`, or [`NO_SCALE`].
     pub client_scale: u8,
     /// The window scale of the other candidate's SYN.
     pub candidate_scale: u8,
@@ -62,11 +62,11 @@ pub struct HalfOpen {
     pub server_side: u32,
     /// Where the other candidate came from.
     pub candidate_side: u32,
-    /// The timestamp that the SYN-ACK sends back.
+    /// The timestamp that the SYN-ACK echoes.
     pub echo: u32,
-    /// Hops that the SYN may still go, where it was met first: the most of its copies.
+    /// Hops that the SYN had left where it was first met: the highest value among its copies.
     pub client_hops: u8,
-    /// The same of the other candidate.
+    /// The same for the other candidate.
     pub candidate_hops: u8,
     /// Zero.
     pub reserved: [u8; 2],
@@ -95,7 +95,7 @@ impl HalfOpen {
         reserved: [0; 2],
     };
 
-    /// Takes note of a client's SYN.
+    /// Records a client's SYN.
     #[inline(always)]
     pub fn syn(&mut self, isn: u32, scale: u8, side: u32, now: u64) {
         if self.since == 0 {
@@ -114,8 +114,8 @@ impl HalfOpen {
         self.since = now;
     }
 
-    /// Takes note of the hops that a client's SYN may still go, which [`HalfOpen::syn`] has taken note of. Copies differ where
-    /// the client wants it so; the server answers one that reached it.
+    /// Records the hops that a client's SYN had left, after [`HalfOpen::syn`]. A client can send copies with different
+    /// values; the server answers one that reached it, so the highest counts.
     #[inline(always)]
     pub fn syn_hops(&mut self, isn: u32, side: u32, hops: u8) {
         if isn == self.client_isn {
@@ -127,10 +127,10 @@ impl HalfOpen {
         }
     }
 
-    /// Takes note of the server's SYN-ACK; `false` where it answers no SYN that was seen, or is forged.
+    /// Records the server's SYN-ACK; `false` if it answers no known SYN, or is forged.
     #[inline(always)]
     pub fn syn_ack(&mut self, isn: u32, acknowledged: u32, window: u16, scale: u8, side: u32) -> bool {
-        // The server sits elsewhere: this one comes from where the client's segments come.
+        // The server is on another interface: this SYN-ACK comes from the client's side.
         if self.confirmed == 1 && self.server_side != self.client_side && side == self.client_side {
             return false;
         }
@@ -143,8 +143,8 @@ impl HalfOpen {
         } else {
             return false;
         }
-        // Only the server knows its sequence number beforehand: the first SYN-ACK with it tells where it sits, and a copy
-        // that the client sends itself moves nothing.
+        // Only the server knows its sequence number in advance, so the first SYN-ACK with that number shows where the
+        // server is. A later copy that the client sends changes nothing.
         if self.confirmed == 0 || isn != self.server_isn {
             self.server_side = side;
         }
@@ -155,8 +155,8 @@ impl HalfOpen {
         true
     }
 
-    /// Whether a segment of the client is one that the server takes for the end of the handshake: it acknowledges the
-    /// SYN-ACK, and lies in the window. It need not be the first one.
+    /// Whether a segment of the client completes the handshake in the server's view: it acknowledges the SYN-ACK, and
+    /// lies in the window. It need not be the first such segment.
     #[inline(always)]
     pub const fn client_completes(&self, sequence: u32, acknowledged: u32) -> bool {
         self.confirmed == 1
@@ -164,8 +164,8 @@ impl HalfOpen {
             && within(acknowledged, self.server_isn.wrapping_add(1), WINDOW)
     }
 
-    /// Whether a segment of the server shows that it has taken the handshake for complete. `side` is where it came from:
-    /// a client that sends it itself is found out by that.
+    /// Whether a segment of the server shows that the handshake is complete for it. `side` is where the segment came
+    /// from, by which a client that forges it is detected.
     #[inline(always)]
     pub const fn server_completes(&self, sequence: u32, acknowledged: u32, side: u32) -> bool {
         self.confirmed == 1
@@ -175,7 +175,7 @@ impl HalfOpen {
     }
 }
 
-/// What an end may send before it has said that windows are scaled: SYNs carry unscaled ones (RFC 7323 section 2.2).
+/// What a side may send before window scaling is in effect: windows in SYNs are unscaled (RFC 7323 section 2.2).
 pub const WINDOW: u32 = 0xffff;
 
 #[inline(always)]

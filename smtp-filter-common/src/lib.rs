@@ -1,7 +1,7 @@
 //! The datapath of smtp-filter and the types that both sides share.
 //!
-//! Pure: no allocation, no `unsafe`, no panic, constant bounds. Time, direction, interface and policy come in as
-//! arguments; what is to be done goes out as a value. The eBPF crate and user space are thin shells around it.
+//! Pure: no allocation, no `unsafe`, no panic, constant bounds. Time, direction, interface and policy are arguments;
+//! the verdict is a value. The eBPF crate and user space are thin shells around it.
 #![no_std]
 #![forbid(unsafe_code)]
 

@@ -1,7 +1,7 @@
-//! Open enums: a number with named values, of which every other number is a value, too.
+//! Open enums: a number with named values. Every other number is a valid value, too.
 //!
-//! What lies in maps and entries is written by whoever writes there, so a type whose unnamed values were undefined has no
-//! place in it. Two kinds of number are two types, and cannot be taken for one another.
+//! Maps and entries may hold any number, so a type with undefined values must not be used there. Two kinds of number
+//! are two types, and cannot be confused.
 
 /// Makes a newtype of an unsigned integer with named values, the first of which is its default where it is 0.
 macro_rules! open_enum {

@@ -1,4 +1,4 @@
-//! The policy as the datapath reads it: compiled by the loader, one flat value a generation.
+//! The policy as the datapath reads it: compiled by the loader, one flat value per generation.
 
 use crate::{
     action::Action,
@@ -13,15 +13,15 @@ pub const MONITOR: u8 = 0;
 pub const ENFORCE: u8 = 1;
 /// `Policy::fill`: a masked command becomes X, and the server answers 500.
 pub const FILL_X: u8 = 0;
-/// `Policy::fill`: a masked command becomes NOOP, where that can be, and the server answers 250.
+/// `Policy::fill`: a masked command becomes NOOP if possible, and the server answers 250.
 pub const FILL_NOOP: u8 = 1;
-/// `Policy::banner`: it stays.
+/// `Policy::banner`: it is not masked.
 pub const SHOW_ALL: u8 = 0;
-/// `Policy::banner`: host and the word ESMTP stay.
+/// `Policy::banner`: the host name and the word ESMTP are kept.
 pub const SHOW_HOST: u8 = 1;
-/// `Policy::banner`: the host stays.
+/// `Policy::banner`: the host name is kept.
 pub const SHOW_HOST_SMTP: u8 = 2;
-/// `Policy::banner`: `2` and `0` stay, all else becomes `*`.
+/// `Policy::banner`: `2` and `0` are kept, everything else becomes `*`.
 pub const SHOW_PIX: u8 = 3;
 /// Guards that have an action of their own: reasons below this number.
 pub const GUARDS: usize = 16;
@@ -34,16 +34,16 @@ pub struct VerbRule {
     pub verb: Word,
     /// What is done with it: an [`Action`].
     pub action: u8,
-    /// Characters of the word; 0 of an unused place.
+    /// Characters of the word; 0 if the rule is unused.
     pub length: u8,
-    /// Reason number: [`FIRST_NAME`] or [`FIRST_KEYWORD`] plus a name's place.
+    /// Reason number: [`FIRST_NAME`] or [`FIRST_KEYWORD`] plus the index of the name.
     pub reason: u16,
     /// Zero.
     pub reserved: [u8; 4],
 }
 
 impl VerbRule {
-    /// An unused place: behind every word.
+    /// An unused rule: sorts after every word.
     pub const UNUSED: Self = Self {
         verb: Word { high: u64::MAX, low: u64::MAX },
         action: Action::Drop as u8,
@@ -53,7 +53,7 @@ impl VerbRule {
     };
 }
 
-/// A compiled policy. Written whole into a slot that no segment reads, then made the active one in one step.
+/// A compiled policy. It is written completely to a slot that no segment reads, and then activated in one step.
 #[repr(C)]
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Policy {
@@ -71,9 +71,9 @@ pub struct Policy {
     pub mark_value: u32,
     /// Bits of `skb->mark` that action `mark` touches.
     pub mark_mask: u32,
-    /// End of the grace for connections older than the filter: nanoseconds since boot (CLOCK_BOOTTIME).
+    /// End of the grace period for connections older than the filter: nanoseconds since boot (CLOCK_BOOTTIME).
     pub grace_until: u64,
-    /// From when on the filter does nothing any more, because nobody has confirmed it: nanoseconds since boot; 0: never.
+    /// When the filter stops acting, because nobody has confirmed the policy: nanoseconds since boot; 0: never.
     pub off_at: u64,
     /// [`Action`] of each guard, by reason number.
     pub guards: [u8; GUARDS],
@@ -81,25 +81,25 @@ pub struct Policy {
     pub fill: u8,
     /// [`SHOW_ALL`] and the others.
     pub banner: u8,
-    /// Number of the name of the scope that this is the policy of; 0: it is the whole's own.
+    /// Number of the name of the policy's scope; 0: it is the whole's own.
     pub scope: u16,
-    /// Scopes of the whole.
+    /// Number of scopes.
     pub scopes: u8,
     /// Zero.
     pub reserved: [u8; 3],
-    /// Named keywords in the reply to EHLO in ascending order, unused places behind.
+    /// Named keywords in the reply to EHLO in ascending order, then unused rules.
     pub keywords: [VerbRule; NAMED_KEYWORDS],
-    /// Named verbs in ascending order, unused places behind.
+    /// Named verbs in ascending order, then unused rules.
     pub verbs: [VerbRule; NAMED_VERBS],
-    /// One bit a port (host byte order): bit `port % 64` of word `port / 64`.
+    /// One bit per port (host byte order): bit `port % 64` of word `port / 64`.
     pub ports: [u64; 1024],
 }
 
-/// What the policy says of a verb or a keyword.
+/// The policy's decision on a verb or a keyword.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct VerbVerdict {
-    /// Reason number: [`FIRST_NAME`] or [`FIRST_KEYWORD`] plus a name's place. Of a verb it is that of the keyword that
-    /// announces it where that one decided.
+    /// Reason number: [`FIRST_NAME`] or [`FIRST_KEYWORD`] plus the index of the name. For a verb that follows a
+    /// keyword's action, it is the keyword's.
     pub reason: u16,
     /// The action's number.
     pub action: u8,
@@ -136,8 +136,8 @@ impl Policy {
         self.port_bit((port >> 6) as u32, port)
     }
 
-    /// The bit of a port in the word that it lies in. Apart, so that the datapath can hide what the compiler knows of
-    /// the index: verifiers before 6.18 know nothing of a number behind a byte swap, and need the mask.
+    /// The bit of a port in its word. Separate, so that the datapath can hide the index from the compiler.
+    // verifier: before 6.18 it knows nothing of a number after a byte swap, and needs the mask.
     #[inline(always)]
     pub const fn port_bit(&self, word: u32, port: u16) -> bool {
         self.ports[word as usize & 1023] >> (port & 63) & 1 == 1
@@ -154,30 +154,30 @@ impl Policy {
         self.mode == ENFORCE
     }
 
-    /// Whether the filter has gone off by itself at this time (nanoseconds since boot). One comparison, for every segment
-    /// pays it.
+    /// Whether the filter has switched itself off by this time (nanoseconds since boot). A single comparison, because
+    /// every segment pays for it.
     #[inline(always)]
     pub const fn is_off(&self, now: u64) -> bool {
         self.off_at.wrapping_sub(1) < now
     }
 
-    /// The number of a guard's action, by reason number; what is no guard is dropped.
+    /// The number of a guard's action, by reason number; `Drop` for a reason that is no guard.
     #[inline(always)]
     pub const fn guard(&self, reason: u16) -> u8 {
         if (reason as usize) < GUARDS { self.guards[reason as usize & (GUARDS - 1)] } else { Action::Drop as u8 }
     }
 
-    /// Names a verb. The list stays in order; `false` where it is full.
+    /// Names a verb. The list is kept in order; `false` if it is full.
     pub fn set_verb(&mut self, verb: Word, action: Action, name: u8) -> bool {
         set(&mut self.verbs, verb, action, FIRST_NAME + name as u16)
     }
 
-    /// Names a verb for the keyword that announces it, whose place among the keywords is `keyword`: it is the reason.
+    /// Names a verb that follows the keyword with index `keyword`, which is its reason.
     pub fn set_announced(&mut self, verb: Word, action: Action, keyword: u8) -> bool {
         set(&mut self.verbs, verb, action, FIRST_KEYWORD + keyword as u16)
     }
 
-    /// Names a keyword. The list stays in order; `false` where it is full.
+    /// Names a keyword. The list is kept in order; `false` if it is full.
     pub fn set_keyword(&mut self, keyword: Word, action: Action, name: u8) -> bool {
         set(&mut self.keywords, keyword, action, FIRST_KEYWORD + name as u16)
     }
@@ -187,8 +187,8 @@ impl Policy {
         self.verb_hiding(verb, |number| number)
     }
 
-    /// Looks a verb up. `hide` gives a number back without letting the compiler know what it says, or it would drop the mask
-    /// that the verifier needs, and make jumps of arithmetic.
+    /// Looks a verb up. `hide` returns a number without letting the compiler know it. Otherwise the compiler would drop
+    /// the mask that the verifier needs, and turn arithmetic into jumps.
     #[inline(always)]
     pub fn verb_hiding(&self, verb: Word, hide: impl Fn(u64) -> u64) -> VerbVerdict {
         look_up(&self.verbs, verb, (FIRST_NAME, self.other), hide)
@@ -224,8 +224,8 @@ fn set<const N: usize>(rules: &mut [VerbRule; N], verb: Word, action: Action, re
     false
 }
 
-/// A binary search of fixed depth without branches, for the verifier's sake. `other` is the reason number and
-/// the action for a word that is not named.
+/// A binary search of fixed depth. `other` is the reason number and the action for a word that is not named.
+// verifier: without branches.
 #[inline(always)]
 fn look_up<const N: usize>(
     rules: &[VerbRule; N],
@@ -241,7 +241,7 @@ fn look_up<const N: usize>(
         width /= 2;
     }
     let rule = &rules[hide(at) as usize & (N - 1)];
-    // Sixteen bytes of 0xff would find an unused place.
+    // A word of sixteen bytes 0xff would match an unused rule.
     let named = hide(rule.verb.is(word, &hide) & (1 ^ word.is(VerbRule::UNUSED.verb, &hide))) as u8;
     VerbVerdict {
         reason: (rule.reason * named as u16) | (other.0 * (1 ^ named as u16)),

@@ -1,4 +1,4 @@
-//! What goes out of a judgement: counters and events.
+//! The output of a judgement: counters and events.
 
 use crate::{
     action::Action,
@@ -17,12 +17,12 @@ use crate::{
     work::Work,
 };
 
-/// What the policy says of the command in hand, into the event in hand.
+/// Puts the current command and the policy's verdict on it into the current event.
 #[inline(always)]
 pub fn command<H: Host>(policy: &Policy, work: &mut Work, line: &Line, kind: Command, verdict: VerbVerdict) {
     let enforced = policy.enforces() || verdict.action <= Action::Log as u8;
-    // Who is refused AUTH may send what would follow it all the same, and then that is read as a command.
-    // verifier: without branches, as all that comes before much.
+    // A client that was refused AUTH may still send its credentials, which are then read as a command.
+    // verifier: without branches, as everything that much code follows.
     let is = |other: Command| same::<H>(kind.0 as u32, other.0 as u32) as u8;
     let secret = is(Command::AUTH) | is(Command::LOGIN);
     let unknown = is(Command::PLAIN) & same::<H>(verdict.reason as u32, FIRST_NAME as u32) as u8;
@@ -51,7 +51,7 @@ pub fn command<H: Host>(policy: &Policy, work: &mut Work, line: &Line, kind: Com
         event.arg = work.state.arg;
     }
     one_more(work, line.length);
-    // Of commands that are counted alike, without an event, the number is enough.
+    // If all commands are counted in the same way, and none needs an event, their number is enough.
     let like = (verdict.reason as u32) << 16 | (verdict.action as u32) << 8 | enforced as u32;
     let first = same::<H>(work.run.commands, 1).wrapping_neg();
     work.run.like = like & first | work.run.like & !first;
@@ -59,7 +59,7 @@ pub fn command<H: Host>(policy: &Policy, work: &mut Work, line: &Line, kind: Com
     work.run.several |= (1 ^ same::<H>(work.run.like, like) | tells) as u8;
 }
 
-/// Counts what is in hand.
+/// Counts one more command or reply line.
 #[inline(always)]
 fn one_more(work: &mut Work, length: u32) {
     work.run.commands += 1;
@@ -67,7 +67,7 @@ fn one_more(work: &mut Work, length: u32) {
     work.run.lines += length;
 }
 
-/// What the policy says of the keyword in hand, into the event in hand.
+/// Puts the current keyword and the policy's verdict on it into the current event.
 #[inline(always)]
 pub fn extension(policy: &Policy, work: &mut Work, verdict: VerbVerdict) {
     let enforced = policy.enforces() || verdict.action <= Action::Log as u8;
@@ -81,7 +81,7 @@ pub fn extension(policy: &Policy, work: &mut Work, verdict: VerbVerdict) {
     work.run.several = 1;
 }
 
-/// That the banner is shown otherwise than the server wrote it, into the event in hand.
+/// Puts into the current event that the banner is masked.
 #[inline(always)]
 pub fn banner(policy: &Policy, work: &mut Work) {
     no_command(work, BANNER, Reason::Banner.number(), Action::Mask as u8, policy.enforces());
@@ -90,7 +90,7 @@ pub fn banner(policy: &Policy, work: &mut Work) {
     work.run.several = 1;
 }
 
-/// 1 if the argument ends with the CR of the line's end. Without a branch, as all that stands in front of much.
+/// 1 if the argument ends with the CR of the line's end. Without a branch, as everything that much code follows.
 #[inline(always)]
 const fn ends_with_cr(arg: &[u8; ARG_ROOM], length: u8) -> u8 {
     let last = length.wrapping_sub(1);
@@ -98,14 +98,14 @@ const fn ends_with_cr(arg: &[u8; ARG_ROOM], length: u8) -> u8 {
     (1 ^ (differs | differs.wrapping_neg()) >> 7) & (1 ^ last >> 7)
 }
 
-/// Counts the command in hand, and hands its event out where the action wants one. A banner that shows no more than it may
-/// stays as it is, which is nothing to report.
+/// Counts the command in the event, and emits the event if the action requires it. A banner that masking did not change
+/// is not reported.
 #[inline(always)]
 pub fn tell<H: Host>(host: &mut H, work: &mut Work) {
     report_of(host, work, 1, work.run.line);
 }
 
-/// The same for all commands of the segment, which are counted alike.
+/// The same for all commands of the segment, which are counted in the same way.
 #[inline(always)]
 pub fn report_all<H: Host>(host: &mut H, work: &mut Work) {
     report_of(host, work, work.run.commands, work.run.lines);
@@ -123,13 +123,13 @@ fn report_of<H: Host>(host: &mut H, work: &mut Work, commands: u32, bytes: u32) 
     }
 }
 
-/// Makes the event in hand one of something that is no command.
+/// Makes the current event one of something other than a command.
 #[inline(always)]
 pub fn guard(work: &mut Work, reason: u16, action: u8, enforced: bool) {
     no_command(work, GUARD, reason, action, enforced);
 }
 
-/// Tells that the connection `id` is established.
+/// Reports that the connection `id` is established.
 #[inline(always)]
 pub fn connect<H: Host>(host: &mut H, work: &mut Work, id: u64) {
     no_command(work, CONNECT, Reason::Handshake.number(), Action::Pass as u8, true);
@@ -137,7 +137,7 @@ pub fn connect<H: Host>(host: &mut H, work: &mut Work, id: u64) {
     host.emit(&work.event);
 }
 
-/// Makes the event in hand one of the end of the connection `id`, whose state is in the working place.
+/// Makes the current event the end of the connection `id`, whose state is in the working area.
 #[inline(always)]
 pub fn close<H: Host>(shared: &Shared, work: &mut Work, id: u64, ended: u8) {
     no_command(work, CLOSE, Reason::Closing.number(), Action::Pass as u8, true);
@@ -176,7 +176,7 @@ fn no_command(work: &mut Work, kind: u8, reason: u16, action: u8, enforced: bool
     event.enforced = enforced as u8;
 }
 
-/// Puts the segment's payload from offset `at` on, as far as it fits, into the event in hand.
+/// Copies the segment's payload from offset `at` on into the current event, as far as it fits.
 #[inline(always)]
 pub fn offending<H: Host>(host: &mut H, work: &mut Work, at: u32) {
     let left = work.segment.length.wrapping_sub(at);
@@ -207,14 +207,15 @@ pub fn offending<H: Host>(host: &mut H, work: &mut Work, at: u32) {
     work.event.excerpt_length = length as u8 | more;
 }
 
-/// The event in hand shows no byte of the segment: no command was read from it, so they may be an address or credentials (I6).
+/// Removes the excerpt from the current event. No command was read from these bytes, so they may be an address or
+/// credentials (I6).
 #[inline(always)]
 pub const fn hide(work: &mut Work) {
     work.event.cut = [0; CUT];
     work.event.excerpt_length = 0;
 }
 
-/// Takes out of the event in hand what is withheld of the line that was cut: all but its verb.
+/// Removes from the current event's excerpt everything of the blocked line that is withheld: all but its verb.
 #[inline(always)]
 pub fn withhold<H: Host>(work: &mut Work) {
     let Work { state, event, run, segment, .. } = work;
@@ -236,7 +237,7 @@ pub fn withhold<H: Host>(work: &mut Work) {
 }
 
 impl Event {
-    /// Bytes of what was cut that the event carries.
+    /// Bytes in the event's excerpt.
     pub const fn cut_bytes(&self) -> usize {
         let length = (self.excerpt_length & !EXCERPT_MORE) as usize;
         if length > CUT { CUT } else { length }

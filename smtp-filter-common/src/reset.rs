@@ -2,32 +2,32 @@
 
 use crate::wire::{ACK, RST, Segment};
 
-/// The bytes of a segment that is turned into a RST. Offsets count from its frame's first byte.
+/// The bytes of a segment that is turned into a RST. Offsets count from the frame's first byte.
 pub trait Bytes {
-    /// `N` bytes; `None` where the frame ends before.
+    /// `N` bytes; `None` if the frame ends before.
     fn load<const N: usize>(&self, offset: u32) -> Option<[u8; N]>;
-    /// Writes bytes; `false` where that was refused.
+    /// Writes bytes; `false` if that was refused.
     fn store<const N: usize>(&mut self, offset: u32, bytes: &[u8; N]) -> bool;
-    /// Cuts the frame to a length; `false` where that was refused.
+    /// Shortens the frame to a length; `false` if that was refused.
     fn cut(&mut self, length: u32) -> bool;
 }
 
 /// Bytes of a TCP header without options.
 const HEADER: u32 = 20;
 
-/// Cuts a segment down to its TCP header, behind `link` bytes of the link layer, and says whether its checksum was left
-/// to the device: then the field holds the pseudo header's sum.
+/// Shortens a segment to its TCP header, after `link` bytes of the link layer. Returns whether its checksum was left to
+/// the device: then the field holds the pseudo header's sum.
 #[inline(always)]
 pub fn shorten<B: Bytes>(bytes: &mut B, link: u32, segment: &Segment) -> Option<bool> {
     let header = link + segment.header;
     let check = bytes.load::<2>(header + 16)?;
-    // What the stack summed up: the length on the wire, which the IP length may be too short for.
+    // The length that the stack summed: the one on the wire, which may exceed the IP length field.
     let length = segment.payload - segment.header + segment.length;
     let partial = u16::from_be_bytes(check) == Reset::pseudo(segment, length);
     if bytes.cut(header + HEADER) { Some(partial) } else { None }
 }
 
-/// A RST: what stands in its headers. Addresses as on the wire; numbers in host byte order.
+/// The header fields of a RST. Addresses as on the wire; numbers in host byte order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Reset {
     /// Source address.
@@ -38,18 +38,19 @@ pub struct Reset {
     pub source_port: u16,
     /// Destination port.
     pub destination_port: u16,
-    /// Sequence number: what the receiver of the RST waits for, else it is only challenged.
+    /// Sequence number: the one that the receiver of the RST expects; with any other it would only send a challenge
+    /// ACK.
     pub sequence: u32,
     /// Acknowledgement number.
     pub acknowledgement: u32,
-    /// Offset of the IP header (behind tags in the data).
+    /// Offset of the IP header (after tags in the data).
     pub network: u32,
     /// 4 or 6.
     pub version: u8,
 }
 
 impl Reset {
-    /// To the sender of a segment, in the name of its receiver.
+    /// A RST to the sender of a segment, in the name of its receiver.
     #[inline(always)]
     pub const fn to_sender(segment: &Segment) -> Self {
         Self {
@@ -64,7 +65,7 @@ impl Reset {
         }
     }
 
-    /// To the receiver of a segment, in the name of its sender, who has sent everything before `next`.
+    /// A RST to the receiver of a segment, in the name of its sender, who has sent everything before `next`.
     #[inline(always)]
     pub const fn to_receiver(segment: &Segment, next: u32) -> Self {
         Self {
@@ -79,8 +80,8 @@ impl Reset {
         }
     }
 
-    /// Writes the RST over the shortened segment, whose TCP header stands at `header` behind `link` bytes of the link
-    /// layer; `false` where a write was refused.
+    /// Writes the RST over the shortened segment, whose TCP header is at `header` after `link` bytes of the link layer;
+    /// `false` if a write was refused.
     #[inline(always)]
     pub fn write<B: Bytes>(&self, bytes: &mut B, link: u32, header: u32, partial: bool) -> bool {
         let network = link + self.network;
@@ -109,7 +110,7 @@ impl Reset {
         [s[12], s[13], s[14], s[15], d[12], d[13], d[14], d[15]]
     }
 
-    /// The TCP header, with its checksum; with the pseudo header's sum alone where the device does the rest.
+    /// The TCP header with its checksum, or with the pseudo header's sum alone if the device completes it.
     #[inline(always)]
     pub const fn header(&self, partial: bool) -> [u8; 20] {
         let (s, d) = (self.source_port.to_be_bytes(), self.destination_port.to_be_bytes());
@@ -148,7 +149,7 @@ const fn fold(sum: u32) -> u16 {
 
 #[inline(always)]
 const fn sum_pseudo(source: &[u8; 16], destination: &[u8; 16], version: u8, length: u32) -> u32 {
-    // The ::ffff: in front of an IPv4 address is none of the pseudo header's.
+    // The prefix ::ffff: of an IPv4 address is not part of the pseudo header.
     let mut i = if version == 4 { 12 } else { 0 };
     let mut sum = 6 + (length >> 16) + (length & 0xffff);
     while i < 16 {

@@ -1,8 +1,8 @@
-//! Which scope a connection falls into, and so whose policy judges it.
+//! Which scope a connection belongs to, and so whose policy applies.
 //!
-//! The prefixes of all scopes lie in one trie. An address falls into the class of its longest prefix; that of the client
-//! and that of the server together say the scope: two look-ups, however many scopes and prefixes there are. A connection's
-//! entry remembers what came of them until the policy changes.
+//! The prefixes of all scopes are kept in one trie. An address belongs to the class of its longest prefix. The classes
+//! of client and server together give the scope: two look-ups, however many scopes and prefixes there are. A
+//! connection's entry remembers the result until the policy changes.
 
 use crate::{
     bounds::{POLICY_SLOTS, SCOPE_PAIRS, SCOPES},
@@ -14,14 +14,14 @@ use crate::{
     work::Work,
 };
 
-/// Bits of a [`Prefix`] in front of the address.
+/// Bits of a [`Prefix`] before the address.
 pub const SIDE_BITS: u32 = 32;
 
-/// A key of the trie of prefixes: as `struct bpf_lpm_trie_key` of the kernel, whose data are the side and an address.
+/// A key of the trie of prefixes: the kernel's `struct bpf_lpm_trie_key`, whose data are the side and an address.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Prefix {
-    /// Bits of what follows that count: [`SIDE_BITS`] and those of the address, host byte order.
+    /// Number of bits that count: [`SIDE_BITS`] and those of the address, host byte order.
     pub length: u32,
     /// [`CLIENT`] or [`SERVER`], three zeros, and the address; IPv4 as ::ffff:a.b.c.d.
     pub data: [u8; 20],
@@ -41,7 +41,7 @@ impl Prefix {
 /// The scope of each pair of a class of clients and a class of servers, by the sum of their numbers.
 pub type Pairs = [u8; SCOPE_PAIRS];
 
-/// The place of a scope's policy among those of all generations.
+/// The index of a scope's policy among those of all generations.
 #[inline(always)]
 pub const fn place(generation: u32, scope: u32) -> u32 {
     (generation % POLICY_SLOTS) * SCOPES as u32 + scope
@@ -49,15 +49,15 @@ pub const fn place(generation: u32, scope: u32) -> u32 {
 
 /// The scopes of one generation, by the classes that addresses fall into.
 pub trait Scopes {
-    /// What an address of the client ([`CLIENT`]) or of the server adds to the place of its pair; 0 where no prefix holds
-    /// it. `None`: this generation is over.
+    /// What an address of the client ([`CLIENT`]) or of the server adds to the index of its pair; 0 if no prefix
+    /// contains it. `None`: this generation is over.
     fn class(&self, side: u8, address: &[u8; 16]) -> Option<u32>;
 
-    /// The number of the scope at the place of a pair.
+    /// The number of the scope at the index of a pair.
     fn pair(&self, place: u32) -> Option<u8>;
 
-    /// The number of the scope that a connection between these addresses falls into; 0: none. An end that is not given is one
-    /// that no prefix holds.
+    /// The number of the scope of a connection between these addresses; 0: none. An end that is not given counts as one
+    /// that no prefix contains.
     #[inline(always)]
     fn find(&self, client: Option<&[u8; 16]>, server: Option<&[u8; 16]>) -> Option<u32> {
         let row = match client {
@@ -95,8 +95,8 @@ impl Policies for Policy {
     }
 }
 
-/// The policy that judges the connection in hand, whose entry was `found` or not. `None`: this generation is over, and the
-/// next one is in force already.
+/// The policy for the current connection; `found`: whether it has an entry. `None`: this generation is over, and the
+/// next one is already in force.
 #[inline(always)]
 pub fn choose<'p, H: Host, P: Policies>(
     host: &H,
@@ -126,15 +126,15 @@ pub fn choose<'p, H: Host, P: Policies>(
     policies.of_scope(scope)
 }
 
-/// Bits of what an entry remembers that say whose scope it is: the others are the scope's number.
+/// Bits of a remembered scope that identify its connection; the others are the scope's number.
 const ENDS: u32 = !(SCOPES as u32 - 1);
 
-/// The addresses of a connection in the bits [`ENDS`]. The table may give an entry to another connection between the
-/// look-up and the note of what came of it, which is then not that one's.
+/// A hash of the connection's addresses, in the bits [`ENDS`]. Between look-up and note, the entry may be given to
+/// another connection, and the note must not count for that one.
 #[inline(always)]
 fn ends(key: &Key) -> u32 {
     let ends = fold(&key.client) ^ fold(&key.server).rotate_left(16);
-    // An odd factor: the upper bits of the product take part of all of them.
+    // An odd factor: the upper bits of the product depend on all bits.
     ends.wrapping_mul(0x9e37_79b1) & ENDS
 }
 

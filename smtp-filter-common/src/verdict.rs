@@ -4,7 +4,7 @@
 #[repr(u8)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// It goes on; with the policy's mark where [`crate::work::Work::marked`] says so.
+    /// It is forwarded; with the policy's skb mark if [`crate::work::Work::marked`] is set.
     Pass,
     /// It is dropped.
     Drop,

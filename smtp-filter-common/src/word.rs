@@ -2,8 +2,8 @@
 
 use crate::bounds::WORD;
 
-/// A word of up to 16 characters in upper case, as one big-endian number in two halves: the last character stands
-/// in the lowest byte of `low`, unused places are 0. An empty word is 0.
+/// A word of up to 16 characters in upper case, as one big-endian number in two halves: the last character is the
+/// lowest byte of `low`, unused bytes are 0. An empty word is 0.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Word {
@@ -14,7 +14,7 @@ pub struct Word {
 }
 
 impl Word {
-    /// Packs a word; `None` where it is empty or longer than [`WORD`].
+    /// Packs a word; `None` if it is empty or longer than [`WORD`].
     pub const fn new(text: &[u8]) -> Option<Self> {
         if text.is_empty() || text.len() > WORD {
             return None;
@@ -37,8 +37,8 @@ impl Word {
         }
     }
 
-    /// 1 if it does not come after `other`, else 0. In arithmetic: see `branchless.rs`. `hide` gives a number back
-    /// without letting the compiler know what it says.
+    /// 1 if it does not sort after `other`, else 0. In arithmetic: see `branchless.rs`. `hide` returns a number
+    /// without letting the compiler know it.
     #[inline(always)]
     pub fn at_most(self, other: Self, hide: impl Fn(u64) -> u64) -> u64 {
         let less = hide(below(self.high, other.high));
@@ -46,7 +46,7 @@ impl Word {
         less | same & (1 ^ hide(below(other.low, self.low)))
     }
 
-    /// 1 if it is `other`, else 0. In arithmetic, as [`Word::at_most`].
+    /// 1 if it equals `other`, else 0. In arithmetic, like [`Word::at_most`].
     #[inline(always)]
     pub fn is(self, other: Self, hide: impl Fn(u64) -> u64) -> u64 {
         let differs = (self.high ^ other.high) | (self.low ^ other.low);
@@ -61,7 +61,7 @@ impl Word {
         Self { high: high >> bits, low: low >> bits | (high << 1) << (63 - bits) }
     }
 
-    /// Its characters, in the last places; unused places in front are 0.
+    /// Its characters, right-aligned; unused bytes before them are 0.
     pub const fn bytes(self) -> [u8; WORD] {
         let (high, low) = (self.high.to_be_bytes(), self.low.to_be_bytes());
         let mut out = [0; WORD];
@@ -81,7 +81,7 @@ const fn below(a: u64, b: u64) -> u64 {
     (!a & b | (!a | b) & a.wrapping_sub(b)) >> 63
 }
 
-/// 1 if `a` is `b`.
+/// 1 if `a` equals `b`.
 #[inline(always)]
 fn equal(a: u64, b: u64, hide: impl Fn(u64) -> u64) -> u64 {
     let differs = a ^ b;

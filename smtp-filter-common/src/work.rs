@@ -1,5 +1,5 @@
-//! What one segment's judgement needs to have at hand: too much for the kernel's stack of 512 bytes, so the shell lends
-//! a place of its own to each CPU.
+//! The working area of one segment: too much for the kernel's stack of 512 bytes, so the shell provides one for each
+//! CPU.
 
 use core::sync::atomic::AtomicU64;
 
@@ -18,7 +18,7 @@ use crate::{
     wire::Segment,
 };
 
-/// How far a segment has been read, and what came of it.
+/// How far a segment has been read, and the results so far.
 #[repr(C, align(8))]
 #[derive(Clone, Copy, Debug)]
 pub struct Run {
@@ -32,101 +32,101 @@ pub struct Run {
     pub piece_at: u32,
     /// Bytes in the piece; 0: none fetched.
     pub piece_length: u32,
-    /// Place in the piece where the loop over a line began.
+    /// Index in the piece where the loop over a line began.
     pub from: u32,
     /// Bytes that the loop over a line has read.
     pub read: u32,
-    /// Scanner's place behind an end of data, in the payload; [`NOWHERE`] where there was none.
+    /// Offset in the payload after an end of data; [`NOWHERE`] if there is none.
     pub found: u32,
-    /// Offset in the payload where the scan stands.
+    /// Offset in the payload that the scan has reached.
     pub scan_at: u32,
     /// Offset in the payload where it ends.
     pub scan_to: u32,
-    /// Bytes from there that are read one by one.
+    /// Bytes from `scan_at` on that are read one by one.
     pub exact: u32,
-    /// Bytes from there that lie in a field with dots.
+    /// Bytes from `scan_at` on that lie in a field with dots.
     pub dotted: u32,
     /// What the receiver has acknowledged.
     pub acknowledged: u32,
-    /// Sequence number that reading goes on with: what lies before it has passed.
+    /// Sequence number where reading continues: the bytes before it have passed.
     pub next: u32,
-    /// Place (sequence number) that a cut is reported at.
+    /// Sequence number that the verdict is reported for.
     pub place: u32,
     /// Commands judged in this segment.
     pub commands: u32,
-    /// Bytes of the last command's line.
+    /// Bytes in the line of the last command.
     pub line: u32,
-    /// Bytes of the lines of all of them.
+    /// Bytes in the lines of all commands.
     pub lines: u32,
-    /// How the first one is counted.
+    /// How the first command is counted.
     pub like: u32,
-    /// Bytes that differ from what passed first, or [`FORGOTTEN`].
+    /// Not 0: bytes differ from the first copy; or [`FORGOTTEN`] and the like.
     pub differs: u32,
     /// Offset in the payload of the first new byte.
     pub first: u32,
-    /// Offset in the payload up to which a word of the banner stays.
+    /// Offset in the payload up to which a word of the banner is kept.
     pub kept: u32,
     /// Offset in the payload of the first whole reply line.
     pub reply_at: u32,
-    /// Its length; 0: there is none.
+    /// Length of that line; 0: there is none.
     pub reply_length: u32,
-    /// Offset in the payload from which it is compared with lines alike; its end: nowhere.
+    /// Offset in the payload from which it is compared with identical lines; the segment's end if it is not.
     pub alike_at: u32,
-    /// Offset in the payload up to which it is them.
+    /// Offset in the payload up to which it consists of them.
     pub alike_to: u32,
     /// Offset in the payload of the first byte that a window keeps.
     pub windowed: u32,
-    /// What a look at the out-of-order ranges came to.
+    /// Result of the search among the out-of-order ranges.
     pub ranges: out_of_order::Found,
-    /// Where places are looked up in the pool.
+    /// Which boundaries and ranges are looked at.
     pub places: boundaries::Places,
-    /// What is sorted into a list of the pool.
+    /// What is to be sorted into a list of the pool.
     pub sorting: sorted::Sorting,
-    /// Reason of the cut.
+    /// Reason of the verdict.
     pub reason: u16,
-    /// [`Action`] of the cut; [`Action::Pass`] while there is none.
+    /// [`Action`] of the verdict; [`Action::Pass`] while there is none.
     pub cut: u8,
-    /// 1: the reports of this pass go out.
+    /// 1: this pass reports.
     pub reporting: u8,
-    /// 1: something of the segment passed unread in mode `monitor`.
+    /// 1: mode `monitor` let something of the connection pass unread.
     pub gap: u8,
-    /// 1: a command asked for the mark.
+    /// 1: a command requested the skb mark.
     pub mark: u8,
-    /// Scanner state.
+    /// State of the mail data scanner.
     pub text: u8,
-    /// 1: the cut is a command's; the event in hand is its.
+    /// 1: the verdict is about a command, and the current event is that command's.
     pub line_blocked: u8,
-    /// 1: bytes are to be rewritten, which the pass that tells does.
+    /// 1: bytes are to be rewritten; the pass that reports does it.
     pub rewrites: u8,
-    /// 1: the event in hand has not been told.
+    /// 1: the current event has not been reported.
     pub unreported: u8,
-    /// 1: a verb that passes begins with the word in hand.
+    /// 1: a verb that passes begins with the current word.
     pub begins: u8,
-    /// 1: a reply answers nothing.
+    /// 1: a reply answers no command.
     pub unmatched: u8,
-    /// 1: bytes of a gap that come late are read: see [`crate::stream::gap`].
+    /// 1: late bytes of a gap are being read: see [`crate::stream::gap`].
     pub late: u8,
-    /// 1: they are not all counted alike, or there is an event.
+    /// 1: the commands are not all counted in the same way, or one needs an event.
     pub several: u8,
-    /// 1: the line in `Work::new` is kept when the state is: see [`crate::stream::alike`].
+    /// 1: the line in `Work::new` is kept when the state is saved: see [`crate::stream::alike`].
     pub keeps_line: u8,
-    /// 1: what is no more in a window is known by lines alike, or acknowledged.
+    /// 1: bytes that are in no window are known from identical lines, or acknowledged.
     pub covered: u8,
 }
 
-/// `Run::differs`: what passed first is not known any more, or the segment does not give its bytes.
+/// `Run::differs`: the first copy is no longer known, or the segment's bytes could not be fetched.
 pub const FORGOTTEN: u32 = 1 << 16;
 
-/// `Run::differs`: bytes of a chunk that had not come when the server refused it.
+/// `Run::differs`: bytes of a chunk that were still missing when the server refused it.
 pub const REFUSED: u32 = 1 << 17;
 
-/// `Run::differs`: the kernel did not give the segment's bytes.
+/// `Run::differs`: the kernel could not fetch the segment's bytes.
 pub const UNFETCHED: u32 = 1 << 18;
 
 /// `Work::uncertain`: bytes that reading needs are missing.
 pub const MISSING: u8 = 2;
 
-/// No place.
+/// No offset.
 pub const NOWHERE: u32 = u32::MAX;
 
 open_enum! {
@@ -153,7 +153,7 @@ open_enum! {
     }
 }
 
-/// What mode `monitor` passes over in a segment: the first thing that enforcement would have decided against it.
+/// What mode `monitor` passed over in a segment: the first verdict that enforcement would have reached.
 #[repr(C, align(8))]
 #[derive(Clone, Copy, Debug)]
 pub struct Passed {
@@ -161,7 +161,7 @@ pub struct Passed {
     pub place: u32,
     /// See [`Run::reason`].
     pub reason: u16,
-    /// [`Action`]; [`Action::Pass`] where there is nothing.
+    /// [`Action`]; [`Action::Pass`] if there is none.
     pub action: u8,
 }
 
@@ -169,21 +169,21 @@ impl Passed {
     const NOTHING: Self = Self { place: 0, reason: 0, action: 0 };
 }
 
-/// The client's dialogue as far as it was read beyond a gap: see [`crate::stream::gap`].
+/// The client's dialogue after a gap, put aside while the gap is read: see [`crate::stream::gap`].
 #[repr(C, align(8))]
 #[derive(Clone, Copy, Debug)]
 pub struct Aside {
-    /// The line in hand.
+    /// The current line.
     pub line: Line,
     /// Its argument.
     pub arg: [u8; ARG_ROOM],
-    /// Of the session.
+    /// [`crate::entry::Session::hold`].
     pub hold: Command,
-    /// Of the session.
+    /// [`crate::entry::Session::doubt`].
     pub doubt: u8,
 }
 
-/// What a step of the judgement came to. Every field is always filled.
+/// Result of a step. Every field is always set.
 #[repr(C, align(4))]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Found {
@@ -195,7 +195,7 @@ pub struct Found {
     pub verdict: u8,
 }
 
-/// The working place.
+/// The working area.
 #[repr(C, align(8))]
 #[derive(Debug)]
 pub struct Work {
@@ -203,85 +203,86 @@ pub struct Work {
     pub segment: Segment,
     /// Its connection.
     pub key: Key,
-    /// A half-open connection in hand.
+    /// The half-open connection being handled.
     pub half_open: HalfOpen,
-    /// A connection that is gone, in hand.
+    /// The departed connection being handled.
     pub gone: Gone,
-    /// Entries of a full table.
+    /// The sample of a full table.
     pub sample: Sample,
     /// A copy of the connection's state, written back if the segment passes.
     pub state: State,
-    /// An empty state, to copy: the compiler would fill the other byte by byte.
+    /// An empty state to copy from: the compiler would fill the other one byte by byte.
     pub blank: State,
-    /// How far reading has come.
+    /// How far the segment has been read.
     pub run: Run,
-    /// The event in hand; what all events of the segment share is filled in beforehand.
+    /// The current event. The fields that all events of the segment share are filled in first.
     pub event: Event,
-    /// Where words of reply lines are not kept.
+    /// Sink for the argument bytes of reply lines, which are not kept.
     pub discard: [u8; ARG_ROOM],
-    /// What the last step came to.
+    /// Result of the last step.
     pub found: Found,
     /// Where and when the segment was met.
     pub met: Met,
-    /// In the kernel: generation of the policies that judge it.
+    /// In the kernel: generation of the policies that apply.
     pub generation: u32,
     /// What the frame is: a [`crate::wire::Kind`] by number.
     pub kind: u8,
-    /// 1: the handshake was looked at.
+    /// 1: the handshake step has run.
     pub greeted: u8,
-    /// What came of reading: a reason's number, and whether the state changed.
+    /// Result of the reading: a reason's number, and whether the state changed.
     pub taken: u32,
     /// Bytes of the link layer's header.
     pub link: u32,
-    /// In the kernel: what offsets in the frame count from.
+    /// In the kernel: the base of offsets in the frame.
     pub start: u32,
-    /// 1: a segment that passes carries the policy's mark.
+    /// 1: if the segment passes, it carries the policy's skb mark.
     pub marked: u8,
-    /// [`crate::event::Ended`] by number where the connection ends with this segment; else 0.
+    /// [`crate::event::Ended`] by number if the connection ends with this segment; else 0.
     pub ends: u8,
-    /// 1: both sides have closed, and the last acknowledgement may have come with this segment.
+    /// 1: both sides have closed, and this segment may carry the last acknowledgement.
     pub closing: u8,
-    /// Number of the scope whose policy judges; 0: the whole's own.
+    /// Number of the scope whose policy applies; 0: the whole's own.
     pub scope: u8,
     /// 1: the policy's mode is `monitor`.
     pub monitors: u8,
-    /// Not 0: the state may be wrong from this segment on, for mode `monitor` has passed over something; [`MISSING`].
+    /// Not 0: from this segment on the state may be wrong, because mode `monitor` has passed over something; see also
+    /// [`MISSING`].
     pub uncertain: u8,
     /// See [`Passed`].
     pub passed: Passed,
-    /// What is put aside while bytes of a gap are read that come late.
+    /// State put aside while late bytes of a gap are read.
     pub aside: Aside,
     /// See [`Work::unknown`].
     pub hidden: AtomicU64,
-    /// What is to be rewritten next.
+    /// The next change to be made.
     pub change: Change,
-    /// Bytes whose pieces are looked through.
+    /// Bytes whose pieces are examined.
     pub data: pieces::Data,
-    /// Bytes that are rewritten.
+    /// Bytes before a change.
     pub old: Patch,
-    /// What comes in their place.
+    /// The same bytes after it.
     pub new: Patch,
     /// Bytes of the segment.
     pub piece: Piece,
 }
 
 impl Work {
-    /// Gives `value` back as a number that nothing is known of. The verifier walks what follows a choice once for each
-    /// known outcome; behind this, once.
+    /// Returns `value` as a number about which nothing is known.
+    // verifier: it walks what follows a choice once for each known outcome; after this, once.
     #[inline(always)]
     pub fn unknown<H: Host>(&self, value: u8) -> u8 {
         H::store(&self.hidden, value as u64);
         H::load(&self.hidden) as u8
     }
 
-    /// The same of a greater number.
+    /// The same for a larger number.
     #[inline(always)]
     pub fn unknown_number<H: Host>(&self, value: u32) -> u32 {
         H::store(&self.hidden, value as u64);
         H::load(&self.hidden) as u32
     }
 
-    /// A fresh one.
+    /// A new one.
     #[expect(clippy::new_without_default, reason = "as large as a page: nobody should make one without thinking")]
     pub const fn new() -> Self {
         Self {
@@ -320,13 +321,13 @@ impl Work {
         }
     }
 
-    /// The sequence number that the segment's receiver waits for: everything before has been forwarded.
+    /// The sequence number that the segment's receiver expects: all bytes before it have been forwarded.
     #[inline(always)]
     pub const fn next(&self) -> u32 {
         self.state.side[self.event.direction as usize & 1].next
     }
 
-    /// Ends the reading: what was decided, and at which place of the stream.
+    /// Ends the reading with a verdict, at this sequence number.
     #[inline(always)]
     pub fn cut(&mut self, reason: u16, action: u8, place: u32) {
         self.run.reason = reason;
@@ -334,13 +335,13 @@ impl Work {
         self.run.place = place;
     }
 
-    /// The same, for what the stream forces.
+    /// The same for a verdict that follows from the state of the stream.
     #[inline(always)]
     pub fn hold_back(&mut self, reason: Reason) {
         self.cut(reason.number(), Action::Drop as u8, self.segment.sequence);
     }
 
-    /// Begins a judgement: nothing was passed over yet.
+    /// Begins a judgement: nothing has been passed over.
     #[inline(always)]
     pub const fn begin(&mut self, monitors: bool) {
         self.monitors = monitors as u8;
@@ -348,8 +349,8 @@ impl Work {
         self.passed = Passed::NOTHING;
     }
 
-    /// In mode `monitor` reading goes on whatever was decided against the segment (I13): takes that back, and notes what
-    /// enforcement would have done for a guard. `false` in mode `enforce`.
+    /// Mode `monitor` reads on whatever the verdict is (I13): takes it back, and records what enforcement would have
+    /// done if it was for a guard. `false` in mode `enforce`.
     #[inline(always)]
     pub fn passes_over(&mut self) -> bool {
         if self.monitors == 0 {
@@ -358,7 +359,7 @@ impl Work {
         self.pass_over()
     }
 
-    // verifier: a function of its own.
+    // verifier: not inlined.
     #[inline(never)]
     fn pass_over(&mut self) -> bool {
         self.uncertain |= 1;
@@ -371,7 +372,7 @@ impl Work {
         true
     }
 
-    /// Notes what enforcement would have done, unless something was noted before.
+    /// Records what enforcement would have done, unless something was recorded before.
     #[inline(always)]
     pub fn note(&mut self, reason: u16, action: u8, place: u32) {
         if self.passed.action == 0 {
@@ -379,11 +380,12 @@ impl Work {
         }
     }
 
-    /// From `at` on the client's bytes are of another kind; `false` where that cannot be remembered, and the segment is held
-    /// back. Mode `monitor` forgets what came before instead.
+    /// From `at` on the client's bytes are of another kind. `false` if there is no room to remember that, and the
+    /// segment is held back. Mode `monitor` forgets the earlier regions instead.
     #[inline(never)]
     pub fn begin_region(&mut self, kind: Mode, at: u32) -> bool {
-        // The client may say nothing more until the reply has come that begins it: so what is acknowledged is forgotten here, too.
+        // The client may send nothing more before the reply that starts the region, so acknowledged regions are
+        // forgotten here, too.
         let memory = &mut self.state.memory;
         if memory.begin_region(kind, at) || memory.forget_first(self.run.acknowledged) && memory.begin_region(kind, at)
         {
@@ -397,8 +399,8 @@ impl Work {
         self.state.memory.begin_region(kind, at)
     }
 
-    /// A command waits for its reply; `false` where no more are remembered, and the segment is held back. In mode `monitor` it
-    /// counts as one more like the last.
+    /// A command waits for its reply. `false` if there is no room, and the segment is held back; in mode `monitor` it
+    /// counts as one more of the last kind.
     #[inline(always)]
     pub fn wait(&mut self, kind: Command) -> bool {
         if self.state.session.wait(kind) {
@@ -413,7 +415,7 @@ impl Work {
 }
 
 impl Run {
-    /// Nothing read yet.
+    /// Nothing has been read.
     pub const EMPTY: Self = Self {
         chunk: 0,
         at: 0,

@@ -22,10 +22,10 @@ impl Step for Emit<'_> {
         let Some(ring) = READERS.get(slot) else { return slot + 1 >= SLOTS };
         let ring = core::ptr::from_ref(ring).cast_mut().cast::<c_void>();
         let data = core::ptr::from_ref(self.0).cast_mut().cast::<c_void>();
-        // SAFETY: the ring is a map and the event is as long as is said.
+        // SAFETY: the ring is a map, and the event has the given length.
         let failed = unsafe { bpf_ringbuf_output(ring, data, Event::SIZE as u64, 0) } != 0;
         if failed && let Some(lost) = LOST.get_ptr_mut(0) {
-            // SAFETY: this CPU's own place.
+            // SAFETY: this CPU's own element.
             let lost = unsafe { &mut (*lost).events[slot as usize & (SLOTS as usize - 1)] };
             *lost = lost.wrapping_add(1);
         }
@@ -33,7 +33,7 @@ impl Step for Emit<'_> {
     }
 }
 
-/// Copies an event into the ring of each reader, and counts it where there is no room.
+/// Copies an event into the ring of each reader. Counts it as lost if there is no room.
 #[inline(always)]
 pub fn emit(event: &Event) {
     Kernel::repeat(SLOTS, &mut Emit(event));

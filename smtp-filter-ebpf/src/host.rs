@@ -1,4 +1,4 @@
-//! The datapath's world, in the kernel.
+//! The datapath's environment in the kernel.
 
 use core::{arch::asm, ffi::c_void, sync::atomic::AtomicU64};
 
@@ -30,7 +30,7 @@ use crate::{
 /// Offset of the checksum in the TCP header.
 const CHECK: u32 = 16;
 
-/// Places in the roster. `smtp_filter_common::abi::SLOTS`.
+/// Slots in the roster. `smtp_filter_common::abi::SLOTS`.
 #[unsafe(no_mangle)]
 static SLOTS: Global<u32> = Global::new(0);
 
@@ -40,14 +40,14 @@ pub struct Kernel {
     pub skb: *mut __sk_buff,
     /// Offset of the payload from the frame's start.
     pub payload: u32,
-    /// Offset of the TCP header from there.
+    /// Offset of the TCP header, from the same base.
     pub header: u32,
     /// The connection that was found; null before.
     pub entry: *mut Connection,
 }
 
 impl Kernel {
-    /// For a segment whose headers are read.
+    /// For a segment whose headers have been read.
     #[inline(always)]
     pub fn new(skb: *mut __sk_buff, work: &Work, entry: *mut Connection) -> Self {
         let Work { link, segment, .. } = work;
@@ -55,12 +55,12 @@ impl Kernel {
     }
 }
 
-/// Bytes that are summed up at once: what `bpf_csum_diff` takes on every kernel since 6.1. A power of two.
+/// Bytes that are summed at once: as many as `bpf_csum_diff` takes on every kernel since 6.1. A power of two.
 const CHUNK: u32 = 512;
-/// Longest segment whose bytes are summed up: one that was merged is none.
+/// Longest segment that is summed; merged segments are not.
 const SUMMED: u32 = 1 << 16;
 
-/// Sums a segment up, chunk by chunk.
+/// Sums a segment, chunk by chunk.
 struct Sum {
     skb: *mut __sk_buff,
     /// Offset of the TCP header.
@@ -69,7 +69,7 @@ struct Sum {
     length: u32,
     /// Room for a chunk.
     piece: *mut u64,
-    /// So far; negative: the kernel did not give the bytes.
+    /// Sum so far; negative: the kernel could not fetch the bytes.
     sum: i64,
 }
 
@@ -101,7 +101,7 @@ impl Step for Sum {
         let nothing = core::ptr::null_mut();
         // SAFETY: as above.
         let sum = unsafe { bpf_csum_diff(nothing, 0, chunk.cast::<u32>(), words, self.sum as u32) };
-        // What is negative is an error; a sum has 32 bits.
+        // Negative values are errors; a sum has 32 bits.
         self.sum = sum;
         sum < 0 || !whole
     }
@@ -109,7 +109,7 @@ impl Step for Sum {
 
 /// The loop's call-back for steps of one kind.
 unsafe extern "C" fn call_back<S: Step>(index: u64, step: *mut c_void) -> i64 {
-    // SAFETY: `repeat` hands its own step over, which outlives the loop.
+    // SAFETY: `repeat` passes its own step, which outlives the loop.
     let step = unsafe { &mut *step.cast::<S>() };
     step.step(index as u32) as i64
 }
@@ -119,7 +119,7 @@ impl Host for Kernel {
     fn repeat<S: Step>(count: u32, step: &mut S) {
         let call_back = call_back::<S> as unsafe extern "C" fn(u64, *mut c_void) -> i64;
         let step = core::ptr::from_mut(step).cast::<c_void>();
-        // SAFETY: the call-back takes what is handed to it here.
+        // SAFETY: the call-back takes what is passed to it here.
         unsafe { bpf_loop(count, call_back as *mut c_void, step, 0) };
     }
 
@@ -138,7 +138,7 @@ impl Host for Kernel {
     #[inline(always)]
     fn compare_exchange(place: &AtomicU64, old: u64, new: u64) -> bool {
         let mut found = old;
-        // SAFETY: one instruction on the place's own 64 bits.
+        // SAFETY: one instruction on the word's own 64 bits.
         unsafe {
             asm!(
                 "r0 = cmpxchg_64({place} + 0, r0, {new})",
@@ -153,7 +153,7 @@ impl Host for Kernel {
 
     #[inline(always)]
     fn publish(place: &AtomicU64, value: u64) {
-        // SAFETY: one instruction on the place's own 64 bits; an exchange is fully ordered.
+        // SAFETY: one instruction on the word's own 64 bits; an exchange is fully ordered.
         unsafe {
             asm!(
                 "{value} = xchg_64({place} + 0, {value})",
@@ -166,7 +166,7 @@ impl Host for Kernel {
 
     #[inline(always)]
     fn set(place: &AtomicU64, bits: u64) {
-        // SAFETY: one instruction on the place's own 64 bits.
+        // SAFETY: one instruction on the word's own 64 bits.
         unsafe {
             asm!("lock *(u64 *)({place} + 0) |= {bits}", place = in(reg) place.as_ptr(), bits = in(reg) bits, options(nostack));
         }
@@ -174,7 +174,7 @@ impl Host for Kernel {
 
     #[inline(always)]
     fn retain(place: &AtomicU64, bits: u64) {
-        // SAFETY: one instruction on the place's own 64 bits.
+        // SAFETY: one instruction on the word's own 64 bits.
         unsafe {
             asm!("lock *(u64 *)({place} + 0) &= {bits}", place = in(reg) place.as_ptr(), bits = in(reg) bits, options(nostack));
         }
@@ -183,7 +183,7 @@ impl Host for Kernel {
     #[inline(always)]
     fn opaque(value: u32) -> u32 {
         let mut value = value as u64;
-        // SAFETY: the register is given back as it was.
+        // SAFETY: the register is returned unchanged.
         unsafe { asm!("{0} = {0}", inout(reg) value, options(pure, nomem, nostack)) };
         value as u32
     }
@@ -191,14 +191,14 @@ impl Host for Kernel {
     #[inline(always)]
     fn opaque_word(value: u64) -> u64 {
         let mut value = value;
-        // SAFETY: the register is given back as it was.
+        // SAFETY: the register is returned unchanged.
         unsafe { asm!("{0} = {0}", inout(reg) value, options(pure, nomem, nostack)) };
         value
     }
 
     #[inline(always)]
     fn fetch(&mut self, offset: u32, length: u32, piece: &mut Piece) -> bool {
-        // In this form every verifier since 6.1 sees that the length is 1 to PIECE.
+        // verifier: in this form, every one since 6.1 sees that the length is 1 to PIECE.
         let less = Self::opaque(length.wrapping_sub(1)) & (PIECE as u32 - 1);
         // SAFETY: there is room for PIECE bytes from word 1 on; the length is at most that.
         unsafe {
@@ -220,15 +220,15 @@ impl Host for Kernel {
     #[inline(always)]
     fn replace(&mut self, offset: u32, length: u32, old: &Patch, new: &Patch) -> bool {
         let less = Self::opaque(length.wrapping_sub(1)) & (PATCH as u32 - 1);
-        // Up to the next multiple of 4, where both hold 0. At most PATCH, as every verifier since 6.1 sees.
+        // verifier: up to the next multiple of 4, where both hold 0. At most PATCH, as every one since 6.1 sees.
         let words = (less & !3) + 4;
         let skb = self.skb;
         // SAFETY: there are PATCH bytes in each; the length is at most that.
         unsafe {
             let from = new.as_ptr().cast_mut();
             let difference = bpf_csum_diff(old.as_ptr().cast_mut().cast::<u32>(), words, from.cast::<u32>(), words, 0);
-            // Flag BPF_F_RECOMPUTE_CSUM would take a checksum that the device left complete for one of the old bytes;
-            // the sum over bytes and field together stays what it was (kernel 6.18, net/core/filter.c).
+            // The flag BPF_F_RECOMPUTE_CSUM would mistake a checksum that the device left complete for one of the old
+            // bytes. The sum over bytes and field together does not change (kernel 6.18, net/core/filter.c).
             if bpf_skb_store_bytes(skb, self.payload.wrapping_add(offset), from.cast::<c_void>(), less + 1, 0) != 0 {
                 return false;
             }
@@ -246,20 +246,21 @@ impl Host for Kernel {
         if unsafe { (*skb).gso_size } != 0 {
             return MADE;
         }
-        // SAFETY: the helper takes the context and says something of it.
+        // SAFETY: the helper takes the context and reports on it.
         let level = |what: u32| unsafe { bpf_csum_level(skb, what as u64) };
         if level(BPF_CSUM_LEVEL_QUERY) >= 0 {
             return MADE;
         }
-        // Whether nobody has looked at it the kernel does not say, but it lets that alone be changed, and changed back.
+        // Nothing says whether the checksum has been verified. But the kernel lets this level be raised, and lowered
+        // again, only if it has not.
         level(BPF_CSUM_LEVEL_INC);
         if level(BPF_CSUM_LEVEL_QUERY) >= 0 {
             level(BPF_CSUM_LEVEL_DEC);
             return FULL;
         }
-        // SAFETY: adds nothing to the sum over the frame, where the device made one; elsewhere it fails.
+        // SAFETY: adds nothing to the sum over the frame if the device computed one; otherwise it fails.
         let summed = unsafe { bpf_csum_update(skb, 0) } >= 0;
-        // Neither looked at, nor summed up: it is yet to be made.
+        // Neither verified nor summed: it will be computed later.
         if summed { FULL } else { MADE }
     }
 
@@ -288,12 +289,13 @@ impl Host for Kernel {
 
     #[inline(always)]
     fn count(&mut self, counter: u32, segments: u32, bytes: u32) {
-        // From a known index the verifier knows that there is a place, and walks all that follows once for each.
+        // verifier: if the index were known, it would know that the element exists, and walk everything that follows
+        // once for each.
         // SAFETY: the context is the kernel's.
         let mixed = unsafe { (*self.skb).len };
         let counter = Self::opaque(counter ^ mixed) ^ mixed;
         if let Some(counter) = COUNTERS.get_ptr_mut(counter) {
-            // SAFETY: this CPU's own place, and no run interrupts another on one CPU.
+            // SAFETY: this CPU's own element, and no run interrupts another on one CPU.
             let counter = unsafe { &mut *counter };
             counter.segments = counter.segments.wrapping_add(segments as u64);
             counter.bytes = counter.bytes.wrapping_add(bytes as u64);
@@ -324,8 +326,8 @@ impl Host for Kernel {
     #[inline(always)]
     fn half_open(&mut self, key: &Key, half: &mut HalfOpen) -> bool {
         let Some(found) = HALF.get_ptr(key) else { return false };
-        // SAFETY: the table's own value. Another CPU may write it at the same time: then it is a SYN or SYN-ACK of the
-        // same moment, and a mixture completes no handshake.
+        // SAFETY: the table's own value. Another CPU may write it at the same time. Then the value is from a SYN or
+        // SYN-ACK of the same moment, and a mixture completes no handshake.
         unsafe { copy_words(found, half) };
         true
     }
@@ -337,7 +339,7 @@ impl Host for Kernel {
 
     #[inline(always)]
     fn forget_half_open(&mut self, key: &Key) {
-        // Not there any more: another CPU was quicker.
+        // Not there: another CPU was faster.
         let _ = HALF.remove(key);
     }
 
@@ -355,15 +357,15 @@ impl Host for Kernel {
     #[inline(always)]
     fn gone(&mut self, key: &Key, gone: &mut Gone) -> bool {
         let Some(found) = GONE.get_ptr(key) else { return false };
-        // SAFETY: the table's own value. It is written once, before it is found; if the table gives it away meanwhile, a
-        // late segment is judged by another's numbers, and carries nothing that anybody takes.
+        // SAFETY: the table's own value. It is written once, before it is found. If the table reuses it meanwhile, a
+        // late segment is judged by another connection's numbers, and its receiver discards it anyway.
         unsafe { copy_words(found, gone) };
         true
     }
 
     #[inline(always)]
     fn bury(&mut self, key: &Key, gone: &Gone) {
-        // Without room nobody is harmed but this one: its late segments are unknown.
+        // If there is no room, only this connection suffers: its late segments are unknown.
         let _ = GONE.insert(key, gone, 0);
     }
 
@@ -374,7 +376,7 @@ impl Host for Kernel {
 
     #[inline(always)]
     fn begun(&mut self, block: u32) -> Option<&Block> {
-        // SAFETY: a value of an array stays; it is read and written by atomic operations alone.
+        // SAFETY: an array's value stays where it is; it is accessed by atomic operations alone.
         BEGUN.get_ptr(block).map(|block| unsafe { &*block })
     }
 
@@ -392,8 +394,8 @@ impl Host for Kernel {
     #[inline(always)]
     fn roster(&mut self, slot: u32, key: &mut Key) -> bool {
         let Some(found) = ROSTER.get_ptr(slot) else { return false };
-        // SAFETY: the array's own value. If another CPU writes it at the same time, no connection has the mixture's key, or
-        // one whose place is another.
+        // SAFETY: the array's own value. If another CPU writes it at the same time, no connection has the mixed key, or
+        // the one that has it has another slot.
         *key = unsafe { *found };
         true
     }
@@ -408,7 +410,7 @@ impl Host for Kernel {
 
     #[inline(always)]
     fn remove(&mut self, key: &Key) {
-        // It is there: who holds its lock is the only one to remove it.
+        // It exists: only the holder of its lock removes it.
         let _ = LIVE.remove(key);
         self.entry = core::ptr::null_mut();
     }
@@ -427,7 +429,7 @@ impl Host for Kernel {
 
     #[inline(always)]
     fn shared(&self) -> Option<&Shared> {
-        // SAFETY: null or the table's value; it is read and written by atomic operations alone.
+        // SAFETY: null or the table's value; this part is accessed by atomic operations alone.
         unsafe { self.entry.as_ref() }.map(|entry| &entry.shared)
     }
 
@@ -458,7 +460,7 @@ impl Host for Kernel {
     #[inline(always)]
     fn owner(&self, slot: u32) -> Option<&AtomicU64> {
         let slot = POOL.get_ptr(slot)?;
-        // SAFETY: the table's value; its owner is read and written by atomic operations alone.
+        // SAFETY: the table's value; its owner is accessed by atomic operations alone.
         Some(unsafe { &(*slot).owner })
     }
 
@@ -507,20 +509,19 @@ impl Host for Kernel {
     }
 }
 
-// Functions with global linkage, which the verifier walks once each, whichever function calls them. It knows of a pointer
-// no more than its type, and that it may be null. They take nothing that they do not use: the compiler would pass anything
-// in its place, which the verifier refuses.
+// verifier: functions with global linkage, which it walks once each, whoever calls them. Of a pointer it knows only the
+// type, and that it may be null.
 
 /// Makes a half-open connection live.
 #[unsafe(no_mangle)]
 #[inline(never)]
 extern "C" fn promote(skb: *mut __sk_buff, work: *mut Work) -> u32 {
-    // verifier: on 6.1 the key of a map may not lie in memory that is known by its type alone. So the working area is
-    // asked for again; that it is the same the compiler is not to find out.
-    // SAFETY: does nothing, and may do anything to the working area for all that the compiler knows.
+    // verifier: on 6.1 a map key may not lie in memory that is known by its type alone. So the working area is looked
+    // up again, and the compiler must not see that it is the same.
+    // SAFETY: does nothing. The compiler has to assume that it may do anything to the working area.
     unsafe { asm!("{0} = {0}", inout(reg) work => _, options(nostack)) };
     let Some(work) = WORK.get_ptr_mut(0) else { return 0 };
-    // SAFETY: the working area in hand, which the caller does not use meanwhile.
+    // SAFETY: the current working area, which the caller does not use meanwhile.
     let work = unsafe { &mut *work };
     handshake::promote(&mut Kernel::new(skb, work, core::ptr::null_mut()), work) as u32
 }
@@ -529,13 +530,14 @@ extern "C" fn promote(skb: *mut __sk_buff, work: *mut Work) -> u32 {
 #[unsafe(no_mangle)]
 #[inline(never)]
 extern "C" fn scan(skb: *mut __sk_buff, work: *mut Work) -> u32 {
-    // SAFETY: null, or the working area in hand.
+    // SAFETY: null, or the current working area.
     let Some(work) = (unsafe { work.as_mut() }) else { return 0 };
     data::run(&mut Kernel::new(skb, work, core::ptr::null_mut()), work);
     0
 }
 
-/// Remembers a boundary, with the scanner's state there and, in the second byte, how many are to be left for others.
+/// Remembers a boundary, with the scanner's state there and, in the second byte, how many boundaries are to be left
+/// free.
 #[unsafe(no_mangle)]
 #[inline(never)]
 extern "C" fn note_place(skb: *mut __sk_buff, work: *mut Work, entry: *mut Connection, at: u32, what: u32) -> u32 {
@@ -544,7 +546,7 @@ extern "C" fn note_place(skb: *mut __sk_buff, work: *mut Work, entry: *mut Conne
     boundaries::note(&mut Kernel::new(skb, work, entry), work, at, what as u8, (what >> 8) as usize & 0xff) as u32
 }
 
-/// What is known of a place in mail data.
+/// Looks up what is known of a position in mail data.
 #[unsafe(no_mangle)]
 #[inline(never)]
 extern "C" fn look_at_place(skb: *mut __sk_buff, work: *mut Work, entry: *mut Connection, at: u32, before: u32) -> u32 {
@@ -553,7 +555,7 @@ extern "C" fn look_at_place(skb: *mut __sk_buff, work: *mut Work, entry: *mut Co
     boundaries::look(&mut Kernel::new(skb, work, entry), work, at, before)
 }
 
-/// Finds places in mail data.
+/// Finds boundaries and ranges in mail data.
 #[unsafe(no_mangle)]
 #[inline(never)]
 extern "C" fn find_places(work: *mut Work, from: u32, to: u32) -> u32 {

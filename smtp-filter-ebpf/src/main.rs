@@ -1,4 +1,5 @@
-//! The shell around the datapath in the kernel: bytes by skb helpers, state in maps, verdicts carried out.
+//! The shell around the datapath in the kernel: reads bytes by skb helpers, keeps state in maps, and carries out
+//! verdicts.
 #![no_std]
 #![no_main]
 #![cfg_attr(target_arch = "bpf", feature(asm_experimental_arch))]
@@ -42,10 +43,10 @@ use crate::{
     skb::Skb,
 };
 
-// The chain: a program for each hook, which reads the headers, and one for each step that may follow. All of them know one
-// another by their places in CHAIN. The working area is all that goes from one to the next.
+// The chain: a program for each hook, which reads the headers, and one for each step that may follow. They call each
+// other by their index in CHAIN. The working area is all that is passed on.
 
-/// What comes in by the interface.
+/// Packets that the interface receives.
 #[classifier]
 pub fn smtp_ingress(context: TcContext) -> i32 {
     begin(context.as_ptr().cast(), false)
@@ -55,7 +56,7 @@ pub fn smtp_ingress(context: TcContext) -> i32 {
 #[classifier]
 pub fn smtp_egress(context: TcContext) -> i32 {
     if let Some(sending) = SENDING.get_ptr(0) {
-        // SAFETY: this CPU's own place.
+        // SAFETY: this CPU's own element.
         if unsafe { sending.read_volatile() } != 0 {
             return TCX_NEXT;
         }
@@ -63,7 +64,7 @@ pub fn smtp_egress(context: TcContext) -> i32 {
     begin(context.as_ptr().cast(), true)
 }
 
-/// What begins a connection, or belongs to none that is known.
+/// Segments that begin a connection, or belong to none that is known.
 #[classifier]
 pub fn smtp_handshake(context: TcContext) -> i32 {
     let skb = context.as_ptr().cast();
@@ -76,7 +77,7 @@ pub fn smtp_handshake(context: TcContext) -> i32 {
     }
 }
 
-/// What the client of a connection sends.
+/// Segments that the client of a connection sends.
 #[classifier]
 pub fn smtp_client(context: TcContext) -> i32 {
     let skb = context.as_ptr().cast();
@@ -95,7 +96,7 @@ pub fn smtp_client(context: TcContext) -> i32 {
     leave(skb, policies, work)
 }
 
-/// What the server of a connection sends.
+/// Segments that the server of a connection sends.
 #[classifier]
 pub fn smtp_server(context: TcContext) -> i32 {
     let skb = context.as_ptr().cast();
@@ -114,7 +115,7 @@ pub fn smtp_server(context: TcContext) -> i32 {
     leave(skb, policies, work)
 }
 
-/// What is left to be done: guards, the end of a connection, RSTs.
+/// The rest: guards, the end of a connection, RSTs.
 #[classifier]
 pub fn smtp_finish(context: TcContext) -> i32 {
     let skb = context.as_ptr().cast();
@@ -126,21 +127,21 @@ pub fn smtp_finish(context: TcContext) -> i32 {
     carry_out(skb, policy, work, verdict)
 }
 
-/// Does nothing: what the others are measured beside. The loader does not load it.
+/// Does nothing: the baseline for measurements. The loader does not load it.
 #[classifier]
 pub fn smtp_nothing(_context: TcContext) -> i32 {
     TCX_NEXT
 }
 
-/// The working area. It is there.
+/// The working area. It always exists.
 #[inline(always)]
 fn work() -> Option<&'static mut Work> {
     let work = WORK.get_ptr_mut(0)?;
-    // SAFETY: this CPU's own place, and no run interrupts another on one CPU.
+    // SAFETY: this CPU's own element, and no run interrupts another on one CPU.
     Some(unsafe { &mut *work })
 }
 
-/// The next program of the chain. Where there is none, nothing passes unread.
+/// Calls the next program of the chain. If there is none, the segment is dropped, so that nothing passes unread.
 #[inline(always)]
 fn go_on<const STEP: u32>(skb: *mut __sk_buff, work: &Work) -> i32 {
     // SAFETY: the program that follows takes the same context.
@@ -148,7 +149,7 @@ fn go_on<const STEP: u32>(skb: *mut __sk_buff, work: &Work) -> i32 {
     unread(skb, work)
 }
 
-/// The segment cannot be judged: its sender sends it again.
+/// The segment cannot be judged. It is dropped, and its sender retransmits it.
 #[inline(always)]
 fn unread(skb: *mut __sk_buff, work: &Work) -> i32 {
     let verdict = datapath::without_policy(&mut Kernel::new(skb, work, core::ptr::null_mut()), work);
@@ -178,7 +179,7 @@ fn begin(skb: *mut __sk_buff, egress: bool) -> i32 {
         ifindex: unsafe { (*skb).ifindex },
         egress,
     };
-    // verifier: walked once, not once for each way through the headers.
+    // verifier: walked once, not once for each path through the headers.
     let kind = Kind::from_u8(work.unknown::<Kernel>(kind as u8));
     datapath::begin(whole, work, kind, met);
     match work.found.next {
@@ -189,7 +190,7 @@ fn begin(skb: *mut __sk_buff, egress: bool) -> i32 {
     }
 }
 
-/// Ends here, if nothing is left to be done but to count; else the last program does it.
+/// Ends here if only counting is left to do; otherwise the last program finishes.
 #[inline(always)]
 fn leave(skb: *mut __sk_buff, policies: InForce, work: &mut Work) -> i32 {
     let Some(verdict) = datapath::leave(&mut Kernel::new(skb, work, core::ptr::null_mut()), work) else {
@@ -207,7 +208,7 @@ fn leave(skb: *mut __sk_buff, policies: InForce, work: &mut Work) -> i32 {
     TCX_NEXT
 }
 
-/// Puts the policy's mark on the segment.
+/// Sets the policy's skb mark.
 #[inline(always)]
 fn mark(skb: *mut __sk_buff, policy: &Policy) {
     // SAFETY: the context is the kernel's.
@@ -215,17 +216,17 @@ fn mark(skb: *mut __sk_buff, policy: &Policy) {
     *mark = *mark & !policy.mark_mask | policy.mark_value & policy.mark_mask;
 }
 
-// The steps are functions of their own: their frames are gone when they return, so that the verifier finds nothing
-// but the working area between them; and the parameters show the compiler how they are aligned.
+// verifier: the steps are functions of their own. Their frames are gone when they return, so that it finds only the
+// working area between them. Their parameters tell the compiler about alignment.
 
-/// Reads the headers before that of TCP: a [`Kind`] by number.
+/// Reads the headers before the TCP header: a [`Kind`] by number.
 #[inline(never)]
 fn network(skb: *mut __sk_buff, whole: &Policy, work: &mut Work) -> u32 {
     let frame = Skb::new(skb).found(work);
     wire::network(&frame, whole, &mut work.segment) as u32
 }
 
-/// Reads that of TCP: a [`Kind`] by number.
+/// Reads the TCP header: a [`Kind`] by number.
 #[inline(never)]
 fn transport(skb: *mut __sk_buff, work: &mut Work) -> u32 {
     let frame = Skb::new(skb).found_before(work);
@@ -233,12 +234,12 @@ fn transport(skb: *mut __sk_buff, work: &mut Work) -> u32 {
     wire::transport(&frame, &mut work.segment) as u32
 }
 
-/// Deals with what belongs to no connection.
+/// Handles segments that belong to no known connection.
 #[inline(never)]
 fn handshake(skb: *mut __sk_buff, policies: InForce, work: &mut Work) -> bool {
     let mut kernel = Kernel::new(skb, work, core::ptr::null_mut());
     datapath::handshake(&mut kernel, &policies, work);
-    // A function that returns nothing may leave a pointer to its stack in register 0, which the verifier refuses.
+    // verifier: a function that returns nothing may leave a pointer to its stack in register 0, which it refuses.
     true
 }
 
@@ -276,7 +277,7 @@ fn read_server(skb: *mut __sk_buff, policy: &Policy, work: &mut Work, entry: *mu
     true
 }
 
-/// Decides about what the client sent.
+/// Decides about a client's segment.
 #[inline(never)]
 fn decide_client(skb: *mut __sk_buff, policy: &Policy, work: &mut Work, entry: *mut Connection) -> bool {
     let mut kernel = Kernel::new(skb, work, entry);
@@ -285,7 +286,7 @@ fn decide_client(skb: *mut __sk_buff, policy: &Policy, work: &mut Work, entry: *
     true
 }
 
-/// Decides about what the server sent.
+/// Decides about a server's segment.
 #[inline(never)]
 fn decide_server(skb: *mut __sk_buff, policy: &Policy, work: &mut Work, entry: *mut Connection) -> bool {
     let mut kernel = Kernel::new(skb, work, entry);
@@ -294,14 +295,14 @@ fn decide_server(skb: *mut __sk_buff, policy: &Policy, work: &mut Work, entry: *
     true
 }
 
-/// Does what is left: a [`Verdict`] by number.
+/// Does the rest: a [`Verdict`] by number.
 #[inline(never)]
 fn finish(skb: *mut __sk_buff, policy: &Policy, work: &mut Work) -> u32 {
     let mut kernel = Kernel::new(skb, work, core::ptr::null_mut());
     datapath::finish(&mut kernel, policy, work) as u32
 }
 
-/// Carries the verdict out.
+/// Carries out the verdict.
 #[inline(always)]
 fn carry_out(skb: *mut __sk_buff, policy: &Policy, work: &Work, verdict: Verdict) -> i32 {
     replay::judged(verdict);
@@ -318,7 +319,7 @@ fn carry_out(skb: *mut __sk_buff, policy: &Policy, work: &Work, verdict: Verdict
     }
 }
 
-/// Sends a RST to the segment's sender, and (`both`) turns the segment into one to its receiver.
+/// Sends a RST to the segment's sender and, if `both`, turns the segment into one to its receiver.
 #[inline(never)]
 fn reset(skb: *mut __sk_buff, work: &Work, both: bool) -> i32 {
     let segment = &work.segment;
@@ -328,7 +329,7 @@ fn reset(skb: *mut __sk_buff, work: &Work, both: bool) -> i32 {
     if !(to_sender && turned.turn_link() && turned.send_back(work.met.egress)) || !both {
         return TCX_DROP;
     }
-    // Whatever fails here, the connection is cut: its next segment brings the RST once more.
+    // If anything fails here, the connection is still marked as reset: its next segment triggers the RST again.
     let to_receiver = Reset::to_receiver(segment, work.next());
     if turned.turn_link() && to_receiver.write(&mut turned, work.link, segment.header, partial) {
         TCX_NEXT

@@ -1,4 +1,4 @@
-//! The maps. Their names and what lies in them: `smtp_filter_common::abi`.
+//! The maps. Their names and contents: `smtp_filter_common::abi`.
 
 use aya_ebpf::{
     btf_maps::{ArrayOfMaps, LpmTrie, RingBuf},
@@ -30,17 +30,17 @@ pub static POLICIES: Array<Policy> = Array::with_max_entries(POLICY_SLOTS * SCOP
 #[map]
 pub static PAIRS: Array<Pairs> = Array::with_max_entries(POLICY_SLOTS, 0);
 
-/// A trie of its own for each generation that has scopes; its keys are `smtp_filter_common::scope::Prefix`. The inner
-/// definition counts for its type alone: the loader brings a trie of the size that it needs.
+/// One trie for each generation that has scopes; its keys are `smtp_filter_common::scope::Prefix`. Only the type of the
+/// inner definition counts: the loader supplies a trie of the size that it needs.
 #[btf_map]
 pub static PREFIXES: ArrayOfMaps<LpmTrie<[u8; 20], u32, { MOST_PREFIXES as usize }>, { POLICY_SLOTS as usize }> =
     ArrayOfMaps::new();
 
-/// No LRU: who gives way is the datapath's to say.
+/// Not an LRU map: the datapath decides which entry is evicted.
 #[map]
 pub static LIVE: HashMap<Key, Connection> = HashMap::with_max_entries(CONNECTIONS, 0);
 
-/// Keys of the live connections, to be drawn of at random.
+/// Keys of the live connections, for random draws.
 #[map]
 pub static ROSTER: Array<Key> = Array::with_max_entries(bounds::roster(CONNECTIONS), 0);
 
@@ -62,25 +62,24 @@ pub static COUNTERS: PerCpuArray<Counter> = PerCpuArray::with_max_entries(REASON
 #[map]
 pub static LOST: PerCpuArray<Lost> = PerCpuArray::with_max_entries(1, 0);
 
-/// A ring buffer of its own for each reader. The inner definition counts for its type alone: a reader brings a ring of
-/// the size it likes.
+/// One ring buffer for each reader. Only the type of the inner definition counts: a reader supplies a ring of any size.
 #[btf_map]
 pub static READERS: ArrayOfMaps<RingBuf<Event, 4096>, { READER_SLOTS as usize }> = ArrayOfMaps::new();
 
-/// The programs that follow those at the hooks, by `smtp_filter_common::abi::STEPS`.
+/// The programs after those at the hooks, by `smtp_filter_common::abi::STEPS`.
 #[map]
 pub static CHAIN: ProgramArray = ProgramArray::with_max_entries(STEPS.len() as u32, 0);
 
 /// The working area of each CPU. No segment interrupts another one on the same CPU: the hooks run with softirqs off,
-/// and the one nested run there is (egress, for our own RST) leaves at once.
+/// and the only nested run (egress, for our own RST) returns at once.
 #[map]
 pub static WORK: PerCpuArray<Work> = PerCpuArray::with_max_entries(1, 0);
 
-/// Where a capture is replayed: what the loader says of it.
+/// What the loader says about the frame being replayed.
 #[map]
 pub static REPLAYED: Array<Replayed> = Array::with_max_entries(1, 0);
 
-/// 1 while this CPU sends a RST of the filter's own.
+/// 1 while this CPU sends one of the filter's own RSTs.
 #[map]
 pub static SENDING: PerCpuArray<u32> = PerCpuArray::with_max_entries(1, 0);
 
@@ -88,12 +87,12 @@ pub static SENDING: PerCpuArray<u32> = PerCpuArray::with_max_entries(1, 0);
 #[map]
 pub static FRESH: Array<Connection> = Array::with_max_entries(1, 0);
 
-/// Copies a map's value word by word. The kernel aligns values to 8 bytes, which the compiler cannot know: it would copy
-/// byte by byte.
+/// Copies a map's value word by word. The kernel aligns values to 8 bytes, which the compiler cannot know; it would
+/// copy byte by byte.
 ///
 /// # Safety
 ///
-/// Both places hold a `T`, apart from one another, at addresses that are a multiple of 8.
+/// Both addresses hold a `T`, do not overlap, and are multiples of 8.
 #[inline(always)]
 pub unsafe fn copy_words<T: Copy>(from: *const T, to: *mut T) {
     const { assert!(size_of::<T>().is_multiple_of(8)) };

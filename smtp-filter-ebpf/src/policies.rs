@@ -10,15 +10,15 @@ use smtp_filter_common::{
 
 use crate::maps::{CONTROL, PAIRS, POLICIES, PREFIXES};
 
-/// Those of one generation.
+/// The policies of one generation.
 #[derive(Clone, Copy)]
 pub struct InForce {
-    /// Which one.
+    /// Its number.
     pub generation: u32,
 }
 
 impl InForce {
-    /// Those of now. A segment is judged by them to its end.
+    /// The current policies. A segment is judged by them from beginning to end.
     #[inline(always)]
     pub fn now() -> Option<Self> {
         let control = CONTROL.get_ptr(0)?;
@@ -27,7 +27,7 @@ impl InForce {
         Some(Self { generation })
     }
 
-    /// Those that judge the segment in hand.
+    /// The policies that apply to the current segment.
     #[inline(always)]
     pub const fn of(work: &Work) -> Self {
         Self { generation: work.generation }

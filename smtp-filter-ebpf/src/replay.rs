@@ -1,5 +1,5 @@
-//! What an instance that replays captures has of its own: the capture's clock, and connections that are numbered as they
-//! come. Any other is loaded without, and the kernel leaves this out of it.
+//! Replaying captures: such an instance has the capture's clock, and numbers connections in order. In any other
+//! instance the kernel removes this code.
 
 use aya_ebpf::{Global, helpers::bpf_ktime_get_boot_ns};
 use smtp_filter_common::{abi::Replayed, verdict::Verdict};
@@ -16,13 +16,13 @@ pub fn is_on() -> bool {
     REPLAY.load() != 0
 }
 
-/// What the loader says of the capture; `None` where there is none.
+/// What the loader says about the capture; `None` if there is none.
 #[inline(always)]
 fn replayed() -> Option<*mut Replayed> {
     if REPLAY.load() == 0 { None } else { REPLAYED.get_ptr_mut(0) }
 }
 
-/// The time: of the frame where a capture is replayed, else nanoseconds since boot.
+/// The time: the frame's when a capture is replayed, else nanoseconds since boot.
 #[inline(always)]
 pub fn now() -> u64 {
     match replayed() {
@@ -33,14 +33,14 @@ pub fn now() -> u64 {
     }
 }
 
-/// Of what long segments a frame was merged, where a capture is replayed.
+/// Length of the segments that a frame was merged from, when a capture is replayed.
 #[inline(always)]
 pub fn piece() -> Option<u16> {
     // SAFETY: as above.
     replayed().map(|replayed| unsafe { (*replayed).piece } as u16)
 }
 
-/// The next connection's number where a capture is replayed: a replay says the same each time, wherever it runs.
+/// The next connection's number, when a capture is replayed: a replay gives the same output each time and everywhere.
 #[inline(always)]
 pub fn number() -> Option<u64> {
     let replayed = replayed()?;
@@ -50,7 +50,7 @@ pub fn number() -> Option<u64> {
     Some(*connections)
 }
 
-/// Says what became of a frame, where a capture is replayed.
+/// Reports the verdict on a frame, when a capture is replayed.
 #[inline(always)]
 pub fn judged(verdict: Verdict) {
     if let Some(replayed) = replayed() {

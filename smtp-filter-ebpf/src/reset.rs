@@ -1,4 +1,4 @@
-//! RSTs, made of the segment that brought them on.
+//! RSTs, made from the segment that caused them.
 
 use core::ffi::c_void;
 
@@ -10,7 +10,7 @@ use smtp_filter_common::reset::Bytes;
 
 use crate::maps::SENDING;
 
-/// A segment turned into a RST, step by step: each one `false` where the kernel refused.
+/// A segment being turned into a RST, step by step. Each step returns `false` if the kernel refused it.
 pub struct Turned {
     /// The frame.
     pub skb: *mut __sk_buff,
@@ -22,7 +22,7 @@ impl Bytes for Turned {
     #[inline(always)]
     fn load<const N: usize>(&self, offset: u32) -> Option<[u8; N]> {
         let mut bytes = [0; N];
-        // SAFETY: the helper writes N bytes to a place of N bytes.
+        // SAFETY: the helper writes N bytes to memory of N bytes.
         let failed = unsafe {
             bpf_skb_load_bytes(self.skb.cast::<c_void>(), offset, bytes.as_mut_ptr().cast::<c_void>(), N as u32)
         };
@@ -62,12 +62,12 @@ impl Turned {
         self.store(0, &[g, h, i, j, k, l, a, b, c, d, e, f])
     }
 
-    /// Sends a copy of the frame back where the segment came from.
+    /// Sends a copy of the frame back to where the segment came from.
     #[inline(always)]
     pub fn send_back(&self, egress: bool) -> bool {
         let flags = if egress { BPF_F_INGRESS as u64 } else { 0 };
         let Some(sending) = SENDING.get_ptr_mut(0) else { return false };
-        // SAFETY: this CPU's own place; the nested run that the helper may bring on reads it and leaves.
+        // SAFETY: this CPU's own element; the nested run that the helper may cause reads it and returns.
         unsafe { sending.write_volatile(1) };
         // SAFETY: the context is the kernel's.
         let sent = unsafe { bpf_clone_redirect(self.skb, (*self.skb).ifindex, flags) } == 0;

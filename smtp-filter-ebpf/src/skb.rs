@@ -19,26 +19,26 @@ use crate::{host::Kernel, replay};
 
 /// Bytes of an Ethernet header.
 const ETHERNET: u32 = 14;
-/// Bytes that are pulled into the linear part where a driver left the headers outside.
+/// Bytes that are pulled into the linear part if a driver left the headers outside.
 const HEADERS: u32 = 256;
 
 /// A frame at a hook.
 pub struct Skb {
     skb: *mut __sk_buff,
     link: Cell<u32>,
-    /// What offsets count from: 1 ([`BPF_HDR_START_NET`]) the network header, 0 ([`BPF_HDR_START_MAC`]) an Ethernet
-    /// header's end.
+    /// Base of the offsets: 1 ([`BPF_HDR_START_NET`]) is the network header, 0 ([`BPF_HDR_START_MAC`]) the end of an
+    /// Ethernet header.
     start: u32,
 }
 
-/// The link layer's header has not been looked at yet.
+/// The link layer's header has not been examined yet.
 const NOT_YET: u32 = u32::MAX;
 
-/// `N` bytes relative to a header; `None` where the linear part ends before.
+/// `N` bytes relative to a header; `None` if the linear part ends before.
 #[inline(always)]
 fn relative<const N: usize>(skb: *mut __sk_buff, offset: u32, start: u32) -> Option<Raw<N>> {
     let mut raw = MaybeUninit::<Raw<N>>::uninit();
-    // SAFETY: the helper writes N bytes to a place of N bytes, or says that it failed (and zeroes them).
+    // SAFETY: the helper writes N bytes to memory of N bytes, or reports failure (and zeroes them).
     let failed = unsafe {
         bpf_skb_load_bytes_relative(skb.cast::<c_void>(), offset, raw.as_mut_ptr().cast::<c_void>(), N as u32, start)
     };
@@ -50,14 +50,14 @@ fn relative<const N: usize>(skb: *mut __sk_buff, offset: u32, start: u32) -> Opt
 }
 
 impl Skb {
-    /// The frame of this run.
+    /// The current frame.
     #[inline(always)]
     pub const fn new(skb: *mut __sk_buff) -> Self {
         Self { skb, link: Cell::new(NOT_YET), start: BPF_HDR_START_NET }
     }
 
-    /// Finds where the network header is to be looked for. The kernel says it, but for a tagged frame that a packet
-    /// socket or a macvtap sends: there it gives the position after the tags that its EtherType still names.
+    /// Finds the base for the network header. The kernel gives its position, except for a tagged frame that a packet
+    /// socket or a macvtap sends: there it points after the tags, although the EtherType still names them.
     #[inline(always)]
     pub fn found(self, work: &mut Work) -> Self {
         let by_ethernet = is_tag(self.protocol()) && self.link() == ETHERNET;
@@ -65,7 +65,7 @@ impl Skb {
         Self { start: work.start & 1, ..Self::new(self.skb) }
     }
 
-    /// What [`Skb::found`] has found before.
+    /// The result of an earlier [`Skb::found`].
     #[inline(always)]
     pub const fn found_before(self, work: &Work) -> Self {
         Self { start: work.start & 1, ..self }
@@ -78,9 +78,9 @@ impl Skb {
         unsafe { (*self.skb).len }
     }
 
-    /// Bytes of the link layer's header: of Ethernet, or none (ppp, WireGuard, tun), where the MAC header is the network
-    /// header. An Ethernet frame is not taken for the latter: its first twelve bytes, two MAC addresses, would have to
-    /// equal the IP header's.
+    /// Bytes of the link layer's header: Ethernet's, or none (ppp, WireGuard, tun), where the MAC header is the network
+    /// header. An Ethernet frame cannot be mistaken for the latter: its first twelve bytes, two MAC addresses, would
+    /// have to equal the IP header's.
     #[inline(always)]
     pub fn link(&self) -> u32 {
         if self.link.get() == NOT_YET {
@@ -148,7 +148,7 @@ impl Frame for Skb {
 }
 
 impl Skb {
-    /// Some drivers leave headers outside of the linear part.
+    /// Some drivers leave headers outside the linear part.
     #[inline(always)]
     fn read_after_pull<const N: usize>(&self, offset: u32) -> Option<Raw<N>> {
         let whole = self.whole();

@@ -1,10 +1,10 @@
-//! Debug messages, for `-vv`. Without it the loader sets the level to 0 and the kernel leaves the code out.
+//! Debug messages, for `-vv`. Without it the loader sets the level to 0, and the kernel removes the code.
 
 use aya_ebpf::{bindings::__sk_buff, programs::TcContext};
 use aya_log_ebpf::debug;
 use smtp_filter_common::work::Work;
 
-/// One line a judged segment: what was found, by the numbers in `smtp_filter_common::{work, reason, verdict}`.
+/// One line per judged segment: the result, by the numbers in `smtp_filter_common::{work, reason, verdict}`.
 #[inline(never)]
 pub fn judged(skb: *mut __sk_buff, work: &Work) -> bool {
     let segment = &work.segment;

@@ -1,8 +1,8 @@
-//! Whether a handshake of a connection was seen during the grace: then it is no older than the filter (I8).
+//! Whether a connection's handshake was seen during the grace period: if so, it is not older than the filter (I8).
 //!
-//! A blocked Bloom filter (Putze, Sanders, Singler 2007): four bits in one block of 512, set when the server answers a SYN.
-//! It forgets nothing, so that a client gains nothing by pushing its own entries out of the tables. After 60,000
-//! handshakes it takes about one in 100,000 older connections for a newer one.
+//! A blocked Bloom filter (Putze, Sanders, Singler 2007): four bits in one block of 512, set when the server answers a
+//! SYN. It never forgets, so a client gains nothing by pushing its own entries out of the tables. After 60,000
+//! handshakes about one in 100,000 older connections is mistaken for a newer one.
 
 use core::sync::atomic::AtomicU64;
 
@@ -13,17 +13,17 @@ use crate::{bounds::BEGUN_BLOCKS, host::Host};
 pub type Block = [AtomicU64; WORDS];
 
 const WORDS: usize = 8;
-/// Bits of a connection.
+/// Bits set per connection.
 const BITS: u32 = 4;
-/// Bits of a place in a block.
+/// Bits of an index into a block.
 const PLACE: u32 = 9;
 
 // Odd factors: the fractional parts of the golden ratio and of pi.
 const FIRST: u64 = 0x9e37_79b9_7f4a_7c15;
 const SECOND: u64 = 0x243f_6a88_85a3_08d3;
 
-/// A number that depends on all bits of the key, and is the same where its ends are exchanged: between two of the ports not
-/// every segment says which end is the client.
+/// Depends on all bits of the key, and is the same if the two ends are exchanged: if both ports are the policy's, not
+/// every segment shows which end is the client.
 #[inline(always)]
 fn hash(key: &Key) -> u64 {
     let hash = end(&key.client, key.client_port).wrapping_add(end(&key.server, key.server_port));
@@ -40,10 +40,10 @@ fn end(address: &[u8; 16], port: [u8; 2]) -> u64 {
     hash ^ hash >> 32
 }
 
-/// The word of bit `index` of a connection, and the bit.
+/// The word that has bit `index` of a connection, and that bit.
 #[inline(always)]
 fn bit(hash: u64, index: u32) -> (usize, u64) {
-    // The lowest bits say the block.
+    // The lowest bits select the block.
     let place = hash >> (64 - PLACE * BITS + PLACE * index);
     ((place >> 6) as usize & (WORDS - 1), 1 << (place & 63))
 }
@@ -68,7 +68,7 @@ pub fn remember<H: Host>(host: &mut H, key: &Key) {
     }
 }
 
-/// Whether one was.
+/// Whether such a handshake was seen.
 #[inline(always)]
 pub fn remembers<H: Host>(host: &mut H, key: &Key) -> bool {
     let hash = hash(key);

@@ -15,12 +15,13 @@ use crate::{
 const FROM_CLIENT: usize = CLIENT as usize;
 const FROM_SERVER: usize = SERVER as usize;
 
-/// The connection has ended, or both FINs have passed: counts and reports its end, once, and takes it out of the live
-/// table where nothing can follow. A connection that goes on after a RST is open again, and ends once more.
+/// The connection has ended, or both FINs have passed. Counts and reports its end, once, and removes it from the live
+/// table if nothing can follow. A connection that continues after a RST is open again, and ends a second time.
 #[inline(always)]
 pub fn close<H: Host>(host: &mut H, work: &mut Work) {
     let Some(shared) = host.shared() else { return };
-    // Its state is in use for longer than the bounded wait: it ends with a later segment, or counts as open.
+    // The state is in use for longer than the bounded wait. The connection ends with a later segment, or keeps counting
+    // as open.
     if !lock::take::<H>(&shared.lock) {
         return;
     }
@@ -48,7 +49,7 @@ pub fn close<H: Host>(host: &mut H, work: &mut Work) {
         work.gone = Gone { ends, how: gone::CLOSED, reserved: 0 };
         host.bury(&work.key, &work.gone);
         client::leave(host, work);
-        // With its lock held for good: whoever waits for it finds nothing to read any more.
+        // The lock is never released, so a CPU that waits for it finds nothing to read.
         host.remove(&work.key);
     } else {
         lock::release::<H>(&shared.lock);
@@ -59,7 +60,7 @@ pub fn close<H: Host>(host: &mut H, work: &mut Work) {
     }
 }
 
-/// Whether each side has acknowledged the other's FIN, and nothing that came after.
+/// Whether each side has acknowledged the other's FIN, and nothing after it.
 #[inline(always)]
 fn acknowledged<H: Host>(shared: &Shared, state: &State) -> bool {
     let of = |from: usize| {
@@ -69,7 +70,7 @@ fn acknowledged<H: Host>(shared: &Shared, state: &State) -> bool {
     of(FROM_CLIENT) & of(FROM_SERVER) != 0
 }
 
-/// Whether a RST has the one sequence number that its receiver takes it for (RFC 5961 section 3.2).
+/// Whether a RST has the one sequence number for which its receiver accepts it (RFC 5961 section 3.2).
 #[inline(always)]
 fn exact<H: Host>(shared: &Shared, work: &Work) -> bool {
     let from = work.event.direction as usize & 1;
@@ -77,7 +78,7 @@ fn exact<H: Host>(shared: &Shared, work: &Work) -> bool {
     let next = if side.fin != 0 {
         side.fin_at.wrapping_add(1)
     } else if H::load(&shared.flags) & TLS != 0 {
-        // Nobody follows it there.
+        // In TLS the stream is not followed, so the acknowledgement has to do.
         first(H::load(&shared.peer[from]))
     } else {
         side.next
@@ -85,7 +86,8 @@ fn exact<H: Host>(shared: &Shared, work: &Work) -> bool {
     work.segment.sequence == next
 }
 
-/// Another connection takes the entry, whose lock is held: reports the end of this one, if that was not reported.
+/// Another connection takes over the entry, whose lock is held: reports the end of the old one, if that was not
+/// reported.
 #[inline(always)]
 pub fn replace<H: Host>(host: &mut H, work: &mut Work) {
     if !host.load_state(&mut work.state) {

@@ -1,9 +1,10 @@
-//! A full table: who gives way to a newcomer, and whether anybody does.
+//! Eviction: which entry of a full table gives way to a newcomer, if any.
 //!
-//! Some entries are drawn at random. What has ended goes first, then who never spoke, who has been silent for long, who has
-//! said HELO; the one among them that was seen last the longest ago. A transaction gives way to no newcomer, mail data to
-//! nobody. Where an address has more than its share, only its own entries give way to it; they do to others even in a
-//! transaction, as long as those have little.
+//! Some entries are drawn at random. Entries that have ended go first, then clients that never spoke, then connections
+//! without a segment for ten minutes, then those without an accepted HELO, then those with one; within each group the
+//! one that was seen last the longest ago. A transaction or a TLS session normally gives way to no newcomer, and mail
+//! data never does unless it has been silent for ten minutes. An address with more than its share of the table can only
+//! evict its own entries. Others can evict its entries even in a transaction, as long as they themselves have little.
 
 use super::{Key, gone, gone::Gone};
 use crate::{
@@ -18,55 +19,56 @@ use crate::{
 
 /// Entries that are drawn. A power of two.
 pub const SAMPLE: usize = 64;
-/// Tries to find a place of the roster that is free.
+/// Attempts to find a free slot of the roster.
 const TRIES: u32 = 32;
-/// Who was silent for so long has given up, whatever he was at (RFC 5321 section 4.5.3.2: ten minutes at most).
+/// A connection that has been silent for so long has been given up, whatever its phase (RFC 5321 section 4.5.3.2: ten
+/// minutes at most).
 const LONG: u64 = 600 * 1_000_000_000;
-/// A place of the roster that is none.
+/// No slot of the roster.
 pub const NOWHERE: u32 = u32::MAX;
 /// The score of no entry.
 const NOBODY: u64 = u64::MAX;
 
-/// It has ended.
+/// Rank: it has ended.
 const OVER: u64 = 0;
-/// The client has said nothing.
+/// Rank: the client has said nothing.
 const SILENT: u64 = 1;
-/// Silent for [`LONG`].
+/// Rank: silent for [`LONG`].
 const IDLE: u64 = 2;
-/// The client has spoken, and the server has taken no HELO.
+/// Rank: the client has spoken, and the server has accepted no HELO.
 const SPEAKING: u64 = 3;
-/// The server has taken HELO or EHLO.
+/// Rank: the server has accepted HELO or EHLO.
 const GREETED: u64 = 4;
-/// In a transaction, or in TLS, where nobody knows.
+/// Rank: in a transaction, or in TLS, where it cannot be known.
 const BUSY: u64 = 5;
-/// In mail data.
+/// Rank: in mail data.
 const SENDING: u64 = 6;
-/// Bits of the time in a score; the rank stands above.
+/// Bits of the time in a score; the rank is above them.
 const TIME: u32 = 60;
 
-/// What was drawn.
+/// The sample that was drawn.
 #[repr(C, align(8))]
 #[derive(Clone, Copy, Debug)]
 pub struct Sample {
-    /// Whose entry each is: [`owner`]; 0: none was drawn.
+    /// The [`owner`] of each entry; 0: none was drawn.
     pub owner: [u64; SAMPLE],
-    /// Rank and time: the least goes first.
+    /// Rank and time: the lowest score goes first.
     pub score: [u64; SAMPLE],
-    /// Place in the roster.
+    /// Slot in the roster.
     pub slot: [u32; SAMPLE],
-    /// The key in hand.
+    /// The key being looked at.
     pub key: Key,
-    /// Place in the roster that is free, or becomes so.
+    /// A slot of the roster that is free.
     pub free: u32,
-    /// The least score so far.
+    /// The lowest score so far.
     pub best: u64,
-    /// Where that is.
+    /// Its index.
     pub best_at: u32,
     /// Entries drawn.
     pub all: u32,
     /// Those of the newcomer's address.
     pub own: u32,
-    /// Those of the address in hand.
+    /// Those of the address being looked at.
     pub count: u32,
 }
 
@@ -86,7 +88,7 @@ impl Sample {
     };
 }
 
-/// Whose share a connection counts to: the client's IPv4 address, or the /64 of an IPv6 one.
+/// Whose share a connection counts towards: the client's IPv4 address, or the /64 of an IPv6 address.
 #[inline(always)]
 pub fn owner(key: &Key) -> u64 {
     let address = u128::from_be_bytes(key.client);
@@ -94,7 +96,7 @@ pub fn owner(key: &Key) -> u64 {
     if prefix == 0 { address as u64 } else { prefix }
 }
 
-/// How soon an entry gives way: the least first.
+/// How soon an entry gives way: the lowest score first.
 #[inline(always)]
 fn score(flags: u64, seen: u64, now: u64) -> u64 {
     // In TLS a FIN may be forged.
@@ -117,13 +119,13 @@ fn score(flags: u64, seen: u64, now: u64) -> u64 {
     rank << TIME | seen & ((1 << TIME) - 1)
 }
 
-/// A place of the roster at random.
+/// A random slot of the roster.
 #[inline(always)]
 fn draw<H: Host>(host: &mut H) -> u32 {
     ((host.draw() as u64 * host.slots() as u64) >> 32) as u32
 }
 
-/// Finds a place of the roster that no live connection has.
+/// Finds a slot of the roster that no live connection has.
 struct Free<'a, H> {
     host: &'a mut H,
     work: &'a mut Work,
@@ -145,17 +147,17 @@ impl<H: Host> Step for Free<'_, H> {
     }
 }
 
-/// Finds a connection; whether it is there and has this place of the roster.
+/// Finds a connection; whether it exists and has this slot of the roster.
 #[inline(always)]
 fn is_at<H: Host>(host: &mut H, key: &Key, slot: u32) -> bool {
-    // An unused place: no connection comes from port 0.
+    // An unused slot: no connection comes from port 0.
     if key.client_port == [0; 2] || !host.find(key) {
         return false;
     }
     host.shared().is_some_and(|shared| H::load(&shared.slot) as u32 == slot)
 }
 
-/// A place of the roster that is free; [`NOWHERE`] where none was found.
+/// A free slot of the roster; [`NOWHERE`] if none was found.
 #[inline(always)]
 pub fn free_slot<H: Host>(host: &mut H, work: &mut Work) -> u32 {
     work.sample.free = NOWHERE;
@@ -183,7 +185,7 @@ impl<H: Host> Step for Draw<'_, H> {
             return false;
         }
         let Some(shared) = host.shared() else { return false };
-        // One that is being made has no number yet.
+        // An entry that is still being made has no number.
         if H::load(&shared.id) == 0 {
             return false;
         }
@@ -214,7 +216,8 @@ impl Step for Count<'_> {
 /// Looks for the entry that goes first.
 struct Choose<'a, H> {
     work: &'a mut Work,
-    /// Whether it matters what share others have: not as long as somebody has ended or is silent.
+    /// `false` in the first pass: the shares of other addresses do not matter while some entry has ended, is silent or
+    /// idle.
     shares: bool,
     host: core::marker::PhantomData<H>,
 }
@@ -263,13 +266,13 @@ const fn has_share(count: u32, all: u32) -> bool {
     count * 4 > all
 }
 
-/// Whether an address has so little that it may take room from a transaction of one that has too much: a sixteenth.
+/// Whether an address has so little (at most a sixteenth) that it may evict a transaction of one that has too much.
 #[inline(always)]
 const fn has_little(count: u32, all: u32) -> bool {
     count * 16 <= all
 }
 
-/// Makes room for the connection in hand; the place of the roster that got free, or [`NOWHERE`].
+/// Makes room for the current connection. Returns the slot of the roster that became free, or [`NOWHERE`].
 #[inline(always)]
 pub fn evict<H: Host>(host: &mut H, work: &mut Work, met: Met) -> u32 {
     work.sample.all = 0;
@@ -289,7 +292,7 @@ pub fn evict<H: Host>(host: &mut H, work: &mut Work, met: Met) -> u32 {
         return NOWHERE;
     }
     let Some(shared) = host.shared() else { return NOWHERE };
-    // Without waiting: who is at work is not the one to go.
+    // Without waiting: a connection whose lock is held is active, so it is not evicted.
     if !H::compare_exchange(&shared.lock, 0, 1) {
         return NOWHERE;
     }
@@ -318,7 +321,7 @@ pub fn evict<H: Host>(host: &mut H, work: &mut Work, met: Met) -> u32 {
     slot
 }
 
-/// Makes the event in hand one of this connection.
+/// Puts this connection's addresses and ports into the current event.
 #[inline(always)]
 fn name(work: &mut Work, key: Key) {
     let event = &mut work.event;

@@ -1,4 +1,4 @@
-//! Connections that have left the live table: what is remembered of them for segments that come late.
+//! Connections that have left the live table, as far as they are remembered for late segments.
 
 use crate::{
     host::Host,
@@ -9,11 +9,11 @@ use crate::{
 
 /// `Gone::how`: both sides have closed, and each has acknowledged the other's FIN.
 pub const CLOSED: u32 = 1;
-/// `Gone::how`: reset by the filter, and given way to a newcomer.
+/// `Gone::how`: reset by the filter, and then evicted.
 pub const RESET: u32 = 2;
 
-/// Bytes before the FIN that may come late: a segment of the last window is taken for a retransmission, any other for one of
-/// another connection of the same ports.
+/// How far before the FIN a late segment may end. Within this distance it counts as a retransmission, otherwise as part
+/// of another connection with the same ports.
 const LONG_AGO: u32 = 1 << 24;
 
 /// A connection that has left the live table. 16 bytes.
@@ -28,7 +28,7 @@ pub struct Gone {
     pub reserved: u32,
 }
 
-/// What becomes of a segment that comes late; `None` where nothing is remembered of its connection.
+/// The result for a late segment; `None` if nothing is remembered of its connection.
 #[inline(always)]
 pub fn late<H: Host>(host: &mut H, work: &mut Work, from: u8) -> Option<Found> {
     if !host.gone(&work.key, &mut work.gone) {
@@ -36,7 +36,7 @@ pub fn late<H: Host>(host: &mut H, work: &mut Work, from: u8) -> Option<Found> {
     }
     let Work { segment, gone, .. } = &*work;
     if segment.has(RST) {
-        // It carries nothing, and answers what came late.
+        // It carries nothing, and answers a late segment.
         return Some(Found::passes(Reason::Closing));
     }
     if gone.how == RESET {

@@ -1,4 +1,4 @@
-//! From a client's SYN to a live connection, and what becomes of segments that belong to none (I3, I8).
+//! From a client's SYN to a live connection, and the handling of segments that belong to none (I3, I8).
 
 use super::{HalfOpen, NO_SCALE, WINDOW, begun, end, evict, gone};
 use crate::{
@@ -18,14 +18,14 @@ use crate::{
 const FROM_CLIENT: usize = CLIENT as usize;
 const FROM_SERVER: usize = SERVER as usize;
 
-/// The largest shift of a window (RFC 7323 section 2.3).
+/// The largest window shift (RFC 7323 section 2.3).
 const WIDEST: u8 = 14;
 
 /// No live connection is known.
 pub const UNKNOWN: u8 = 0;
 /// The live connection is found.
 pub const KNOWN: u8 = 1;
-/// The handshake is complete, and there is no room for the connection.
+/// The handshake is complete, but there is no room for the connection.
 pub const NO_ROOM: u8 = 2;
 
 /// A segment that belongs to no live connection (I8).
@@ -33,11 +33,11 @@ pub const NO_ROOM: u8 = 2;
 pub fn stranger<H: Host>(host: &mut H, policy: &Policy, work: &mut Work, met: Met) -> Found {
     if host.half_open(&work.key, &mut work.half_open) {
         if work.segment.has(RST) {
-            // One that refuses a connection carries nothing, and its client waits for it.
+            // A RST that refuses the connection carries nothing, and the client waits for it.
             return Found::passes(Reason::Closing);
         }
         if work.half_open.confirmed != 0 {
-            // Its handshake was seen: it is no older than the filter.
+            // The handshake was seen, so the connection is not older than the filter.
             return Found::held_back(Reason::Unfinished);
         }
     }
@@ -48,7 +48,7 @@ pub fn stranger<H: Host>(host: &mut H, policy: &Policy, work: &mut Work, met: Me
     }
 }
 
-/// A segment of a connection that nothing is known of: it may be older than the filter, for the grace.
+/// A segment of an unknown connection. During the grace period the connection may be older than the filter.
 #[inline(always)]
 fn unknown<H: Host>(host: &mut H, policy: &Policy, work: &Work, met: Met) -> Found {
     if met.now < policy.grace_until && !begun::remembers(host, &work.key) {
@@ -57,7 +57,7 @@ fn unknown<H: Host>(host: &mut H, policy: &Policy, work: &Work, met: Met) -> Fou
     Found::guarded(Reason::UnknownConnection)
 }
 
-/// A client's SYN: noted, and passed. It moves nothing before the server's SYN-ACK (I3).
+/// A client's SYN is recorded, and passes. It changes nothing before the server's SYN-ACK (I3).
 #[inline(always)]
 pub fn syn<H: Host>(host: &mut H, work: &mut Work, met: Met) -> Found {
     if work.segment.length > 0 {
@@ -69,7 +69,7 @@ pub fn syn<H: Host>(host: &mut H, work: &mut Work, met: Met) -> Found {
     let Segment { sequence, scale, hops, .. } = work.segment;
     work.half_open.syn(sequence, scale, met.side(), met.now);
     work.half_open.syn_hops(sequence, met.side(), hops.saturating_add(met.egress as u8));
-    // Without room nobody is harmed but this one: its next segments are unknown.
+    // If there is no room, only this connection suffers: its next segments are unknown.
     host.keep_half_open(&work.key, &work.half_open);
     if host.find(&work.key)
         && let Some(shared) = host.shared()
@@ -79,7 +79,7 @@ pub fn syn<H: Host>(host: &mut H, work: &mut Work, met: Met) -> Found {
     Found::passes(Reason::Handshake)
 }
 
-/// The server's SYN-ACK: says which SYN counts.
+/// The server's SYN-ACK shows which SYN counts.
 #[inline(always)]
 pub fn syn_ack<H: Host>(host: &mut H, policy: &Policy, work: &mut Work, met: Met) -> Found {
     if work.segment.length > 0 {
@@ -97,7 +97,7 @@ pub fn syn_ack<H: Host>(host: &mut H, policy: &Policy, work: &mut Work, met: Met
         let isns = H::load(&shared.isns);
         another = acknowledgement != first(isns).wrapping_add(1);
         if acknowledgement == first(isns).wrapping_add(1) && sequence != second(isns) {
-            // The same SYN has two answers: one of them is forged, and the connection is live by that one.
+            // Two answers to the same SYN: one of them is forged, and the connection is live by the first.
             H::set(&shared.flags, if policy.enforces() { CUT } else { 0 });
             work.event.connection = H::load(&shared.id);
             work.ends = Ended::Reset as u8 * policy.enforces() as u8;
@@ -106,9 +106,9 @@ pub fn syn_ack<H: Host>(host: &mut H, policy: &Policy, work: &mut Work, met: Met
     }
     let mut seen = host.half_open(&work.key, &mut work.half_open);
     if !seen && !live && !policy.enforces() {
-        // In mode `monitor` it may be a capture that lacks the SYN (I13).
+        // In mode `monitor`, a capture may lack the SYN (I13).
         work.half_open = HalfOpen::EMPTY;
-        // What windows the client means is not known: none is too wide.
+        // The client's window scale is unknown, so the widest is assumed.
         let scale = if scale == NO_SCALE { NO_SCALE } else { WIDEST };
         work.half_open.syn(acknowledgement.wrapping_sub(1), scale, met.side(), met.now);
         seen = true;
@@ -118,26 +118,26 @@ pub fn syn_ack<H: Host>(host: &mut H, policy: &Policy, work: &mut Work, met: Met
             work.half_open.options = work.segment.options;
             work.half_open.echo = work.segment.echo;
             host.keep_half_open(&work.key, &work.half_open);
-            // What comes late belongs to this one from now on.
+            // Late segments belong to the new connection from now on.
             host.unbury(&work.key);
             if met.now < policy.grace_until {
                 begun::remember(host, &work.key);
             }
             if another && let Some(shared) = host.shared() {
-                // The server's word that the old connection is over (I3). Its entry judges nothing of the new one, which
-                // a client may leave without the acknowledgement that makes it live.
+                // The server says that the old connection is over (I3). Its entry must not judge the new one, which a
+                // client may leave without the acknowledgement that makes it live.
                 H::set(&shared.flags, REPLACED);
             }
             return Found::passes(Reason::Handshake);
         }
     } else if live && !another {
-        // A repeat: the acknowledgement of the first one was lost.
+        // A retransmitted SYN-ACK: the acknowledgement of the first one was lost.
         return Found::passes(Reason::Handshake);
     }
     unknown(host, policy, work, met)
 }
 
-/// Finds the live connection of a segment; makes it where the segment shows that the handshake is complete.
+/// Finds the live connection of a segment, or makes it if the segment shows that the handshake is complete.
 #[inline(always)]
 pub fn known<H: Host>(host: &mut H, work: &mut Work, found: bool, from_client: bool) -> u8 {
     let noted = match host.shared() {
@@ -155,7 +155,7 @@ pub fn known<H: Host>(host: &mut H, work: &mut Work, found: bool, from_client: b
     let completes = if from_client {
         work.half_open.client_completes(sequence, acknowledgement)
     } else {
-        // One without payload is sent before it is complete, too.
+        // A server may send segments without payload before the handshake is complete.
         length > 0 && work.half_open.server_completes(sequence, acknowledgement, work.met.side())
     };
     if !completes {
@@ -164,7 +164,7 @@ pub fn known<H: Host>(host: &mut H, work: &mut Work, found: bool, from_client: b
     host.promote(work)
 }
 
-/// Makes a half-open connection live: [`KNOWN`], [`NO_ROOM`], or [`UNKNOWN`] where that fails.
+/// Makes a half-open connection live. Returns [`KNOWN`], [`NO_ROOM`], or [`UNKNOWN`] if it fails.
 #[inline(always)]
 pub fn promote<H: Host>(host: &mut H, work: &mut Work) -> u8 {
     let met = work.met;
@@ -185,7 +185,7 @@ pub fn promote<H: Host>(host: &mut H, work: &mut Work) -> u8 {
             H::store(&shared.slot, slot as u64);
         }
     } else {
-        // The port pair is used again, or another CPU was quicker.
+        // The port pair is used again, or another CPU was faster.
         let Some(shared) = host.shared() else { return UNKNOWN };
         if H::load(&shared.flags) & SYN_NOTED == 0 {
             return KNOWN;
@@ -219,7 +219,7 @@ pub fn promote<H: Host>(host: &mut H, work: &mut Work) -> u8 {
     let shifts = shifts | normalise::agreed(&work.half_open);
     H::store(&shared.id, id);
     H::store(&shared.isns, pair(client_isn, server_isn));
-    // Both sides on one way in: nothing can be said of forgeries.
+    // Both sides are on one interface, so forgeries cannot be detected.
     H::store(&shared.ways, pair(if client_side == server_side { 0 } else { client_side }, shifts));
     H::store(&shared.peer[FROM_CLIENT], pair(client_next, client_next.wrapping_add(server_window as u32)));
     H::store(&shared.peer[FROM_SERVER], pair(server_next, server_next.wrapping_add(WINDOW)));

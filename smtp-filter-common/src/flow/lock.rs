@@ -1,11 +1,11 @@
-//! The lock of a connection: a word taken by compare-exchange, with a bounded wait. No kernel lock will do: no
-//! helper may be called under one.
+//! The lock of a connection: a word taken by compare-exchange, with a bounded wait. The kernel's spin lock is no use
+//! here: no helper may be called while it is held.
 
 use core::sync::atomic::AtomicU64;
 
 use crate::host::{Host, Step};
 
-/// Tries before the segment is dropped: a millisecond or two, what a segment with nothing but lines of small chunks takes.
+/// Attempts before the segment is dropped: one or two milliseconds, the time for a segment full of small BDAT lines.
 const TRIES: u32 = 1 << 17;
 
 struct Try<'a, H> {
@@ -25,7 +25,7 @@ impl<H: Host> Step for Try<'_, H> {
     }
 }
 
-/// Takes the lock; `false` where it could not be had in the bounded wait.
+/// Takes the lock; `false` if it could not be taken within the bounded wait.
 #[inline(always)]
 pub fn take<H: Host>(lock: &AtomicU64) -> bool {
     if H::compare_exchange(lock, 0, 1) {
@@ -36,7 +36,7 @@ pub fn take<H: Host>(lock: &AtomicU64) -> bool {
     taken != 0
 }
 
-/// Gives the lock back.
+/// Releases the lock.
 #[inline(always)]
 pub fn release<H: Host>(lock: &AtomicU64) {
     H::publish(lock, 0);

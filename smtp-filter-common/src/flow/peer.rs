@@ -1,4 +1,4 @@
-//! What each side says of the other's bytes: acknowledgements and windows. Read and written without the lock.
+//! What each side says about the other's bytes: acknowledgements and windows. Read and written without the lock.
 
 use crate::stream::later;
 use crate::{
@@ -7,9 +7,9 @@ use crate::{
     wire::Segment,
 };
 
-/// Takes note of the acknowledgement and window in a segment of direction `FROM`. Both move on, never back. Where
-/// another CPU was quicker its values stay: they are from a segment of the same moment, and the next one brings what
-/// was missed. Whether more is acknowledged than before.
+/// Records the acknowledgement and window of a segment of direction `FROM`. Both only move forward. If another CPU was
+/// faster, its values are kept: they come from a segment of the same moment, and the next one makes up for it. Returns
+/// whether more is acknowledged than before.
 #[inline(always)]
 pub fn note<H: Host, const FROM: usize>(shared: &Shared, segment: &Segment) -> bool {
     let shift = second(H::load(&shared.ways)) >> (FROM * 8) & 15;

@@ -1,4 +1,4 @@
-//! The banner, masks_banner: of every line the code with its separator and the line's end stay, and what the policy shows.
+//! Masking of the banner. In every line the code, its separator and the line's end are kept, and what the policy shows.
 
 use crate::{
     bounds::PATCH,
@@ -14,23 +14,24 @@ use crate::{
 };
 
 const SIDE: usize = SERVER as usize;
-/// `Session::banner`: in front of the host.
+/// `Session::banner`: before the host name.
 pub const BEFORE_HOST: u8 = 0;
-/// `Session::banner`: in the host.
+/// `Session::banner`: in the host name.
 pub const IN_HOST: u8 = 1;
-/// `Session::banner`: behind it, and behind white space.
+/// `Session::banner`: after the host name and white space.
 pub const AFTER_SPACE: u8 = 2;
-/// `Session::banner`: behind it, in a word.
+/// `Session::banner`: after the host name, in a word.
 pub const IN_WORD: u8 = 3;
 
-/// Veils the banner's line in hand, as far as it has come; `false` where a decision against it stands in `run.cut`.
+/// Masks the current line of the banner, as far as it has arrived; `false` if there is a verdict against it in
+/// `run.cut`.
 #[inline(never)]
 pub fn veil<H: Host>(host: &mut H, policy: &Policy, work: &mut Work) -> bool {
     let masks = policy.banner != SHOW_ALL;
     let line = &work.state.line[SIDE];
     let done = line.done();
     if masks && done && line.head as u8 != b'-' {
-        // The last line of the banner is reported for all of them.
+        // One event, with the last line of the banner, covers all its lines.
         report::banner(policy, work);
         work.run.unreported = 1;
     }
@@ -49,7 +50,7 @@ pub fn veil<H: Host>(host: &mut H, policy: &Policy, work: &mut Work) -> bool {
     work.run.cut == 0
 }
 
-/// Of payload `from..to` the digits 2 and 0 stay.
+/// Masks payload `from..to` except for the digits 2 and 0.
 #[inline(always)]
 fn digits<H: Host>(host: &mut H, policy: &Policy, work: &mut Work, from: u32, to: u32) {
     let head = work.state.line[SIDE].start.wrapping_sub(work.segment.sequence).wrapping_add(BEFORE);
@@ -61,7 +62,7 @@ fn digits<H: Host>(host: &mut H, policy: &Policy, work: &mut Work, from: u32, to
     }
 }
 
-/// Of payload `from..to` the host stays, and the word ESMTP where it is to be shown.
+/// Masks payload `from..to` except for the host name and, if it is to be shown, the word ESMTP.
 #[inline(always)]
 fn words<H: Host>(host: &mut H, policy: &Policy, work: &mut Work, from: u32, to: u32) {
     work.run.rewrites = 1;
@@ -76,7 +77,7 @@ fn words<H: Host>(host: &mut H, policy: &Policy, work: &mut Work, from: u32, to:
     }
     let start = work.state.line[SIDE].start.wrapping_sub(work.segment.sequence);
     work.run.kept = from;
-    // verifier: walked once for both.
+    // verifier: one loop for both cases, so that it is walked once.
     let esmtp = work.unknown::<H>((policy.banner == SHOW_HOST) as u8) as u32;
     let enforces = work.unknown::<H>(enforces as u8);
     H::repeat(to - (from & !3), &mut Bytes { host, work, from, to, start, esmtp, enforces });
@@ -93,17 +94,18 @@ struct Bytes<'a, H> {
     enforces: u8,
 }
 
-/// 1 for a byte that stands between words.
+/// 1 for a byte that separates words.
 #[inline(always)]
 fn space<H: Host>(byte: u8) -> u32 {
     less::<H>(byte as u32, 0x21) | same::<H>(byte as u32, 0x7f)
 }
 
 impl<H: Host> Bytes<'_, H> {
-    /// How many characters stand at a place (offset in the payload, and in the patch that ends at `end`) and further on that go on as ESMTP does behind its first `begun`; 0 where the word
-    /// is another one. As many as there are before `to` suffice: what has not come cannot be judged.
+    /// `begun` characters of ESMTP have been read. Returns how many characters at this position (offset in the payload,
+    /// and in the patch, which ends at `end`) continue it; 0 if the word is another one. It is enough that the bytes
+    /// before `to` match: bytes that have not arrived cannot be judged.
     #[inline(always)]
-    fn goes_on(&self, (at, offset, end): (u32, u32, u32), begun: u32) -> u32 {
+    fn continues_esmtp(&self, (at, offset, end): (u32, u32, u32), begun: u32) -> u32 {
         const ESMTP: u64 = u64::from_le_bytes(*b"esmtp\0\0\0");
         let (i, shift) = ((offset >> 3) as usize, (offset & 7) * 8);
         let (low, high) = (self.work.old[i & (PATCH / 8 - 1)], self.work.old[(i + 1) & (PATCH / 8 - 1)]);
@@ -115,8 +117,8 @@ impl<H: Host> Bytes<'_, H> {
         let count = choose_number::<H>(whole, wanted, left);
         let mask = present::<H>(count);
         let differs = ((bytes | 0x2020_2020_2020_2020) ^ (ESMTP >> ((begun & 7) * 8))) & mask;
-        let behind = space::<H>((bytes >> ((wanted & 7) * 8)) as u8);
-        if differs == 0 && (whole == 0 || behind != 0) { count } else { 0 }
+        let after = space::<H>((bytes >> ((wanted & 7) * 8)) as u8);
+        if differs == 0 && (whole == 0 || after != 0) { count } else { 0 }
     }
 }
 
@@ -129,7 +131,7 @@ impl<H: Host> Step for Bytes<'_, H> {
         if at >= self.to || self.to > self.work.segment.length {
             return true;
         }
-        // verifier: however it came about.
+        // verifier: forgets how the value came about.
         let length = patch_length(self.to, patch, self.work.segment.length);
         let length = self.work.unknown_number::<H>(length);
         if offset == 0 {
@@ -147,7 +149,7 @@ impl<H: Host> Step for Bytes<'_, H> {
             let shown = self.shown((at, offset, patch.wrapping_add(length)), byte);
             self.work.new[i] ^= ((choose::<H>(shown, byte, b'X') ^ byte) as u64) << shift;
         }
-        // verifier: whatever the byte was.
+        // verifier: one path, whatever the byte was.
         let goes_on = (offset + 1 < PATCH as u32 && at + 1 < self.to || self.work.run.reporting == 0) as u8;
         if self.work.unknown::<H>(goes_on) != 0 {
             return false;
@@ -168,7 +170,7 @@ impl<H: Host> Step for Bytes<'_, H> {
     }
 }
 
-/// No bytes: behind what is fetched there is to be 0.
+/// Zeroes a patch: bytes after those that are fetched have to be 0.
 #[inline(always)]
 const fn clear(patch: &mut Patch) {
     let mut i = 0;
@@ -179,17 +181,17 @@ const fn clear(patch: &mut Patch) {
 }
 
 impl<H: Host> Bytes<'_, H> {
-    /// Whether a byte of the text stays: 1 or 0. What stands before it lies in the working place, of which the verifier
-    /// knows nothing.
+    /// Whether a byte of the text is kept: 1 or 0. The state before it is kept in the working area, so that the
+    /// verifier knows nothing of it.
     #[inline(always)]
     fn shown(&mut self, place: (u32, u32, u32), byte: u8) -> u32 {
         let at = place.0;
         let space = space::<H>(byte);
         let before = self.work.state.session.banner;
         if before <= IN_HOST {
-            // White space in front of the host is none behind it.
-            let behind = choose::<H>(before as u32, AFTER_SPACE, BEFORE_HOST);
-            self.work.state.session.banner = choose::<H>(space, behind, IN_HOST);
+            // White space before the host name does not count as white space after it.
+            let after = choose::<H>(before as u32, AFTER_SPACE, BEFORE_HOST);
+            self.work.state.session.banner = choose::<H>(space, after, IN_HOST);
             return 1;
         }
         self.work.state.session.banner = choose::<H>(space, AFTER_SPACE, IN_WORD);
@@ -197,7 +199,7 @@ impl<H: Host> Bytes<'_, H> {
         self.work.state.session.esmtp = begun * (1 ^ space as u8);
         let goes_on = before == AFTER_SPACE || begun != 0 && begun <= 5;
         if space == 0 && goes_on && at.wrapping_sub(self.work.run.kept) as i32 >= 0 {
-            let count = self.goes_on(place, begun as u32) * self.esmtp;
+            let count = self.continues_esmtp(place, begun as u32) * self.esmtp;
             self.work.run.kept = at.wrapping_add(count);
             self.work.state.session.esmtp = if count == 0 { u8::MAX } else { begun + count as u8 };
         }

@@ -1,8 +1,8 @@
 //! The argument of BDAT (RFC 3030 section 2): the chunk's octets, then nothing or LAST.
 //!
-//! What is not written plainly has no size, for servers would differ about it: other blanks than one space, a sign,
-//! leading zeros, a number of more than nine digits (some keep 32 bits), words behind, a line that ends with a bare LF.
-//! `next` is the readable rule that the table is made of.
+//! An argument that is not written plainly has no size, because servers would differ about it: blanks other than one
+//! space, a sign, leading zeros, more than nine digits (some servers keep 32 bits), further words, a line that ends
+//! with a bare LF. The table is built from `next`, which is the readable form of the rule.
 
 use crate::{
     bounds::ARG_ROOM,
@@ -28,7 +28,7 @@ const END: u8 = 8;
 const END_LAST: u8 = 9;
 const BAD: u8 = 10;
 
-/// The rule: the state behind a byte.
+/// The rule: the state after a byte.
 const fn next(state: u8, byte: u8) -> u8 {
     match (state, byte.to_ascii_uppercase()) {
         (NONE, b'0') => ZERO,
@@ -102,13 +102,12 @@ impl Step for Read<'_> {
     }
 }
 
-/// In the number of octets: this is the last chunk.
+/// Flag above the number of octets: this is the last chunk.
 const IS_LAST: u64 = 1 << 32;
-/// In the place of a number of octets: the argument is not written as it has to be.
+/// Instead of a number of octets: the argument is not plainly written.
 const UNREADABLE: u64 = u64::MAX;
 
-/// What [`read`] found: the octets, and whether this is the last chunk; `None` where the argument is not written as it has to
-/// be.
+/// What [`read`] found: the octets, and whether this is the last chunk; `None` if the argument is not plainly written.
 #[inline(always)]
 pub const fn size(work: &Work) -> Option<(u64, bool)> {
     match work.run.chunk {
@@ -117,7 +116,7 @@ pub const fn size(work: &Work) -> Option<(u64, bool)> {
     }
 }
 
-/// Reads the argument of the line in hand. A function of its own, so that its stack frame is not its callers'.
+/// Reads the argument of the current line. Not inlined, so that its stack frame is not part of its callers'.
 #[inline(never)]
 pub fn read<H: Host>(work: &mut Work) -> bool {
     work.run.chunk = number::<H>(work);

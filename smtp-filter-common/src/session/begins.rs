@@ -1,4 +1,4 @@
-//! Whether a word that is under way may become one that is allowed.
+//! Whether an unfinished word may still become an allowed one.
 
 use crate::{
     action::Action,
@@ -21,7 +21,7 @@ impl<const N: usize> Step for Begins<'_, N> {
         let rule = &self.rules[index as usize & (N - 1)];
         let allowed = rule.action < Action::Downgrade as u8;
         let longer = (rule.length as u32).wrapping_sub(self.length);
-        // Shorter ones wrap.
+        // A shorter one wraps to a large value.
         if !allowed || longer.wrapping_sub(1) >= WORD as u32 {
             return false;
         }

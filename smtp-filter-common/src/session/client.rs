@@ -23,11 +23,10 @@ const SIDE: usize = CLIENT as usize;
 /// What a session begins with.
 pub const FIRST_MODE: Mode = Mode::COMMAND;
 
-/// Reads payload `run.at..run.end` as the client's next bytes; `false` where a
-/// decision against them stands in `run.cut`.
+/// Reads payload `run.at..run.end` as the client's next bytes; `false` if there is a verdict against them in `run.cut`.
 #[inline(always)]
 pub fn read<H: Host>(host: &mut H, policy: &Policy, work: &mut Work) -> bool {
-    // Each step reads at least a byte, or it is the last.
+    // Each step but the last reads at least one byte.
     let steps = work.run.end - work.run.at + 1;
     H::repeat(steps, &mut Steps { host, policy, work });
     work.run.cut == 0
@@ -50,7 +49,7 @@ impl<H: Host> Step for Steps<'_, H> {
                 if work.state.session.hold != Command::NONE || line.length == 0 {
                     return true;
                 }
-                // Not in there, where the stack is deep.
+                // Looked up here and not in `unfinished`, because the stack is deep there.
                 let (word, length) = (line.name(), line.word_length as u32);
                 work.run.begins = begins::allowed::<H, _>(&self.policy.verbs, word, length) as u8;
                 if !unfinished(host, self.policy, work) {
@@ -68,8 +67,8 @@ impl<H: Host> Step for Steps<'_, H> {
     }
 }
 
-/// Makes the change that a step has asked for, and tells what it has to tell. Whether there is a decision against the
-/// segment.
+/// Makes the change that a step has requested, and reports the event that it has prepared. Returns whether there is a
+/// verdict against the segment.
 #[inline(always)]
 pub fn carry_out<H: Host, const FROM: usize>(host: &mut H, work: &mut Work) -> bool {
     if work.run.cut == 0 && work.change.pending != 0 && !rewrite::make::<H, FROM>(host, work) {
@@ -82,16 +81,16 @@ pub fn carry_out<H: Host, const FROM: usize>(host: &mut H, work: &mut Work) -> b
     work.run.cut != 0
 }
 
-/// The place of the next byte in sequence space.
+/// The sequence number of the next byte.
 #[inline(always)]
-fn place(work: &Work) -> u32 {
+fn next_sequence(work: &Work) -> u32 {
     work.segment.sequence.wrapping_add(work.run.at)
 }
 
-/// Back to commands, at the next byte.
+/// Returns to commands, from the next byte on.
 #[inline(always)]
 pub fn begin_commands(work: &mut Work) {
-    let at = place(work);
+    let at = next_sequence(work);
     work.state.session.mode = Mode::COMMAND;
     work.state.line[SIDE].begin(false, at);
     work.begin_region(Mode::COMMAND, at);
@@ -112,9 +111,9 @@ fn mail_data<H: Host>(host: &mut H, work: &mut Work) {
     }
     work.run.at = work.run.found;
     work.state.memory.text = data::MIDDLE;
-    let at = place(work);
+    let at = next_sequence(work);
     if work.state.memory.has_range_after(at) {
-        // What stands there has passed as mail data already.
+        // What comes after the end of data has already passed as mail data.
         work.cut(Reason::LateEndOfData.number(), Action::Reset as u8, at);
         if !work.passes_over() {
             return;
@@ -140,7 +139,7 @@ fn chunk(work: &mut Work) {
     }
 }
 
-/// The chunk of a masked BDAT becomes X, and its last two bytes the line's end.
+/// The chunk of a masked BDAT becomes X, and its last two bytes become the line's end.
 #[inline(always)]
 fn masked_chunk(work: &mut Work) {
     let here = work.run.end - work.run.at;
@@ -151,7 +150,7 @@ fn masked_chunk(work: &mut Work) {
     work.run.at = to;
     work.state.session.chunk = (left - here) as u64;
     if left == here {
-        let at = place(work);
+        let at = next_sequence(work);
         work.state.session.mode = Mode::COMMAND;
         work.state.line[SIDE].begin(false, at);
     }
@@ -167,11 +166,11 @@ fn command_bytes<H: Host>(host: &mut H, policy: &Policy, work: &mut Work) {
             Command::BDAT => Reason::BdatRefused,
             _ => Reason::Sync,
         };
-        // One that has no size is reported once.
-        let at = place(work) * (hold != Command::BDAT || work.monitors == 0) as u32;
+        // A BDAT without a size is reported once.
+        let at = next_sequence(work) * (hold != Command::BDAT || work.monitors == 0) as u32;
         work.cut(reason.number(), policy.guard(reason.number()), at);
         if work.monitors != 0 && monitor::reply_was_lost(work) {
-            // Then it did not come before it.
+            // The client may have seen the reply, so the bytes did not come before it.
             work.run.cut = 0;
         }
         if !work.passes_over() || !monitor::reads_on(work, hold) {
@@ -189,7 +188,7 @@ fn command_bytes<H: Host>(host: &mut H, policy: &Policy, work: &mut Work) {
     if proxy::is_signed::<H>(work, from) {
         let reason = Reason::ProxyProtocol.number();
         let action = policy.guard(reason);
-        // What would pass is that of version 1.
+        // A guard that passes the header passes version 1 only; this is version 2.
         let action = if Action::number_blocks(action) { action } else { Action::Drop as u8 };
         work.cut(reason, action, work.segment.sequence);
         if work.passes_over() {
@@ -199,15 +198,15 @@ fn command_bytes<H: Host>(host: &mut H, policy: &Policy, work: &mut Work) {
     }
     if work.state.line[SIDE].done() {
         let passes = command(host, policy, work);
-        let at = place(work);
+        let at = next_sequence(work);
         if passes {
             work.state.line[SIDE].begin(false, at);
         }
     }
 }
 
-/// A whole line has been read; `false` where a decision against it stands in `run.cut`. A function of its own, so that
-/// its stack frame does not lie below the loop over the line.
+/// A whole line has been read; `false` if there is a verdict against it in `run.cut`. Not inlined, so that its stack
+/// frame does not lie below the loop over the line.
 #[inline(never)]
 fn command<H: Host>(host: &mut H, policy: &Policy, work: &mut Work) -> bool {
     if work.run.commands >= LINES && work.run.commands >= work.segment.length / BYTES_OF_LINE {
@@ -218,12 +217,12 @@ fn command<H: Host>(host: &mut H, policy: &Policy, work: &mut Work) -> bool {
     }
     let line = &{ work.state.line[SIDE] };
     if work.state.session.mode == Mode::AUTH_EXCHANGE {
-        // RFC 4954 section 4: an answer, or `*`; never a command, and never shown.
+        // RFC 4954 section 4: an answer, or `*`. Never a command, and never shown.
         work.state.session.mode = Mode::COMMAND;
         work.state.session.hold = Command::AUTH;
         return work.wait(Command::AUTH);
     }
-    // verifier: in this order, for of a word that has a kind it knows every byte.
+    // verifier: in this order, because once a word has a kind the verifier knows each of its bytes.
     let mut verdict = policy.verb_hiding(line.name(), H::opaque_word);
     let kind = Command(work.unknown::<H>(verb::kind(line.name()).0));
     let header = (kind == Command::PROXY && work.state.session.commands == 0) as u8;
@@ -243,7 +242,7 @@ fn command<H: Host>(host: &mut H, policy: &Policy, work: &mut Work) -> bool {
     if kind == Command::BDAT && !bdat::read::<H>(work) {
         return false;
     }
-    // Downgrade or mask, neither more nor less.
+    // Exactly downgrade or mask.
     let asked = (policy.enforces() as u8) & (verdict.action.wrapping_sub(Action::Downgrade as u8) < 2) as u8;
     let begun = (line.facts & (MASKED | DOWNGRADED) != 0) as u8;
     let asked = work.unknown::<H>(asked | begun);
@@ -264,7 +263,7 @@ fn command<H: Host>(host: &mut H, policy: &Policy, work: &mut Work) -> bool {
     match kind {
         Command::DATA | Command::AUTH | Command::STARTTLS => session.hold = kind,
         Command::BDAT => match bdat::size(work) {
-            // RFC 3030 section 2: the octets follow at once, and the server takes them whatever it answers. That holds
+            // RFC 3030 section 2: the octets follow at once, and the server reads them whatever it replies. That holds
             // for a server that speaks BDAT; for any other the next bytes are commands.
             Some((size, last)) if work.state.session.chunking | work.monitors != 0 => {
                 if work.state.session.chunking == 0 && size > 0 {
@@ -289,7 +288,8 @@ fn command<H: Host>(host: &mut H, policy: &Policy, work: &mut Work) -> bool {
     header != 0 || work.wait(waits)
 }
 
-/// A command that is rewritten: returns what the server takes it for. Where it cannot be, that is decided against it.
+/// Rewrites a command, and returns what the server takes it for. If it can no longer be rewritten, there is a verdict
+/// against it.
 #[inline(never)]
 fn rewritten<H: Host>(host: &mut H, policy: &Policy, work: &mut Work, kind: Command) -> Command {
     let at = work.run.at;
@@ -297,13 +297,13 @@ fn rewritten<H: Host>(host: &mut H, policy: &Policy, work: &mut Work, kind: Comm
     let line = &work.state.line[SIDE];
     let (facts, start, length) = (line.facts, line.start, line.length);
     if line.word_length == 0 {
-        // An empty line is nobody's command.
+        // An empty line is not a command.
         work.event.action = Action::Pass as u8;
         return Command::PLAIN;
     }
     work.event.enforced = 1;
     if facts & MASKED == 0 && kind == Command::EHLO {
-        // The word that was downgraded has not gone on.
+        // The downgraded word has not continued in this segment.
         let downgraded = facts & DOWNGRADED != 0;
         if downgraded || work.event.action == Action::Downgrade as u8 && place.has_word(place.from) {
             work.event.action = Action::Downgrade as u8;
@@ -316,13 +316,13 @@ fn rewritten<H: Host>(host: &mut H, policy: &Policy, work: &mut Work, kind: Comm
     work.event.action = Action::Mask as u8;
     let cr = rewrite::ends_with_cr(host, work, place.from, place.to);
     if facts & MASKED == 0 && !place.breaks_word(cr) {
-        // The word and what ends it are gone already: the server would know the command.
+        // The word and the byte after it have already been forwarded: the server would recognise the command.
         work.event.action = Action::Reset as u8;
         work.cut(work.event.reason, Action::Reset as u8, start);
         work.run.line_blocked = 1;
         return Command::PLAIN;
     }
-    // A CR in front of the LF stays.
+    // The CR before the LF is kept.
     let place = Place { to: place.to - cr, ..place };
     let mut change = fill(policy, facts, kind, &place);
     if kind == Command::BDAT
@@ -335,21 +335,21 @@ fn rewritten<H: Host>(host: &mut H, policy: &Policy, work: &mut Work, kind: Comm
             work.run.line_blocked = 1;
             return Command::PLAIN;
         }
-        // The line's own end becomes X like the rest.
+        // The line's own end becomes X as well.
         change.to = at;
         change.crlf = at.wrapping_add(size as u32).wrapping_sub(2);
         work.state.session.mode = Mode::MASKED_CHUNK;
         work.state.session.chunk = size;
     }
-    // Of what is withheld not more than what the event tells of the verb.
+    // Of a withheld argument the event shows nothing: it reports the verb alone.
     let withheld = work.event.arg_flags & ARG_WITHHELD != 0;
     let verb_end = place.word.wrapping_add(work.event.verb_length as u32);
     work.change = if withheld { change.reported_up_to(verb_end) } else { change.told() };
     Command::PLAIN
 }
 
-/// What a masked command becomes. A 250 would be taken for success where AUTH, STARTTLS, BDAT, DATA or what is like them are
-/// answered by it.
+/// What a masked command becomes. NOOP does not serve where the client would take its 250 for the success of AUTH,
+/// STARTTLS, BDAT, DATA and the like.
 #[inline(always)]
 fn fill(policy: &Policy, facts: u8, kind: Command, place: &Place) -> Change {
     let noop = (policy.fill == FILL_NOOP) as u8
@@ -362,28 +362,28 @@ fn fill(policy: &Policy, facts: u8, kind: Command, place: &Place) -> Change {
     Change { noop, ..Change::fill(place.from, place.to, if spaces { b' ' } else { b'X' }) }
 }
 
-/// Whether the BDAT in hand, as far as it was read, announces a chunk.
+/// Whether the current BDAT, as far as it was read, announces a chunk.
 #[inline(always)]
 fn announces_chunk<H: Host>(work: &mut Work) -> bool {
     bdat::read::<H>(work) && bdat::size(work).is_some_and(|(size, _)| size > 0)
 }
 
-/// The segment ends in the midst of a command. What of it must not get through has to be overwritten now, for the rest of
-/// the line comes when this is gone. Whether there is any.
+/// The segment ends within a command. Whatever must not get through has to be overwritten now, because this segment is
+/// forwarded before the rest of the line arrives. Returns whether there is anything to overwrite.
 #[inline(never)]
 fn unfinished<H: Host>(host: &mut H, policy: &Policy, work: &mut Work) -> bool {
     let end = work.run.at;
     let place = Place::of(work, SIDE, work.state.line[SIDE].head);
-    // It may be the CR of the line's end.
+    // The last byte may be the CR of the line's end.
     let cr = rewrite::ends_with_cr(host, work, place.from, place.to);
     // verifier: in this order, as in `command`.
     let verdict = policy.verb_hiding(work.state.line[SIDE].name(), H::opaque_word);
     let kind = Command(work.unknown::<H>(verb::kind(work.state.line[SIDE].name()).0));
-    // That of a chunk's line stands in the midst of what becomes one line.
+    // If a chunk follows, line and chunk become one line, so this CR is overwritten too.
     let kept = cr & (1 ^ (kind == Command::BDAT && announces_chunk::<H>(work)) as u32);
     let place = Place { to: place.to - kept, ..place };
     let line = &work.state.line[SIDE];
-    // The word goes on behind HELO.
+    // The word continues after HELO, so it is another one.
     let crossed = line.facts & DOWNGRADED != 0 && kind != Command::EHLO;
     if line.facts & MASKED != 0 || crossed {
         let fill = if line.facts & NOOPED != 0 { b' ' } else { b'X' };
@@ -402,7 +402,7 @@ fn unfinished<H: Host>(host: &mut H, policy: &Policy, work: &mut Work) -> bool {
         return ask(work, Change::downgrade(place.word), DOWNGRADED);
     }
     if in_word {
-        // The byte that makes the word whole.
+        // Overwrite its last byte, so that the word cannot become whole.
         return ask(work, Change::fill(end - 1, end, b'X'), CROSSED);
     }
     if !place.breaks_word(0) {
@@ -412,7 +412,7 @@ fn unfinished<H: Host>(host: &mut H, policy: &Policy, work: &mut Work) -> bool {
     ask(work, change, if change.fill == b' ' { NOOPED } else { CROSSED })
 }
 
-/// Asks for a change of the line in hand, and notes what it makes of it.
+/// Requests a change of the current line, and notes what the line becomes.
 #[inline(always)]
 const fn ask(work: &mut Work, change: Change, facts: u8) -> bool {
     work.state.line[SIDE].facts |= facts;

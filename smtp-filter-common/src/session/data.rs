@@ -1,7 +1,7 @@
-//! Mail data: where its end is, and nothing else (RFC 5321 section 4.1.1.4: the end of data is CRLF.CRLF alone).
+//! Mail data: only its end matters (RFC 5321 section 4.1.1.4: the end of data is CRLF.CRLF alone).
 //!
-//! A word of eight bytes at a time is looked at for a dot behind a control byte; only where there is one are bytes
-//! looked at one by one.
+//! Eight bytes at a time are checked for a dot after a control byte. Only if there is one are the bytes read one by
+//! one.
 
 use crate::{
     bounds::PIECE,
@@ -10,20 +10,20 @@ use crate::{
     work::{NOWHERE, Work},
 };
 
-/// In a line.
+/// Within a line.
 pub const MIDDLE: u8 = 0;
-/// Behind CR.
+/// After CR.
 pub const CR: u8 = 1;
-/// At a line's start.
+/// At the start of a line.
 pub const LINE: u8 = 2;
-/// Behind a dot at a line's start.
+/// After a dot at the start of a line.
 pub const DOT: u8 = 3;
-/// Behind CR behind that dot.
+/// After CR after that dot.
 pub const DOT_CR: u8 = 4;
-/// Behind the end of data.
+/// After the end of data.
 pub const END: u8 = 5;
 
-/// The rule: the state behind a byte.
+/// The rule: the state after a byte.
 pub const fn next(state: u8, byte: u8) -> u8 {
     match (state, byte) {
         (END.., _) => END,
@@ -36,7 +36,7 @@ pub const fn next(state: u8, byte: u8) -> u8 {
     }
 }
 
-/// The state behind these four bytes (the last one highest), whatever stood before them, if no end of data lies
+/// The state after these four bytes (the last one highest), whatever was before them, provided that no end of data lies
 /// among them.
 #[inline(always)]
 pub const fn behind(last: u32) -> u8 {
@@ -56,25 +56,26 @@ pub const fn behind(last: u32) -> u8 {
     }
 }
 
-/// The state before these four bytes (the first one lowest) after which an end of data ends among them; [`MIDDLE`] where there
-/// is none.
+/// The state before these four bytes (the first one lowest) in which an end of data would be completed among them;
+/// [`MIDDLE`] if there is none.
 #[inline(always)]
 pub const fn completes(first: u32) -> u8 {
     const DOT_LINE: u32 = u32::from_le_bytes(*b".\r\n\0");
     const LINE_END: u32 = u32::from_le_bytes(*b"\r\n\0\0");
-    // One of them at most.
+    // At most one of the terms is not 0.
     (first & 0xff == b'\n' as u32) as u8 * DOT_CR
         + (first & 0xffff == LINE_END) as u8 * DOT
         + (first & 0x00ff_ffff == DOT_LINE) as u8 * LINE
 }
 
-/// Whether text that begins with these four bytes (the first one lowest) might end an end of data that began before.
+/// Whether mail data that begins with these four bytes (the first one lowest) might complete an end of data that began
+/// before it.
 #[inline(always)]
 pub const fn may_end(first: u32) -> bool {
     completes(first) != MIDDLE
 }
 
-/// Whether there is more than one state of which [`completes`] tells: after CR these four end the mail data, too.
+/// Whether [`completes`] returns only one of two such states: after CR these four bytes end the mail data, too.
 #[inline(always)]
 pub const fn completes_another(first: u32) -> bool {
     first == u32::from_le_bytes(*b"\n.\r\n")
@@ -102,39 +103,39 @@ static CLASS: [u8; 256] = {
 const ONES: u64 = 0x0101_0101_0101_0101;
 const HIGH: u64 = 0x8080_8080_8080_8080;
 
-/// Marks (in the high bits of bytes) the zero bytes of a word, and perhaps others above one, but never without one.
+/// Sets the high bit of each zero byte of a word, and perhaps of bytes above one, but never without one.
 #[inline(always)]
 const fn zeros(word: u64) -> u64 {
     word.wrapping_sub(ONES) & !word
 }
 
-/// Marks dots.
+/// Sets the high bit of each dot.
 #[inline(always)]
 const fn dots(word: u64) -> u64 {
     zeros(word ^ (ONES * b'.' as u64))
 }
 
-/// Marks dots behind a control byte: in `word`, or between it and the word before. A byte is zero here if it is a dot
-/// and the upper three bits of the byte before are.
+/// Sets the high bit of each dot after a control byte, within `word` or across its border with the word before. A byte
+/// is zero here if it is a dot and the upper three bits of the byte before it are zero.
 #[inline(always)]
 const fn dots_after_controls(before: u64, word: u64) -> u64 {
     let previous = word << 8 | before >> 56;
     zeros((word ^ (ONES * b'.' as u64)) | (previous & (ONES * 0xe0)))
 }
 
-/// Words that a step looks through for dots. Most mail data is base64, which has none at all.
+/// Words that one step checks for dots. Most mail data is base64, which has none at all.
 const FIELD: u32 = 64;
 /// Bytes in a field.
 const FIELD_BYTES: u32 = FIELD * 8;
-/// Words that a step looks through for dots behind control bytes, in a field that has dots.
+/// Words that one step checks for dots after control bytes, in a field that has dots.
 const BLOCK: u32 = 16;
 /// Bytes in a block.
 const BLOCK_BYTES: u32 = BLOCK * 8;
-/// Bytes that a step reads one by one where there is.
+/// Bytes that one step reads one by one, in a block that may contain an end of data.
 const GROUP: u32 = 8;
 
-/// One loop does it all, so that few stack frames lie upon one another: a step is a field, a block of a field that has
-/// dots, or a group of bytes of a block that has a sign of an end of data.
+/// A single loop, so that few stack frames are on top of each other. A step handles a field, a block of a field that
+/// has dots, or a group of bytes of a block that may contain an end of data.
 struct Scan<'a, H> {
     host: &'a mut H,
     work: &'a mut Work,
@@ -155,13 +156,14 @@ impl<H: Host> Step for Scan<'_, H> {
             }
             here = 0;
         }
-        // verifier: however it came about.
+        // verifier: forgets how the value came about.
         let here = work.unknown_number::<H>(here);
         if work.run.exact != 0 {
             group::<H>(work, here);
             return false;
         }
-        // A field begins where the last one ended; behind a block that was looked at alone, blocks lead there.
+        // A field begins where the last one ended. If a block was handled on its own, further blocks lead to the next
+        // field.
         if work.run.dotted == 0 && work.run.text < DOT && here & (FIELD_BYTES - 1) == 0 {
             field(work, here);
         } else {
@@ -171,7 +173,7 @@ impl<H: Host> Step for Scan<'_, H> {
     }
 }
 
-/// Looks for dots in the field at `here`; where there are none it is done with.
+/// Checks the field at `here` for dots; without any it is done.
 #[inline(always)]
 fn field(work: &mut Work, here: u32) {
     let first = (here >> 3) as usize & (PIECE / 8 - FIELD as usize);
@@ -188,8 +190,8 @@ fn field(work: &mut Work, here: u32) {
     }
 }
 
-/// Looks for a sign of an end of data in the block at `here`; where there is none it is done with. In the midst of what
-/// may be one there is no dot to be seen any more.
+/// Checks the block at `here` for a possible end of data; without one it is done. Not if an end of data is already
+/// under way: its dot may lie before the block.
 #[inline(always)]
 fn block(work: &mut Work, here: u32) {
     let first = (here >> 3) as usize & (PIECE / 8 - BLOCK as usize);
@@ -202,7 +204,7 @@ fn block(work: &mut Work, here: u32) {
     }
     let length = shorter(work.run.piece_length - here, BLOCK_BYTES);
     work.run.dotted -= shorter(work.run.dotted, length);
-    // Fewer than four bytes tell too little about the state behind them.
+    // Less than four bytes say too little about the state after them.
     if found & HIGH == 0 && work.run.text < DOT && work.run.piece_length >= 4 {
         done(work, here, length);
         return;
@@ -213,7 +215,7 @@ fn block(work: &mut Work, here: u32) {
     work.run.exact = length;
 }
 
-/// Nothing is to be seen in `length` bytes from `here` on.
+/// `length` bytes from `here` on contain no possible end of data.
 #[inline(always)]
 fn done(work: &mut Work, here: u32, length: u32) {
     work.run.scan_at += length;
@@ -239,12 +241,12 @@ fn piece<H: Host>(host: &mut H, work: &mut Work, left: u32) -> bool {
     }
     work.run.piece_at = at;
     work.run.piece_length = length;
-    // What stood before decides whether a dot in the first place is one at a line's start.
+    // The state before decides whether a dot in the first byte is at the start of a line.
     work.piece[0] = if work.run.text == LINE { (b'\n' as u64) << 56 } else { (b'a' as u64) << 56 };
     true
 }
 
-/// The rule, from the table.
+/// One step of the rule, from the table.
 #[inline(always)]
 fn step<H: Host>(state: u32, byte: u8) -> u32 {
     NEXT[H::opaque(state << 2 | CLASS[byte as usize] as u32) as usize & 31] as u32
@@ -256,7 +258,7 @@ fn group<H: Host>(work: &mut Work, here: u32) {
     let length = work.run.exact;
     let (mut state, mut read, mut i) = (work.run.text as u32, 0, 0);
     while i < GROUP {
-        // 1 while there is a byte and no end has been found.
+        // 1 as long as there are bytes left and no end was found.
         let open = (i.wrapping_sub(length) >> 31) & (state.wrapping_sub(END as u32) >> 31);
         state = step::<H>(state, byte(&work.piece, here + i)) * open + state * (1 - open);
         read += open;
@@ -276,14 +278,14 @@ fn last_four(piece: &Piece, length: u32) -> u32 {
     let at = length - 1;
     let word = 1 + ((at >> 3) as usize & (PIECE / 8 - 1));
     let up = (7 - (at & 7)) * 8;
-    // The two words hold at least eight bytes up to the last one.
+    // Together the two words hold at least eight bytes up to the last one.
     let high = piece[word] << up;
     let low = (piece[word - 1] >> 8) >> (56 - up);
     ((high | low) >> 32) as u32
 }
 
-/// Scans payload `from..to` from state `run.text` on, which it leaves at the state behind it, and `run.found` at the
-/// place behind an end of data, if there is one.
+/// Scans payload `from..to`, starting in state `run.text`. Afterwards `run.text` is the state after the bytes, and
+/// `run.found` the offset after an end of data, if there is one.
 #[inline(always)]
 pub fn scan<H: Host>(host: &mut H, work: &mut Work, from: u32, to: u32) {
     work.run.found = NOWHERE;
@@ -295,11 +297,12 @@ pub fn scan<H: Host>(host: &mut H, work: &mut Work, from: u32, to: u32) {
     host.scan(work);
 }
 
-/// The same of payload `run.scan_at..run.scan_to`.
+/// The same for payload `run.scan_at..run.scan_to`.
 #[inline(always)]
 pub fn run<H: Host>(host: &mut H, work: &mut Work) {
     let length = work.run.scan_to.wrapping_sub(work.run.scan_at);
-    // Each step reads a group at least, but for those that find a field's dots and a block's sign.
+    // Every step reads at least a group, except those that only find that a field has dots or a block needs a closer
+    // look.
     let steps = length / GROUP + length / BLOCK_BYTES * 2 + 8;
     H::repeat(steps, &mut Scan { host, work });
 }

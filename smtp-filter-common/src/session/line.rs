@@ -1,8 +1,8 @@
 //! A line of either direction, read byte by byte: word and argument of a command, code and keyword of a reply line.
 //!
-//! A line ends at LF. Bytes up to 0x20 and 0x7f stand between words: servers differ in which of them they skip, and a
-//! NUL ends the word for those written in C, so `EHLO<NUL>x` is EHLO. The step is a table's and free of branches, for
-//! the verifier's sake; `next` is the readable rule that the table is made of.
+//! A line ends at LF. Bytes up to 0x20 and 0x7f separate words: servers differ in which of them they skip, and a NUL
+//! ends the word for servers written in C, so `EHLO<NUL>x` is EHLO. The table is built from `next`, which is the
+//! readable form of the rule.
 
 use core::marker::PhantomData;
 
@@ -15,7 +15,7 @@ use crate::{
     work::Work,
 };
 
-/// `Line::state`: in front of the word.
+/// `Line::state`: before the word.
 pub const BLANK: u8 = 0;
 /// `Line::state`: in the word.
 pub const IN_WORD: u8 = 1;
@@ -23,18 +23,18 @@ pub const IN_WORD: u8 = 1;
 pub const GAP: u8 = 2;
 /// `Line::state`: in the argument.
 pub const IN_ARG: u8 = 3;
-/// `Line::state`: in front of a reply line's four bytes of code and separator; the three states behind it are inside.
+/// `Line::state`: before the four bytes of code and separator of a reply line; the next three states are inside them.
 pub const HEAD: u8 = 4;
 /// `Line::state`: the line end has been read.
 pub const DONE: u8 = 8;
 
 /// `Line::facts`: the argument is longer than what is kept.
 pub const MORE: u8 = 1;
-/// `Line::facts`: something else than one space stands before the word, or between it and the argument.
+/// `Line::facts`: there is something other than one space before the word, or between it and the argument.
 pub const ODD: u8 = 2;
 /// `Line::facts`: EHLO became HELO.
 pub const DOWNGRADED: u8 = 4;
-/// `Line::facts`: from some byte on the line became X, and its rest becomes X.
+/// `Line::facts`: the line became X from some byte on, and its rest becomes X.
 pub const CROSSED: u8 = 8;
 /// `Line::facts`: the line became NOOP, and its rest becomes spaces.
 pub const NOOPED: u8 = 16;
@@ -44,14 +44,14 @@ pub const MASKED: u8 = CROSSED | NOOPED;
 const NEWLINE: u8 = 0;
 const SPACE: u8 = 1;
 const OTHER: u8 = 2;
-/// What stands behind the last byte: changes nothing.
+/// Class of the bytes after the last one: changes nothing.
 const NOTHING: u8 = 3;
 
 const TO_WORD: u8 = 0x10;
 const TO_ARG: u8 = 0x20;
 const TO_HEAD: u8 = 0x40;
 
-/// The rule: next state, and where the byte goes.
+/// The rule: next state, and where the byte is stored.
 const fn next(state: u8, class: u8) -> u8 {
     match (state, class) {
         (DONE.., _) | (_, NOTHING..) => state,
@@ -82,8 +82,9 @@ static NEXT: [u8; 64] = {
     table
 };
 
-/// Class in the upper byte, the byte in upper case in the lower; the highest bit is set for what stands between words and is
-/// no space, the one below for what ends a keyword as a space does (`AUTH=LOGIN`, a form from before RFC 2554).
+/// Class in the upper byte, the byte in upper case in the lower one. The highest bit is set for separators other than
+/// the space, the one below it for bytes that end a keyword as a space does (`AUTH=LOGIN`, a form from before RFC
+/// 2554).
 static BYTES: [u16; 256] = {
     let mut table = [0; 256];
     let mut i = 0;
@@ -100,7 +101,7 @@ static BYTES: [u16; 256] = {
 };
 
 impl Line {
-    /// An unread line: of a command, or (`head`) of a reply.
+    /// Starts a new line: a command, or (`head`) a reply line.
     #[inline(always)]
     pub fn begin(&mut self, head: bool, start: u32) {
         *self = Self {
@@ -115,20 +116,20 @@ impl Line {
         };
     }
 
-    /// Whether its end has been read.
+    /// Whether the end of the line has been read.
     #[inline(always)]
     pub const fn done(&self) -> bool {
         self.state == DONE
     }
 
-    /// The word, where it is short enough to be one that has a name.
+    /// The word, if it is short enough to have a name.
     #[inline(always)]
     pub const fn name(&self) -> Word {
         if self.word_length as usize <= crate::bounds::WORD { self.word } else { Word { high: 0, low: 0 } }
     }
 
-    /// Whether the line begins with its word, and one space alone stands between it and the argument that it has: written
-    /// so, no two readers differ about it.
+    /// Whether the line begins with its word, and exactly one space separates it from the argument, if any. Servers do
+    /// not differ about such a line.
     #[inline(always)]
     pub const fn is_plain(&self) -> bool {
         self.facts & (MORE | ODD) == 0
@@ -136,18 +137,18 @@ impl Line {
             && self.length == self.word_length as u32 + 1 + self.arg_length as u32 + self.done() as u32
     }
 
-    /// Whether the argument is longer than what is kept.
+    /// Whether the argument is longer than the part that is kept.
     #[inline(always)]
     pub const fn has_more(&self) -> bool {
         self.facts & MORE != 0
     }
 
-    /// Reads a byte, unless the line is done or `present` is 0; returns 1 if it was read.
+    /// Reads one byte, unless the line is done or `present` is 0; returns 1 if it was read.
     #[inline(always)]
     fn step<H: Host, const REPLY: u32>(&mut self, arg: &mut [u8; ARG_ROOM], byte: u8, present: u32) -> u32 {
         let facts = BYTES[byte as usize];
         let class = (facts >> 8 & 3) as u32;
-        // From OTHER to SPACE.
+        // Turns OTHER into SPACE.
         let class = (class ^ (3 * (facts as u32 >> 14 & REPLY))) | (3 * (1 - present));
         let read = present & (1 - (self.state as u32 >> 3));
         let between = (self.state as u32).wrapping_sub(IN_ARG as u32) >> 31;
@@ -158,7 +159,7 @@ impl Line {
         let upper = (facts & 0xff) as u64;
         self.word.high = (self.word.high << (word * 8)) | ((self.word.low >> 56) * word);
         self.word.low = (self.word.low << (word * 8)) | (upper * word);
-        // Stops at 128: long enough to be no name.
+        // Stops at 128, which is too long for any name.
         self.word_length += word as u8 & (1 ^ H::opaque((self.word_length >> 7) as u32) as u8);
 
         let kept = entry >> 5 & 1;
@@ -170,7 +171,7 @@ impl Line {
 
         let head = (entry >> 6 & 1) as u32;
         self.head = (self.head << (head * 8)) | (byte as u32 * head);
-        // BLANK is 0.
+        // True because BLANK is 0.
         let blank = (self.state as u32).wrapping_sub(1) >> 31;
         self.head += blank & read & (1 - REPLY);
         self.length += read & (1 ^ H::opaque(self.length >> 31));
@@ -210,8 +211,8 @@ impl<H: Host, const REPLY: u32> Step for Read<'_, H, REPLY> {
     }
 }
 
-/// Reads a line of a command, or (`REPLY` is 1) of a reply on, from byte `from` of a piece, at most `length` bytes; adds to
-/// `read` how many there were.
+/// Reads a line of a command or (`REPLY` is 1) of a reply, from byte `from` of a piece on, at most `length` bytes. Adds
+/// the number of bytes read to `read`.
 #[inline(always)]
 pub fn read<H: Host, const REPLY: u32>(
     line: &mut Line,
@@ -224,8 +225,8 @@ pub fn read<H: Host, const REPLY: u32>(
     H::repeat(length / GROUP + 1, step);
 }
 
-/// Sees to it that the segment's next bytes are in the piece: where there they begin, and how many are at hand. 0 where
-/// they could not be fetched, which is decided against the segment then.
+/// Makes sure that the segment's next bytes are in the piece. Returns where they begin there, and how many there are; 0
+/// if they could not be fetched, and then there is a verdict against the segment.
 #[inline(always)]
 pub fn at_hand<H: Host>(host: &mut H, work: &mut Work) -> (u32, u32) {
     let at = work.run.at;

@@ -1,7 +1,8 @@
-//! Mode `monitor` reads on where enforcement would drop or reset (I13): what a client sends before the reply that says what its
-//! bytes are, lines after a gap, and replies of which one was lost.
+//! Mode `monitor` continues where enforcement would drop or reset (I13): bytes that come before the reply that says
+//! what they are, lines after a gap, and replies of which some were lost.
 //!
-//! Words of a mail are never taken for verbs: where it is open what a line is, it is a command only if its verb is known.
+//! Words of a mail are never taken for verbs: if it is uncertain what a line is, it counts as a command only if its
+//! verb is known.
 
 use crate::{
     bounds::PENDING,
@@ -16,14 +17,16 @@ use crate::{
 
 const SIDE: usize = CLIENT as usize;
 
-/// `Session::doubt`: the next line may be the end of one that began in a gap.
+/// `Session::doubt`: the next line may be the rest of one that began in a gap.
 pub const LINE: u8 = 1;
-/// `Session::doubt`: the next bytes may be those of a chunk, so that a segment is read only if it begins with a command.
+/// `Session::doubt`: the next bytes may belong to a chunk, so a segment is read only if it begins with a command.
 pub const SEGMENT: u8 = 2;
-/// `Session::doubt`: lines of a mail that was refused after it had been sent have replies, and there may be any number of them.
+/// `Session::doubt`: lines of a mail that was refused after it had been sent get replies, and there may be any number
+/// of them.
 pub const REPLIES: u8 = 4;
 
-/// The client's next bytes came before the reply to a command of kind `hold`. Whether they are read as commands.
+/// The client's next bytes came before the reply to a command of kind `hold`. Returns whether they are read as
+/// commands.
 #[inline(always)]
 pub fn reads_on(work: &mut Work, hold: Command) -> bool {
     match hold {
@@ -40,18 +43,18 @@ pub fn reads_on(work: &mut Work, hold: Command) -> bool {
             skip(work);
             false
         }
-        // After STARTTLS they may be commands, or TLS; after AUTH credentials, too.
+        // After STARTTLS they may be commands or TLS, after AUTH commands or credentials.
         _ => true,
     }
 }
 
-/// Whether the client has seen bytes of the server that were not seen here: it may have its reply.
+/// Whether the client acknowledges bytes of the server that were not seen here: it may have got its reply.
 #[inline(always)]
 pub fn reply_was_lost(work: &Work) -> bool {
     ahead(work.segment.acknowledgement, work.state.side[SERVER as usize].next) > 0
 }
 
-/// Whether the server has said all that it can say of what the client sent: from here on the state is right again.
+/// Whether the server has answered everything that the client sent: from here on the state is certain again.
 #[inline(always)]
 pub fn is_certain(work: &Work) -> bool {
     let session = &work.state.session;
@@ -69,14 +72,14 @@ pub fn was_missed(work: &Work) -> u8 {
     work.monitors & (ahead(work.segment.acknowledgement, work.state.side[SIDE].next) > 0) as u8
 }
 
-/// Goes past the rest of the segment.
+/// Skips the rest of the segment.
 #[inline(always)]
 pub fn skip(work: &mut Work) {
     work.run.at = work.run.end;
     work.state.line[SIDE].begin(false, work.segment.end());
 }
 
-/// Whether the line in hand is a command, of kind `kind`; `reason` is what the policy judges it by.
+/// Whether the current line is a command of kind `kind`; `reason` is the policy's reason for it.
 #[inline(always)]
 pub fn is_command(work: &mut Work, kind: Command, reason: u16) -> bool {
     let odd = work.state.line[SIDE].facts & ODD != 0;
@@ -93,12 +96,12 @@ pub fn is_command(work: &mut Work, kind: Command, reason: u16) -> bool {
             false
         }
         (LINE, _) => false,
-        // An answer that came before it was asked for: never shown.
+        // An answer in the AUTH exchange that came before it was asked for: never shown.
         (_, Command::AUTH) => {
             work.wait(Command::AUTH);
             false
         }
-        // What TLS begins with are control bytes.
+        // TLS records begin with control bytes.
         (_, Command::STARTTLS) if odd => {
             work.state.session.doubt |= SEGMENT;
             skip(work);
@@ -116,7 +119,7 @@ fn begin_mail_data(work: &mut Work, at: u32) {
     work.begin_region(Mode::MAIL_DATA, at);
 }
 
-/// Commands begin again where the client's bytes have been read up to.
+/// Commands begin again at the next byte of the client to be read.
 #[inline(always)]
 fn begin_commands(work: &mut Work) {
     let at = work.state.side[SIDE].next;
@@ -126,7 +129,8 @@ fn begin_commands(work: &mut Work) {
     work.begin_region(Mode::COMMAND, at);
 }
 
-/// The reply to a DATA whose mail data came before it. Where the server refuses it, they were commands to it, and passed unread.
+/// The reply to a DATA whose mail data came before it. If the server refuses it, the mail data were commands to the
+/// server, and they passed unread.
 #[inline(always)]
 pub fn data_answered(work: &mut Work, code: u16) {
     let session = &mut work.state.session;
@@ -140,14 +144,14 @@ pub fn data_answered(work: &mut Work, code: u16) {
     }
 }
 
-/// The reply to a BDAT that has no size: what came after it went by unread.
+/// The reply to a BDAT without a size: the bytes after it passed unread.
 #[inline(always)]
 pub fn bdat_answered(work: &mut Work) {
     work.state.session.hold = Command::NONE;
     begin_commands(work);
 }
 
-/// The server speaks TLS from now on: nothing that waits is answered any more.
+/// The server speaks TLS from now on: no waiting command will be answered.
 #[inline(always)]
 pub fn tls_begins(session: &mut Session) {
     session.runs = 0;
@@ -178,8 +182,8 @@ impl Step for LostReplies<'_> {
     }
 }
 
-/// More commands wait than are remembered one by one: a reply is one reply, whatever it answers. Whether that is all there is to
-/// say of it.
+/// More commands are waiting than are remembered one by one. Counts this reply as one, whatever it answers; returns
+/// whether it has been dealt with.
 #[inline(always)]
 pub fn counts_alone(work: &mut Work, code: u16) -> bool {
     let session = &mut work.state.session;
@@ -192,14 +196,14 @@ pub fn counts_alone(work: &mut Work, code: u16) -> bool {
     true
 }
 
-/// A reply that is not known to answer a command. Where it says what the client's next bytes are, it is believed.
+/// A reply that is not known to answer a command. If it says what the client's next bytes are, it is believed.
 #[inline(always)]
 pub fn unmatched(work: &mut Work, code: u16) {
     match code {
         354 => mail_data_begins(work),
-        // What comes next is never shown.
+        // Credentials follow, which are never shown.
         334 if work.state.session.mode == Mode::COMMAND => work.state.session.mode = Mode::AUTH_EXCHANGE,
-        // STARTTLS itself was missed.
+        // The STARTTLS command itself was not seen.
         220 if was_missed(work) != 0 => {
             let side = &mut work.state.side[SIDE];
             side.next = later(side.next, work.segment.acknowledgement);
@@ -212,7 +216,7 @@ pub fn unmatched(work: &mut Work, code: u16) {
     }
 }
 
-/// Takes off the commands that wait before the first one that a reply with this code may answer: their replies are lost.
+/// Removes waiting commands before the first one that a reply with this code may answer: their replies were lost.
 #[inline(always)]
 pub fn pass_lost_replies<H: Host>(session: &mut Session, code: u16) {
     if matches!(code, 200..600) {
@@ -220,17 +224,17 @@ pub fn pass_lost_replies<H: Host>(session: &mut Session, code: u16) {
     }
 }
 
-/// A reply that no command waits for, in the midst of mail data: their end passed unread, and this is its reply.
+/// A reply within mail data, although no command is waiting. The end of data passed unread, and this is its reply.
 #[inline(always)]
 pub fn mail_data_answered(work: &mut Work, code: u16) {
     let good = matches!(code, 200..300);
     work.state.session.messages = work.state.session.messages.wrapping_add(good as u32);
     resynchronise(work);
-    // The server may have given up in the midst of it.
+    // The server may have given up before the end.
     work.state.session.doubt = SEGMENT * !good as u8;
 }
 
-/// 354 of a DATA that is not known to wait.
+/// 354 to a DATA that is not known to be waiting.
 #[inline(always)]
 fn mail_data_begins(work: &mut Work) {
     if work.state.session.hasty != 0 {
@@ -242,10 +246,10 @@ fn mail_data_begins(work: &mut Work) {
     begin_mail_data(work, work.state.side[SIDE].next);
 }
 
-/// The dialogue goes on with the client's next byte; nothing waits.
+/// Resynchronises: the dialogue continues with the client's next byte, and no command is waiting.
 #[inline(always)]
 fn resynchronise(work: &mut Work) {
-    // The server has all that it acknowledges with this.
+    // The server has the bytes that this segment acknowledges.
     let side = &mut work.state.side[SIDE];
     side.next = later(side.next, work.segment.acknowledgement);
     let session = &mut work.state.session;

@@ -1,10 +1,10 @@
-//! Commands that wait for their replies, in order, as runs of one kind.
+//! Commands that are waiting for their replies, in order, as runs of one kind.
 
 use crate::{bounds::PENDING, entry::Session, session::verb::Command};
 
 const COUNT: u16 = 0x0fff;
 
-// Four bits hold the kind of those that do not wait like any other.
+// Four bits hold the kind, except for kinds that wait like another one.
 const _: () = assert!(
     Command::CLAIM.0 == 14
         && Command::LOGIN.0 == 15
@@ -13,14 +13,14 @@ const _: () = assert!(
         && Command::PROXY.0 > Command::LOGIN.0
 );
 
-/// 1 if the reply to a command of this kind lists keywords for its client.
+/// 1 if the reply to a command of this kind lists keywords.
 #[inline(always)]
 const fn is_hello(kind: u8) -> u16 {
     (kind == Command::EHLO.0) as u16 | (kind == Command::DOWNGRADED.0) as u16
 }
 
 impl Session {
-    /// Appends a command; `false` where no more are remembered.
+    /// Appends a command; `false` if there is no room.
     #[inline(always)]
     pub fn wait(&mut self, kind: Command) -> bool {
         let plain = kind == Command::CLAIM || kind.0 > Command::LOGIN.0 && kind != Command::LHLO;
@@ -29,7 +29,7 @@ impl Session {
         let runs = self.runs as usize;
         if runs > 0 {
             let last = self.pending[(runs - 1) & (PENDING - 1)];
-            // Of a run that is full the next one goes on.
+            // A full run is continued by the next one.
             if last >> 12 == kind as u16 && last & COUNT != COUNT {
                 self.pending[(runs - 1) & (PENDING - 1)] = last + 1;
                 self.hellos += hello;
@@ -45,7 +45,7 @@ impl Session {
         true
     }
 
-    /// Counts a command as one more like the last one: nobody knows any more which command the next reply answers.
+    /// Counts a command as one more of the last kind: from now on it is not known which command a reply answers.
     #[inline(always)]
     pub fn wait_like_the_last(&mut self) {
         self.astray = 1;
@@ -53,13 +53,13 @@ impl Session {
         *last += (*last & COUNT != COUNT) as u16;
     }
 
-    /// The kind of the command that the next reply answers, its lower four bits; [`Command::NONE`]: none waits.
+    /// The kind of the command that the next reply answers (its lower four bits); [`Command::NONE`] if none is waiting.
     #[inline(always)]
     pub const fn answered(&self) -> Command {
         Command(if self.runs == 0 { 0 } else { (self.pending[0] >> 12) as u8 })
     }
 
-    /// Takes the oldest command off.
+    /// Removes the oldest command.
     #[inline(always)]
     pub fn answer(&mut self) {
         if self.runs == 0 {

@@ -1,7 +1,7 @@
-//! The PROXY protocol: a header that a load balancer puts before the client's dialogue, and that no server answers.
+//! The PROXY protocol: a header that a load balancer sends before the client's dialogue, and that no server replies to.
 //!
-//! Version 1 is a line, which the guard passes or refuses. Version 2 is binary, and a server that does not speak it reads
-//! commands where others skip addresses: it is always refused.
+//! Version 1 is a line, which the guard passes or refuses. Version 2 is binary. A server that does not speak it reads
+//! commands where others skip addresses, so it is always refused.
 
 use crate::{
     event::CLIENT,
@@ -11,15 +11,15 @@ use crate::{
 
 /// What version 2 begins with.
 const SIGNATURE: [u8; 16] = *b"\r\n\r\n\0\r\nQUIT\n\0\0\0\0";
-/// Bytes of it.
+/// Bytes of the signature.
 const LENGTH: u32 = 12;
 
-/// Counts bytes of the client's first ones that are those of the signature.
+/// Counts how many of the client's first bytes match the signature.
 struct Compare<'a> {
     work: &'a mut Work,
-    /// Place in the piece.
+    /// Offset in the piece.
     from: u32,
-    /// Bytes before them in the client's stream.
+    /// Bytes before these in the client's stream.
     before: u32,
 }
 
@@ -37,8 +37,8 @@ impl Step for Compare<'_> {
     }
 }
 
-/// Looks at the `run.read` bytes just read, which begin at place `from` of the piece. Whether they end the signature of
-/// version 2, with which the client's stream began.
+/// Checks the last `run.read` bytes, which begin at offset `from` of the piece. Returns whether they complete the
+/// signature of version 2 at the start of the client's stream.
 #[inline(never)]
 pub fn is_signed<H: Host>(work: &mut Work, from: u32) -> bool {
     let first = work.segment.sequence.wrapping_add(work.run.at).wrapping_sub(work.run.read);

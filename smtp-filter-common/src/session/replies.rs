@@ -1,14 +1,14 @@
-//! Which reply answers which command (I3). A reply that answers none takes no command from those that wait: else the wait
-//! after DATA or AUTH would end before the server has said what the bytes after it are.
+//! Which reply answers which command (I3). A reply that answers none removes no waiting command. Otherwise the wait
+//! after DATA or AUTH would end before the server has said what the next bytes are.
 
 use crate::{entry::Session, session::verb::Command};
 
-/// What a whole reply is to the commands that wait.
+/// What a complete reply means for the waiting commands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Answer {
-    /// It answers the oldest one, which waits no more.
+    /// It answers the oldest command, which is done.
     Last,
-    /// It answers the oldest one, which has more replies.
+    /// It answers the oldest command, which gets further replies.
     OneOfSeveral,
     /// It is no reply: a code outside of 200 to 599, as Sendmail sends them after VERB.
     Remark,
@@ -17,10 +17,10 @@ pub enum Answer {
 }
 
 impl Session {
-    /// What a reply with this code is; counts it where the oldest command has several.
+    /// Classifies a reply by its code, and counts it if the oldest command gets several.
     ///
-    /// The end of a mail has several, that of data and the last chunk alike: with LMTP one for each recipient that was taken
-    /// (RFC 2033 section 4.2), and with PRDR (draft-hall-prdr), where 353 announces them and one for the whole mail comes last.
+    /// The end of a mail (end of data or last chunk) gets several: with LMTP one for each recipient that was accepted
+    /// (RFC 2033 section 4.2); with PRDR (draft-hall-prdr) 353 announces them, and one for the whole mail comes last.
     #[inline(always)]
     pub fn answers(&mut self, code: u16) -> Answer {
         if !matches!(code, 200..600) {

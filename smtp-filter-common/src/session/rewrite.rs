@@ -1,6 +1,6 @@
 //! Rewriting in place: bytes change, their number never (I5).
 //!
-//! The pass that judges only notes that something is to be rewritten; the pass that tells does it.
+//! The pass that judges only notes that something is to be rewritten; the pass that reports does it.
 
 use core::marker::PhantomData;
 
@@ -13,36 +13,37 @@ use crate::{
     work::Work,
 };
 
-/// What comes in the place of payload `from..to`. It is asked for in the working place and made in one place of the loop over
-/// the segment: what lies there the verifier knows nothing of, so that it walks the making once.
+/// What replaces payload `from..to`. A change is requested in the working area and made in one place of the loop over
+/// the segment.
+// verifier: it knows nothing of the working area's contents, so it walks that code once.
 #[repr(C, align(8))]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Change {
     /// Offset in the payload of the first byte.
     pub from: u32,
-    /// Offset in the payload behind the last byte.
+    /// Offset in the payload after the last byte.
     pub to: u32,
-    /// Offset in the payload where a line's end is put, over all else; [`NO_END`]: none.
+    /// Offset in the payload where CRLF is written over everything else; [`NO_END`]: none.
     pub crlf: u32,
-    /// Bits of the old byte that stay.
+    /// Bits of the old byte that are kept.
     pub keep: u8,
-    /// Bits that are turned over then.
+    /// Bits that are inverted after that.
     pub fill: u8,
-    /// 1: NOOP stands in front of what else comes.
+    /// 1: the new text begins with NOOP.
     pub noop: u8,
-    /// 1: the digits 2 and 0 stay.
+    /// 1: the digits 2 and 0 are kept.
     pub digits: u8,
-    /// 1: it is to be made.
+    /// 1: it has yet to be made.
     pub pending: u8,
-    /// Bytes of it that the event in hand tells, at most [`CUT`].
+    /// Bytes of it that the current event shows, at most [`CUT`].
     pub tells: u8,
-    /// 1: nothing is written; it is only seen whether it would change anything (mode `monitor`).
+    /// 1: nothing is written; it is only checked whether it would change anything (mode `monitor`).
     pub tries: u8,
     /// Zero.
     pub reserved: u8,
 }
 
-/// `Change::crlf`: none; beyond every payload, and so is what follows it.
+/// `Change::crlf`: none. It is beyond every payload, and so is the offset after it.
 pub const NO_END: u32 = 1 << 30;
 
 /// The same byte eight times.
@@ -51,32 +52,33 @@ const fn all(byte: u8) -> u64 {
 }
 
 impl Change {
-    /// Every byte becomes this one.
+    /// Every byte becomes `fill`.
     pub const fn fill(from: u32, to: u32, fill: u8) -> Self {
         Self { from, to, crlf: NO_END, keep: 0, fill, noop: 0, digits: 0, pending: 1, tells: 0, tries: 0, reserved: 0 }
     }
 
-    /// Nothing is to be made.
+    /// No change.
     pub const NONE: Self = Self { pending: 0, ..Self::fill(0, 0, 0) };
 
-    /// The first two letters of EHLO become those of HELO, each in its case: E and H differ in the same bits either way.
+    /// The first two letters of EHLO become those of HELO, each in its own case: E and H differ in the same bits in
+    /// both cases.
     pub const fn downgrade(at: u32) -> Self {
         Self { keep: 0xff, ..Self::fill(at, at + 2, b'E' ^ b'H') }
     }
 
-    /// Nothing is to be written.
+    /// Nothing is written; it is only checked.
     #[inline(always)]
     pub const fn tried(self) -> Self {
         Self { tries: 1, ..self }
     }
 
-    /// The event in hand is to tell of it.
+    /// The current event shows it.
     #[inline(always)]
     pub const fn told(self) -> Self {
         self.reported_up_to(self.to)
     }
 
-    /// The event in hand is to tell of it, but of nothing from this offset in the payload on.
+    /// The current event shows it, up to this offset in the payload.
     #[inline(always)]
     pub const fn reported_up_to(self, end: u32) -> Self {
         let length = end.wrapping_sub(self.from);
@@ -84,13 +86,13 @@ impl Change {
         Self { tells: if length > CUT as u32 { CUT as u8 } else { length as u8 }, ..self }
     }
 
-    /// What comes in the place of the eight bytes at offset `at`.
+    /// The new value of the eight bytes at offset `at`.
     #[inline(always)]
     fn word<H: Host>(&self, at: u32, old: u64) -> u64 {
         const NOOP: u64 = u32::from_le_bytes(*b"NOOP") as u64;
         let before = self.from.wrapping_sub(at);
         let filled = (old & all(self.keep)) ^ all(self.fill);
-        // The first patch begins at most three bytes in front: the four letters lie in its first word.
+        // The first patch begins at most three bytes before the change, so the four letters lie in its first word.
         let letters = between::<H>(before, before.wrapping_add(4)) & all(self.noop).wrapping_mul(0xff);
         let filled = (filled & !letters) | (NOOP << ((self.from & 3) * 8) & letters);
         let stays = (is(old, b'2') | is(old, b'0')) & all(self.digits).wrapping_mul(0xff);
@@ -103,7 +105,7 @@ impl Change {
     }
 }
 
-/// The words of a patch, one by one.
+/// Computes the words of a patch, one by one.
 struct Words<'a, H> {
     work: &'a mut Work,
     /// Offset in the payload of the patch.
@@ -125,7 +127,7 @@ impl<H: Host> Step for Words<'_, H> {
     }
 }
 
-/// 0xff in every byte that is this one.
+/// 0xff in every byte that equals `byte`.
 #[inline(always)]
 const fn is(word: u64, byte: u8) -> u64 {
     let differs = word ^ all(byte);
@@ -133,8 +135,8 @@ const fn is(word: u64, byte: u8) -> u64 {
     ((nonzero ^ all(0x80)) >> 7).wrapping_mul(0xff)
 }
 
-/// 0xff in the first `left` bytes of a word: in none where it is negative, in all where it is eight or more. The compiler
-/// would make jumps of it, were it not kept from knowing what the signs say.
+/// 0xff in the first `left` bytes of a word: in none if it is negative, in all if it is eight or more. The sign bits
+/// are hidden from the compiler, which would otherwise make jumps of them.
 #[inline(always)]
 pub(crate) fn present<H: Host>(left: u32) -> u64 {
     let below = H::opaque(((left as i32) >> 31) as u32);
@@ -169,7 +171,7 @@ impl<H: Host> Step for Patches<'_, H> {
             return true;
         }
         H::repeat(PATCH as u32 / 8, &mut Words::<H> { work, start, length, host: PhantomData });
-        // Not kept over the loop: the stack is short here.
+        // Read again instead of kept over the loop: the stack is small here.
         let change = &{ work.change };
         if change.digits != 0 {
             work.state.session.masks_banner |= changes::<H>(&work.old, &work.new);
@@ -188,7 +190,7 @@ impl<H: Host> Step for Patches<'_, H> {
     }
 }
 
-/// Bytes of a patch at `start` that reaches to `to`, up to the next multiple of 4 where the payload has so many.
+/// Length of the patch at `start` for a change up to `to`: rounded up to a multiple of 4 if the payload is long enough.
 #[inline(always)]
 pub(crate) const fn patch_length(to: u32, start: u32, payload: u32) -> u32 {
     let wanted = (to - start + 3) & !3;
@@ -208,7 +210,7 @@ pub(super) fn changes<H: Host>(old: &Patch, new: &Patch) -> u8 {
     ((differs | H::opaque_word(differs.wrapping_neg())) >> 63) as u8
 }
 
-/// What was and what became, into the event in hand.
+/// Copies the old and the new bytes into the current event.
 #[inline(always)]
 pub(super) fn tell<H: Host>(work: &mut Work, from: u32, to: u32, tells: u8) {
     let shift = (from & 3) * 8;
@@ -231,7 +233,7 @@ pub(super) fn tell<H: Host>(work: &mut Work, from: u32, to: u32, tells: u8) {
     work.event.became_length = tells | more;
 }
 
-/// Makes the change that is asked for, of the direction `FROM`.
+/// Makes the requested change in direction `FROM`.
 #[inline(always)]
 pub fn make<H: Host, const FROM: usize>(host: &mut H, work: &mut Work) -> bool {
     let change = &{ work.change };
@@ -252,50 +254,51 @@ pub fn make<H: Host, const FROM: usize>(host: &mut H, work: &mut Work) -> bool {
     work.run.cut == 0
 }
 
-/// Where a line and its word lie in the segment in hand: offsets in the payload.
+/// Where a line and its word lie in the current segment: offsets in the payload.
 #[derive(Clone, Copy, Debug)]
 pub struct Place {
-    /// The line's first byte that is new.
+    /// First new byte of the line.
     pub from: u32,
-    /// The line's last byte but its LF.
+    /// End of the line without its LF.
     pub to: u32,
-    /// The word's first letter; an earlier segment had it where it lies before `from`, then it is far beyond the payload.
+    /// First letter of the word. If an earlier segment had it, it wraps to a value far beyond the payload.
     pub word: u32,
-    /// Behind the word's last letter; likewise.
+    /// After the last letter of the word; wraps likewise.
     pub word_end: u32,
 }
 
 impl Place {
-    /// Of the line in hand of a side, as far as it was read; `before`: bytes of it in front of its word.
+    /// For the current line of a side, as far as it was read; `before` is the number of bytes before its word.
     #[inline(always)]
     pub fn of(work: &Work, side: usize, before: u32) -> Self {
         let (line, at) = (&work.state.line[side], work.run.at);
         let start = line.start.wrapping_sub(work.segment.sequence);
         let first = work.run.first;
-        // Before the first new byte: it wrapped, or is one of the repeated ones.
+        // The line began before the first new byte: its start wrapped, or is among the retransmitted bytes.
         let from = if start.wrapping_sub(first) as i32 >= 0 { start } else { first };
         let word = start.wrapping_add(before);
         Self { from, to: at - line.done() as u32, word, word_end: word.wrapping_add(line.word_length as u32) }
     }
 
-    /// Whether the word's first letters can be changed still.
+    /// Whether the first letters of the word can still be changed.
     #[inline(always)]
     pub const fn has_word(&self, from: u32) -> bool {
         self.word.wrapping_sub(from) as i32 >= 0
     }
 
-    /// Whether overwriting what is at hand makes another word of it: its last letter is there, or what stands behind it
-    /// and is no line's end. `last` is the number of bytes of a line's end at hand but the LF (0 or 1).
+    /// Whether overwriting the available bytes turns the word into another one: its last letter is among them, or a
+    /// byte after it that is not part of the line's end. `last` is the number of bytes (0 or 1) of the line's end that
+    /// are available, not counting the LF.
     #[inline(always)]
     pub const fn breaks_word(&self, last: u32) -> bool {
         let letter = self.word_end.wrapping_sub(1).wrapping_sub(self.from) as i32 >= 0;
-        let behind = self.word_end.wrapping_sub(self.from) as i32 >= 0
+        let after = self.word_end.wrapping_sub(self.from) as i32 >= 0
             && self.to.wrapping_sub(last).wrapping_sub(self.word_end) as i32 > 0;
-        letter || behind
+        letter || after
     }
 }
 
-/// Whether the last byte in front of a line's LF, at offset `to - 1`, is a CR: 1 or 0.
+/// Whether the last byte before a line's LF, at offset `to - 1`, is a CR: 1 or 0.
 #[inline(always)]
 pub fn ends_with_cr<H: Host>(host: &mut H, work: &mut Work, from: u32, to: u32) -> u32 {
     if to <= from {

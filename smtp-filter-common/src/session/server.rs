@@ -1,5 +1,4 @@
-//! The server's bytes: banner and replies, matched in order to the commands that wait for one. Only they move the
-//! state (I3).
+//! The server's bytes: banner and replies, matched in order to the waiting commands. Only they move the state (I3).
 
 use crate::{
     action::Action,
@@ -24,10 +23,10 @@ use crate::{
 
 const SIDE: usize = SERVER as usize;
 
-/// `Session::end`: QUIT was answered. Added to [`crate::event::Ended::Fin`], it is the [`crate::event::Ended`] of a
-/// connection that both sides close then.
+/// `Session::end`: QUIT was answered. Added to [`crate::event::Ended::Fin`] it gives the [`crate::event::Ended`] of a
+/// connection that both sides then close.
 pub const ENDED_BY_QUIT: u8 = 1;
-/// `Session::end`: the server said 421 (RFC 5321 section 3.8). To be added likewise.
+/// `Session::end`: the server said 421 (RFC 5321 section 3.8). Added likewise.
 pub const ENDED_BY_SERVER: u8 = 2;
 
 const _: () = {
@@ -35,11 +34,10 @@ const _: () = {
     assert!(Ended::Fin as u8 + ENDED_BY_SERVER == Ended::Refused as u8);
 };
 
-/// Reads payload `run.at..run.end` as the server's next bytes; `false` where a
-/// decision against them stands in `run.cut`.
+/// Reads payload `run.at..run.end` as the server's next bytes; `false` if there is a verdict against them in `run.cut`.
 #[inline(never)]
 pub fn read<H: Host>(host: &mut H, policy: &Policy, work: &mut Work) -> bool {
-    // Each step reads at least a byte, or it is the last.
+    // Each step but the last reads at least one byte.
     let steps = work.run.end - work.run.at + 1;
     H::repeat(steps, &mut Steps { host, policy, work });
     work.run.cut == 0
@@ -67,7 +65,7 @@ impl<H: Host> Step for Steps<'_, H> {
                 return true;
             }
         } else if work.state.session.mode == Mode::TLS {
-            // RFC 3207 section 4: behind the 220 it is the client's turn.
+            // RFC 3207 section 4: after the 220 it is the client's turn.
             let at = work.segment.sequence.wrapping_add(work.run.at);
             let reason = Reason::StarttlsInjection;
             work.cut(reason.number(), self.policy.guard(reason.number()), at);
@@ -107,29 +105,29 @@ fn reply_bytes<H: Host>(host: &mut H, policy: &Policy, work: &mut Work) {
     }
 }
 
-/// Bytes of code and separator, in front of a reply line's text.
+/// Bytes of code and separator, before the text of a reply line.
 pub const BEFORE: u32 = 4;
 
-/// Whether a reply line may hold a keyword: a line but the first of a reply to EHLO that says yes (RFC 5321 section
+/// Whether a reply line may hold a keyword: any line but the first of a positive reply to EHLO (RFC 5321 section
 /// 4.1.1.1). `false` as long as its code and separator have not been read.
 ///
-/// Who sent an EHLO that was downgraded reads the reply to HELO for one to EHLO. All lines of a reply have the same code;
-/// where they have not, some clients believe the first, some the last, and some each.
+/// A client whose EHLO was downgraded reads the reply to HELO as one to EHLO. All lines of a reply should have the same
+/// code; if they do not, some clients believe the first, some the last, and some each.
 ///
-/// Where it is not certain which command a reply answers, it is read for keywords whatever it seems to answer: as long as an
-/// EHLO waits, for a server may have given no reply to what came before it (a blank line).
+/// If it is uncertain which command a reply answers, it is read for keywords as long as any EHLO is waiting: the server
+/// may not have replied to what came before it (a blank line).
 #[inline(always)]
 fn has_keyword(work: &Work) -> bool {
     let (session, line) = (&work.state.session, &work.state.line[SIDE]);
     let uncertain = work.monitors == 0 && ((session.astray | session.lmtp) != 0 || session.answered() == Command::NONE);
     let asked = uncertain || session.hellos != 0;
     let good = matches!(session.reply, 200..300) || line.head >> 24 == b'2' as u32;
-    // A line that ends within its head has no keyword.
+    // A line that ends within its first four bytes has no keyword.
     session.greeted != 0 && session.reply != 0 && asked && good && line.word_length != 0 && line.length > BEFORE
 }
 
-/// A whole line with a keyword; `false` where a decision against it stands in `run.cut`. A function of its own, so that its
-/// stack frame does not lie below the loop over the line.
+/// A whole line with a keyword; `false` if there is a verdict against it in `run.cut`. Not inlined, so that its stack
+/// frame does not lie below the loop over the line.
 #[inline(never)]
 fn keyword<H: Host>(host: &mut H, policy: &Policy, work: &mut Work) -> bool {
     let place = Place::of(work, SIDE, BEFORE);
@@ -141,7 +139,7 @@ fn keyword<H: Host>(host: &mut H, policy: &Policy, work: &mut Work) -> bool {
         work.event.action = Action::Mask as u8;
         let from = keyword_from(&place);
         let to = place.to - rewrite::ends_with_cr(host, work, from, place.to);
-        // Where the line's end alone is left, the client has the keyword.
+        // If only the line's end is left, the client already has the keyword.
         work.event.enforced = (crossed || to > from) as u8;
         work.change = Change::fill(from, to, b'X').told();
     }
@@ -149,14 +147,14 @@ fn keyword<H: Host>(host: &mut H, policy: &Policy, work: &mut Work) -> bool {
     work.run.cut == 0
 }
 
-/// Where what is at hand of keyword and parameters begins.
+/// Offset of the first available byte of keyword and parameters.
 #[inline(always)]
 const fn keyword_from(place: &Place) -> u32 {
     if place.has_word(place.from) { place.word } else { place.from }
 }
 
-/// The segment ends in the midst of a reply line. What of a keyword must not get through has to be
-/// overwritten now. Whether there is any.
+/// The segment ends within a reply line. The part of a keyword that must not get through has to be overwritten now.
+/// Returns whether there is any.
 #[inline(never)]
 fn unfinished<H: Host>(host: &mut H, policy: &Policy, work: &mut Work) -> bool {
     let end = work.run.at;
@@ -165,7 +163,7 @@ fn unfinished<H: Host>(host: &mut H, policy: &Policy, work: &mut Work) -> bool {
         return false;
     }
     let from = keyword_from(&place);
-    // It may be the CR of the line's end.
+    // The last byte may be the CR of the line's end.
     let cr = rewrite::ends_with_cr(host, work, from, place.to);
     let mut change = Change::fill(from, place.to - cr, b'X');
     let line = &work.state.line[SIDE];
@@ -179,12 +177,12 @@ fn unfinished<H: Host>(host: &mut H, policy: &Policy, work: &mut Work) -> bool {
             if other && begins::allowed::<H, _>(&policy.keywords, line.name(), line.word_length as u32) {
                 return false;
             }
-            // The byte that makes the word whole.
+            // Overwrite its last byte, so that the word cannot become whole.
             change.from = end - 1;
             change.to = end;
         }
         if change.to <= change.from {
-            // Nothing of it is left to be hidden.
+            // Nothing to hide is left in this segment.
             return false;
         }
         work.state.line[SIDE].facts |= CROSSED;
@@ -193,10 +191,10 @@ fn unfinished<H: Host>(host: &mut H, policy: &Policy, work: &mut Work) -> bool {
     true
 }
 
-/// The code and the separator of a reply line; `None` where it does not begin with three digits.
+/// The code and the separator of a reply line; `None` if it does not begin with three digits.
 #[inline(always)]
 const fn code(line: &Line) -> Option<(u16, u8)> {
-    // A line of the code alone has no separator, but perhaps a CR in its place. The LF is counted.
+    // A line with a code alone has no separator, but perhaps a CR in its position. The length includes the LF.
     let (head, separator) = match line.length {
         0..4 => return None,
         4 => (line.head, b' '),
@@ -266,7 +264,7 @@ fn reply<H: Host>(policy: &Policy, work: &mut Work, code: u16) {
             return;
         }
     }
-    // Nobody knows which command this answers: no wait ends any more.
+    // It is not known which command this answers, so it ends no wait.
     let lost = session.astray != 0 && policy.enforces();
     match kind {
         Command::DATA | Command::STARTTLS | Command::AUTH | Command::LOGIN if lost => {}
@@ -275,8 +273,8 @@ fn reply<H: Host>(policy: &Policy, work: &mut Work, code: u16) {
             session.transaction &= good as u8;
         }
         Command::RCPT if good => session.accepted = session.accepted.saturating_add(1),
-        // LHLO. No EHLO or HELO takes it back: a server that has taken it refuses them (RFC 2033 section 4.1), and of one that
-        // does not, nobody knows how many replies a mail has.
+        // LHLO. No EHLO or HELO takes it back: a server that has accepted LHLO refuses them (RFC 2033 section 4.1). If
+        // it does not, the number of replies per mail is unknown.
         Command::CLAIM if good => session.lmtp = 1,
         Command::LOGIN if code == 334 => login(work),
         Command::HELO | Command::DOWNGRADED if good => {
@@ -310,7 +308,7 @@ fn reply<H: Host>(policy: &Policy, work: &mut Work, code: u16) {
                 work.begin_region(Mode::TLS, at);
             }
         }
-        // Its answer came before it was asked for, and waits.
+        // The answer came before it was asked for, and is itself waiting for a reply.
         Command::AUTH if work.monitors != 0 && session.answered() == Command::AUTH => {}
         Command::AUTH => {
             session.hold = Command::NONE;
@@ -320,10 +318,10 @@ fn reply<H: Host>(policy: &Policy, work: &mut Work, code: u16) {
         }
         Command::BDAT if session.hold == Command::BDAT && work.monitors != 0 => monitor::bdat_answered(work),
         Command::BDAT | Command::BDAT_LAST => {
-            // Mode `monitor` believes what was offered: such a server reads the chunk to its end.
+            // Mode `monitor` believes the offer of CHUNKING: such a server reads the chunk to its end.
             if session.runs == 0 && session.mode == Mode::CHUNK && work.monitors & session.chunking == 0 {
-                // Answered before the chunk was whole: whether the rest of it is read as chunk or as commands is for
-                // the server alone to know.
+                // The reply came before the chunk was complete. Only the server knows whether it reads the rest as
+                // chunk or as commands.
                 session.mode = crate::session::Mode::COMMAND;
                 session.hold = Command::BDAT.when(1 - work.monitors);
                 session.doubt |= monitor::SEGMENT * work.monitors;
@@ -331,8 +329,9 @@ fn reply<H: Host>(policy: &Policy, work: &mut Work, code: u16) {
             let over = !good || session.runs == 0;
             session.messages = session.messages.wrapping_add((kind == Command::BDAT_LAST && good) as u32);
             session.transaction &= (kind != Command::BDAT_LAST) as u8;
-            // Bytes of a chunk are missing, and the server seems to wait for none: what comes in their place may be commands
-            // to it. That is looked at once it has acknowledged them, which an honest answer does.
+            // Bytes of a chunk are missing, and the server does not seem to wait for them. Bytes sent in their place
+            // may be commands to it, so they are refused until it has acknowledged that part, as an honest reply does
+            // at once.
             let memory = &mut work.state.memory;
             memory.missing |= memory.missing * 2 * over as u16;
         }
@@ -345,14 +344,15 @@ fn reply<H: Host>(policy: &Policy, work: &mut Work, code: u16) {
     }
 }
 
-/// A reply that answers no command that waits. Where it says what the server takes the client's bytes for, they are held back.
+/// A reply that answers no waiting command. If it says what the server takes the client's next bytes for, they are held
+/// back.
 #[inline(always)]
 fn unmatched(work: &mut Work, code: u16) {
-    // The server gives up, which it may do at any time: by 421 (RFC 5321 section 3.8), Exchange by 451.
+    // The server may give up at any time: with 421 (RFC 5321 section 3.8), Exchange with 451.
     if code == 421 || work.state.session.runs == 0 && matches!(code, 400..500) {
         return;
     }
-    // After a gap it may answer what was in it.
+    // After a gap, it may answer something in the gap.
     let missed = monitor::was_missed(work);
     let session = &mut work.state.session;
     work.run.unmatched = 1 ^ (work.run.gap | work.uncertain | missed | (session.doubt & monitor::REPLIES != 0) as u8);
@@ -368,8 +368,8 @@ fn unmatched(work: &mut Work, code: u16) {
     }
 }
 
-/// 334 to a command that is not AUTH and carries credentials all the same. Its client did not have to wait: where it has not,
-/// what it sends is held back.
+/// 334 to a command other than AUTH that carries credentials. The client did not have to wait for the reply: if it has
+/// sent more already, that is held back.
 #[inline(always)]
 fn login(work: &mut Work) {
     let unread = work.state.line[CLIENT as usize].length == 0;
@@ -389,6 +389,6 @@ pub fn begin(work: &mut Work, client_next: u32, server_next: u32) {
     work.state.line[CLIENT as usize].begin(false, client_next);
     work.state.session.mode = client::FIRST_MODE;
     let _ = work.state.memory.begin_region(client::FIRST_MODE, client_next);
-    // None yet: no text ends where the client's stream begins.
+    // None yet: no mail data ends where the client's stream begins.
     work.state.memory.end_of_data = [client_next; 2];
 }

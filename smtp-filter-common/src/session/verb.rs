@@ -3,7 +3,7 @@
 use crate::{open::open_enum, word::Word};
 
 open_enum! {
-    /// What a command does to the dialogue. Not 0: that is no command.
+    /// What a command does to the dialogue. Not 0: 0 is no command.
     pub struct Command: u8 {
         /// None.
         NONE = 0;
@@ -27,36 +27,36 @@ open_enum! {
         END_OF_DATA = 9;
         /// QUIT.
         QUIT = 10;
-        /// EHLO that became HELO: who asked reads the reply for one to EHLO.
+        /// EHLO that became HELO: its client reads the reply as one to EHLO.
         DOWNGRADED = 11;
         /// RCPT: those that the server takes are counted.
         RCPT = 12;
-        /// MAIL: begins that count anew.
+        /// MAIL: restarts that count.
         MAIL = 13;
-        /// A command whose success its client builds upon: that its mail was taken (BURL), that another's name holds for what
-        /// follows (XCLIENT, XFORWARD), that the roles are turned (ATRN, TURN), that data or TLS may follow (XEXCH50,
-        /// X-ANONYMOUSTLS). Waits like [`Self::PLAIN`].
+        /// A command whose client relies on its success: that its mail was taken (BURL), that another name holds for
+        /// what follows (XCLIENT, XFORWARD), that the roles are turned (ATRN, TURN), that data or TLS may follow
+        /// (XEXCH50, X-ANONYMOUSTLS). Waits like [`Self::PLAIN`].
         CLAIM = 14;
-        /// A command that carries credentials as AUTH does (X-EXPS, XAUTH), and that a 334 may answer.
+        /// A command that carries credentials as AUTH does (X-EXPS, XAUTH), and that may be answered by 334.
         LOGIN = 15;
-        /// PROXY: as the first line it is no command, but the header of the PROXY protocol, version 1, which nobody answers. Else it
-        /// waits like [`Self::PLAIN`].
+        /// PROXY. As the first line it is not a command but the header of the PROXY protocol, version 1, and gets no
+        /// reply. Otherwise it waits like [`Self::PLAIN`].
         PROXY = 17;
-        /// LHLO (RFC 2033 section 4.1). Where it waits it has the number of [`Self::CLAIM`], which does not wait as such.
+        /// LHLO (RFC 2033 section 4.1). While it is waiting it has the number of [`Self::CLAIM`], which never waits as
+        /// such.
         LHLO = 16 | Self::CLAIM.0;
     }
 }
 
 impl Command {
-    /// Whether its client goes on as if it had been carried out once it has been answered by 250: no NOOP comes in its place.
+    /// Whether its client would take a 250 for its success: so NOOP must not replace it.
     #[inline(always)]
     pub const fn is_built_upon(self) -> bool {
         matches!(self, Self::DATA | Self::STARTTLS | Self::AUTH | Self::BDAT | Self::CLAIM | Self::LOGIN)
     }
 
     /// This one if `condition` is 1, [`Self::NONE`] if it is 0.
-    ///
-    /// verifier: without a branch, each side of which it would walk to the end.
+    // verifier: without a branch, because it would walk both sides to the end.
     #[inline(always)]
     pub const fn when(self, condition: u8) -> Self {
         Self(self.0 * condition)

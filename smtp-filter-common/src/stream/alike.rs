@@ -1,9 +1,10 @@
-//! Replies alike in flight. A client that does not wait for them (RFC 2920, RFC 3030) gets the same line again and again, and
-//! more of them than a window of the pool holds: where the server's stream goes on as it did, its line and how far it goes are
-//! enough to make the bytes anew when a retransmission is compared (I4).
+//! Identical replies in flight. A client that does not wait for them (RFC 2920, RFC 3030) gets the same line again and
+//! again, and more of them than a window of the pool holds. While the server's stream repeats one line, that line and
+//! the end of the run are enough to rebuild the bytes when a retransmission is compared (I4).
 //!
-//! The window holds the last bytes in any case. The line is kept in the window of the entry, which is not in use then; each
-//! new one in the other half of it, so that a segment that is dropped after all leaves the old one as it was.
+//! The window holds the last bytes in any case. The line is kept in the window of the entry, which is not in use then.
+//! Each new line goes into the other half of it, so that a segment that is dropped in the end leaves the old line
+//! intact.
 
 use super::{ahead, earlier, later};
 use crate::{
@@ -16,7 +17,7 @@ use crate::{
 };
 
 const SIDE: usize = SERVER as usize;
-/// Bytes that one step compares: no more than a line has.
+/// Bytes that one step compares: at most as many as the shortest line has.
 const GROUP: u32 = 8;
 /// Longest line.
 const LONGEST: u32 = PATCH as u32;
@@ -24,20 +25,21 @@ const LONGEST: u32 = PATCH as u32;
 const _: () = assert!(SERVER_WINDOW == 2 * PATCH);
 
 impl Alike {
-    /// Whether what lies too far before `end` to be in a window of the pool is either known by the lines or acknowledged.
+    /// Whether everything too far before `end` to be in a window of the pool is covered by the run of lines or
+    /// acknowledged.
     #[inline(always)]
     pub fn covers(&self, acknowledged: u32, end: u32) -> bool {
         let kept = end.wrapping_sub(WIDE_WINDOW as u32);
         self.length != 0 && ahead(acknowledged, self.start) >= 0 && ahead(self.end, kept) >= 0
     }
 
-    /// Forgets what is acknowledged. What goes on at `next` stays.
+    /// Forgets what is acknowledged. A run that continues at `next` is kept.
     #[inline(always)]
     fn forget(&mut self, acknowledged: u32, next: u32) {
         let over = ahead(acknowledged, self.start);
         if over > 0 {
             let lines = (over as u32).checked_div(self.length).unwrap_or(0);
-            // The start moves along: across 2^31 bytes a comparison with it would turn round.
+            // The start advances, because comparisons with it would invert across 2^31 bytes.
             self.start = self.start.wrapping_add(lines * self.length);
         }
         if ahead(acknowledged, self.end) >= 0 && self.end != next {
@@ -57,13 +59,13 @@ pub fn note(work: &mut Work, start: u32) {
     }
 }
 
-/// Eight bytes from byte `place` of a line of `period` bytes on, and from its first one again.
+/// Eight bytes of a repeated line of `period` bytes, from byte `place` of the line on; they wrap to its first byte.
 #[inline(always)]
 fn expected<H: Host>(line: &Patch, place: u32, period: u32) -> u64 {
     let (mut word, mut i) = (0, 0);
     while i < GROUP {
         let at = place + i;
-        // A line has no fewer bytes than this has.
+        // One wrap is enough: a line has at least as many bytes as a group.
         let at = at - (period & (1 ^ H::opaque(at.wrapping_sub(period) >> 31)).wrapping_neg());
         let of = line[H::opaque(at >> 3) as usize & (PATCH / 8 - 1)];
         word |= (of >> ((at & 7) * 8) & 0xff) << (i * 8);
@@ -72,7 +74,7 @@ fn expected<H: Host>(line: &Patch, place: u32, period: u32) -> u64 {
     word
 }
 
-/// Compares payload from `from` on with lines of `period` bytes, the line in `work.new`.
+/// Compares the payload from `from` on with repetitions of a line of `period` bytes. The line is in `work.new`.
 struct Follow<'a, H> {
     host: &'a mut H,
     work: &'a mut Work,
@@ -107,7 +109,7 @@ impl<H: Host> Step for Follow<'_, H> {
     }
 }
 
-/// Compares the window of the entry from the sequence number `from` on, likewise.
+/// The same for the bytes in the window of the entry, from the sequence number `from` on.
 struct Back<'a, H> {
     host: &'a mut H,
     work: &'a mut Work,
@@ -143,7 +145,7 @@ impl<H: Host> Step for Back<'_, H> {
     }
 }
 
-/// How far payload from `run.alike_at` to `to` is lines like the one in `work.new`: `run.alike_to` says it afterwards.
+/// How far payload `run.alike_at..to` repeats the line in `work.new`. The result is in `run.alike_to`.
 #[inline(never)]
 fn compare<H: Host>(host: &mut H, work: &mut Work, to: u32) -> bool {
     let Alike { start, length: period, .. } = work.state.alike;
@@ -154,7 +156,7 @@ fn compare<H: Host>(host: &mut H, work: &mut Work, to: u32) -> bool {
     true
 }
 
-/// Fetches the line that is kept.
+/// Fetches the kept line.
 #[inline(always)]
 fn fetch<H: Host>(host: &mut H, work: &mut Work) -> bool {
     let Some(windows) = host.windows() else { return false };
@@ -170,9 +172,10 @@ fn fetch<H: Host>(host: &mut H, work: &mut Work) -> bool {
     true
 }
 
-/// The segment's new bytes begin at `next`: looks whether they go on as lines alike, or begin to. `run.windowed` says where those
-/// begin that a window keeps, `run.covered` whether the others are known.
-// verifier: what the functions find lies in the working place, and none of them returns it: so each is walked once.
+/// The segment's new bytes begin at `next`: looks whether they continue a run of identical lines, or begin one.
+/// Afterwards `run.windowed` is the offset of the first byte that a window keeps, and `run.covered` says whether the
+/// bytes before it are known.
+// verifier: the functions leave their results in the working area and return none of them, so that each is walked once.
 #[inline(always)]
 pub fn follow<H: Host>(host: &mut H, work: &mut Work, acknowledged: u32, next: u32) {
     let to = work.segment.length;
@@ -181,15 +184,16 @@ pub fn follow<H: Host>(host: &mut H, work: &mut Work, acknowledged: u32, next: u
     settle(work, acknowledged, next);
 }
 
-/// Which line the segment is compared with, and from where on: `run.alike_at` says it, the segment's end where there is none. Lines
-/// that are known go on or end with this segment; else others may begin with its first one.
+/// Chooses the line that the segment is compared with, and the offset from which (`run.alike_at`; the segment's end if
+/// there is none). A known run continues or ends with this segment. Otherwise a new run may begin with the first line
+/// of the segment.
 #[inline(never)]
 fn choose<H: Host>(host: &mut H, work: &mut Work, acknowledged: u32, next: u32) -> bool {
     let (sequence, span) = (work.segment.sequence, ahead(work.segment.end(), acknowledged));
     let slot = work.state.side[SIDE].slot;
     work.run.alike_at = work.segment.length;
     if slot == 0 {
-        // The window of the entry is in use for itself.
+        // The window of the entry is in use as a window.
         work.state.alike.length = 0;
     }
     work.state.alike.forget(acknowledged, next);
@@ -202,7 +206,7 @@ fn choose<H: Host>(host: &mut H, work: &mut Work, acknowledged: u32, next: u32) 
     }
     let (at, length) = (work.run.reply_at, work.run.reply_length);
     let start = sequence.wrapping_add(at);
-    // What comes before has to be in the window, or acknowledged.
+    // What comes before has to be in the window or acknowledged.
     let known = span <= WIDE_WINDOW as i32 || ahead(acknowledged, start) >= 0;
     let small = slot == 0 && span <= SERVER_WINDOW as i32;
     if !known || small || !(GROUP..=LONGEST).contains(&length) || work.run.rewrites != 0 {
@@ -219,7 +223,7 @@ fn choose<H: Host>(host: &mut H, work: &mut Work, acknowledged: u32, next: u32) 
     true
 }
 
-/// What came of it.
+/// Records the result of the comparison.
 #[inline(never)]
 fn settle(work: &mut Work, acknowledged: u32, next: u32) -> bool {
     let (sequence, end) = (work.segment.sequence, work.segment.end());
@@ -232,8 +236,8 @@ fn settle(work: &mut Work, acknowledged: u32, next: u32) -> bool {
     true
 }
 
-/// The segment's first line begins at `next`: where those in the window of the entry are like it, they belong to it. It is the
-/// last time that they are looked at: the window of the pool soon holds other bytes.
+/// The segment's first line begins at `next`. If the bytes in the window of the entry repeat the same line, they become
+/// part of the run. This is the last chance to look at them: the window of the pool soon holds other bytes.
 #[inline(always)]
 fn reach_back<H: Host>(host: &mut H, work: &mut Work, acknowledged: u32, next: u32) {
     let Alike { start, length: period, .. } = work.state.alike;
@@ -252,8 +256,8 @@ fn reach_back<H: Host>(host: &mut H, work: &mut Work, acknowledged: u32, next: u
     }
 }
 
-/// The segment passes: the line is kept in the window of the entry, where that is free. Not before: a segment is read twice, and
-/// the window may be in use until it has passed.
+/// The segment passes, so the line is kept in the window of the entry, if that is free. Not earlier: a segment is read
+/// twice, and the window may be in use until it has passed.
 #[inline(never)]
 pub fn keep<H: Host>(host: &mut H, work: &mut Work) -> bool {
     if work.state.side[SIDE].slot == 0 {
@@ -273,8 +277,9 @@ pub fn keep<H: Host>(host: &mut H, work: &mut Work) -> bool {
     true
 }
 
-/// Compares those of the retransmitted sequence numbers `from..to` that are in no window: `run.differs` is not 0 afterwards if
-/// they are other, [`FORGOTTEN`] if they are not known. `run.windowed` says where the others begin.
+/// Compares those of the retransmitted sequence numbers `from..to` that are in no window. Afterwards `run.differs` is
+/// not 0 if they differ, [`FORGOTTEN`] if they are not known. `run.windowed` is the offset from which a window has the
+/// bytes.
 #[inline(always)]
 pub fn repeat<H: Host>(host: &mut H, work: &mut Work, from: u32, to: u32) {
     before_window(host, work, from, to);

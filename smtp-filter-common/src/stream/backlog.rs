@@ -1,9 +1,9 @@
-//! A segment of the client that was held back because there is no room for it is not read again until there may be some.
-//! Otherwise a client could have one large segment read for ever that never goes on.
+//! A client's segment that was held back for lack of room is not read again until there may be room. Otherwise a client
+//! could make the filter read one large segment again and again without it ever passing.
 //!
-//! The same holds for a segment with many lines that the policy or a guard blocked. Nothing makes room for that one, and a
-//! client could send good bytes in between: so for a while nothing new of the client is read, wherever it begins. An honest client
-//! does not notice: its next retransmission comes later.
+//! The same applies to a segment with many lines that the policy or a guard blocked. Nothing makes room for that one,
+//! and a client could send good bytes in between: so for a while no new bytes of the client are read, wherever the
+//! segment begins. An honest client does not notice: its next retransmission comes later.
 
 use super::ahead;
 use crate::{
@@ -13,25 +13,25 @@ use crate::{
     work::Work,
 };
 
-/// After so long it is read again in any case, in units of 2^20 nanoseconds: below the shortest time after which Linux
-/// sends a segment again that nobody acknowledged (TCP_RTO_MIN, 200 ms), which it may send cut smaller.
+/// After so long the segment is read again in any case, in units of 2^20 nanoseconds. Linux waits at least 200 ms
+/// (TCP_RTO_MIN) before it retransmits, perhaps in smaller segments; this is less.
 const LONG_ENOUGH: u32 = 96;
 
-/// From so many lines on a segment that was blocked counts as expensive.
+/// A blocked segment with at least so many lines counts as expensive.
 const MANY: u32 = 16;
 
-/// Beside the time: it was blocked, rather than held back.
+/// Flag in the low bits of the time: the segment was blocked, not held back.
 const BLOCKED: u32 = 1;
-/// Beside the time: it is set. Without it there is nothing.
+/// Flag in the low bits of the time: there is a note. Without it the word means nothing.
 const SET: u32 = 2;
 
-/// A time in those units, to within four of them.
+/// A time in those units, without the two low bits.
 #[inline(always)]
 const fn coarse(time: u64) -> u32 {
     (time >> 20) as u32 & !(BLOCKED | SET)
 }
 
-/// Notes that the segment in hand was held back for want of room, or blocked after many lines had been read.
+/// Notes that the current segment was held back for lack of room, or blocked after many lines had been read.
 #[inline(always)]
 pub fn note<H: Host>(shared: &Shared, work: &Work) {
     let reason = work.run.reason;
@@ -43,8 +43,8 @@ pub fn note<H: Host>(shared: &Shared, work: &Work) {
     }
 }
 
-/// Whether the segment in hand brings again what was held back, and nothing has made room since; or comes soon after one that
-/// was blocked.
+/// Whether the current segment has to wait: it retransmits what was held back and nothing has made room since, or it
+/// comes soon after one that was blocked.
 #[inline(always)]
 pub fn waits<H: Host>(shared: &Shared, work: &Work) -> bool {
     let held = H::load(&shared.held);
@@ -57,7 +57,7 @@ pub fn waits<H: Host>(shared: &Shared, work: &Work) -> bool {
         && coarse(work.event.time).wrapping_sub(coarse_of(since)) < LONG_ENOUGH
 }
 
-/// The time without what is beside it.
+/// The time without its flags.
 #[inline(always)]
 const fn coarse_of(since: u32) -> u32 {
     since & !(BLOCKED | SET)

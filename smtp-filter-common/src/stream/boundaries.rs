@@ -1,10 +1,10 @@
-//! Places in unacknowledged mail data where a receiver may go over from one copy to another, with the scanner's state
-//! there. A repeat has to agree with them, or bytes of the first copy and bytes of the repeat could be put together to
-//! an end of data that nobody read, or to none where one was read.
+//! Boundaries: positions in unacknowledged mail data where a receiver may switch from one copy to another, with the
+//! scanner's state there. A retransmission has to agree with them. Otherwise bytes of the first copy and of the
+//! retransmission could form an end of data that was never read, or break one that was.
 //!
-//! Only those are remembered where it matters what stands before: where an end of data may be under way, or where what
-//! follows might complete one. Such a place is never forgotten before its bytes are acknowledged; where there is no
-//! room for one more, neither in the entry nor in the pool, the segment waits.
+//! A position is remembered only if the bytes before it matter: an end of data may be under way there, or the bytes
+//! that follow could complete one. A boundary is never forgotten before its bytes are acknowledged. If there is no room
+//! for one more, neither in the entry nor in the pool, the segment waits.
 
 use super::{ahead, out_of_order, sorted};
 use crate::{
@@ -17,28 +17,28 @@ use crate::{
     work::Work,
 };
 
-/// Mark in use.
+/// Boundary in use.
 const USED: u8 = 0x80;
 
-/// Places kept for segments in their order.
+/// Boundaries reserved for segments in order.
 pub const SPARE: usize = 4;
 
-/// Whether a place is to be remembered: the state there, and the next four bytes (of fewer, `short`).
+/// Whether a position is to be remembered, by the state there and the next four bytes (`short`: there are fewer).
 #[inline(always)]
 pub const fn matters(state: u8, first: u32, short: bool) -> bool {
     state != MIDDLE || short || data::may_end(first)
 }
 
-/// The state so many bytes in front of a place with this state; [`data::END`] where that does not tell.
+/// The state so many bytes before a position with this state; [`data::END`] if it cannot be derived.
 #[inline(always)]
 pub fn under_way<H: Host>(state: u8, bytes: u32) -> u8 {
-    // Each of these states has only one that leads to it.
+    // Each of these states can only be reached from the one before it.
     const _: () = assert!(CR == 1 && LINE == 2 && DOT == 3 && DOT_CR == 4 && data::END == 5);
     let fewer = H::opaque(((bytes as u64).wrapping_sub(state as u64) >> 63) as u32);
     choose::<H>(fewer | same::<H>(bytes, 0), state.wrapping_sub(bytes as u8), data::END)
 }
 
-/// The one that is known.
+/// The one of the two that is known.
 #[inline(always)]
 fn either<H: Host>(one: u8, other: u8) -> u8 {
     choose::<H>(same::<H>(one as u32, data::END as u32), other, one)
@@ -48,21 +48,22 @@ struct Look<'a, H> {
     host: &'a mut H,
     work: &'a mut Work,
     at: u32,
-    /// What is known, and in the second byte what marks behind the place say of it.
+    /// The result: the known state in the first byte; in the second, what boundaries after the position imply.
     state: &'a mut u32,
 }
 
 impl<H: Host> Step for Look<'_, H> {
     #[inline(always)]
     fn step(&mut self, index: u32) -> bool {
-        // What is known stays.
+        // A known state is final.
         if *self.state as u8 != data::END {
             return true;
         }
         let (place, state, is_end) = place(self.host, self.work, index);
         let before = place.wrapping_sub(self.at);
         let under_way = under_way::<H>(state, before);
-        // A mark tells of its own place alone.
+        // A boundary says for certain only what the state at its own position is; the end of a range also what it is
+        // just before.
         let known = choose::<H>(is_end as u32 | same::<H>(before, 0), under_way, data::END);
         if state != data::END && known != data::END {
             *self.state = known as u32;
@@ -73,8 +74,8 @@ impl<H: Host> Step for Look<'_, H> {
     }
 }
 
-/// The state at a place, `before` bytes in front of where all is read; [`data::END`] where it is not known. Then what the
-/// first copy had there, as far as marks behind it say, or [`data::END`].
+/// The state at a position, `before` bytes before the end of what was read; [`data::END`] if it is not known. Then the
+/// second value is the state that the first copy had there, as far as boundaries after it imply it, or [`data::END`].
 #[inline(always)]
 pub fn state_at<H: Host>(host: &mut H, work: &mut Work, at: u32, before: u32) -> (u8, u8) {
     // The longest way to an end of data says nothing of boundaries further back.
@@ -85,11 +86,11 @@ pub fn state_at<H: Host>(host: &mut H, work: &mut Work, at: u32, before: u32) ->
     (state as u8, (state >> 8) as u8)
 }
 
-/// See [`state_at`]: both in one number. What is to be looked at has been found ([`find`]).
+/// See [`state_at`]; both states in one number. What is to be looked at has been found before ([`find`]).
 #[inline(always)]
 pub fn look<H: Host>(host: &mut H, work: &mut Work, at: u32, before: u32) -> u32 {
     let memory = &work.state.memory;
-    // What belongs to an end of data, whole or under way, is known without a mark.
+    // What belongs to an end of data, complete or under way, is known without a boundary.
     let [last, other] = memory.end_of_data;
     let known = either::<H>(
         either::<H>(
@@ -104,20 +105,20 @@ pub fn look<H: Host>(host: &mut H, work: &mut Work, at: u32, before: u32) -> u32
     state
 }
 
-/// Places in the entry: boundaries, then ends of out-of-order ranges.
+/// Items in the entry: boundaries, then ends of out-of-order ranges.
 const ENTRY: u32 = (ENTRY_BOUNDARIES + ENTRY_RANGES) as u32;
 
-/// Where places are looked up.
+/// Which items are looked at: the result of [`find`].
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Places {
-    /// Those in the entry that are not looked at: all, where none is of use.
+    /// Items of the entry that are skipped: all of them if none lies in the interval, else 0.
     skipped: u32,
     /// Number of the first range in the pool.
     range: u32,
-    /// How many.
+    /// Number of ranges in the pool.
     ranges: u32,
-    /// Number of the first boundary.
+    /// Number of the first boundary in the pool.
     boundary: u32,
     /// How many are to be asked for.
     count: u32,
@@ -128,7 +129,8 @@ impl Places {
     pub const NONE: Self = Self { skipped: 0, range: 0, ranges: 0, boundary: 0, count: 0 };
 }
 
-/// Finds the places from `from` on and before `to`: so many are to be asked for ([`place`]), and in the entry some others.
+/// Finds the items at positions `from..to`. Returns how many indices are to be given to [`place`]; those of the entry
+/// may include some outside the interval.
 #[inline(always)]
 pub fn find<H: Host>(host: &mut H, work: &mut Work, from: u32, to: u32) -> u32 {
     let memory = &work.state.memory;
@@ -157,15 +159,15 @@ pub fn find<H: Host>(host: &mut H, work: &mut Work, from: u32, to: u32) -> u32 {
     count
 }
 
-/// A place that matters, the state there, and whether it is the end of an out-of-order range; [`data::END`] where it is not
-/// in use. Those in the pool are the ones that were found.
+/// Position, state, and whether it is the end of an out-of-order range, of item `index` among those that [`find`]
+/// found. The state is [`data::END`] if the item is not in use.
 #[inline(always)]
 pub fn place<H: Host>(host: &mut H, work: &Work, index: u32) -> (u32, u8, bool) {
     let memory = &work.state.memory;
     let Places { skipped, range, ranges, boundary, .. } = work.run.places;
     let index = index + skipped;
     if index < ENTRY_BOUNDARIES as u32 {
-        let (at, state) = memory.marked(H::opaque(index) as usize);
+        let (at, state) = memory.in_entry(H::opaque(index) as usize);
         return (at, state, false);
     }
     let index = index - ENTRY_BOUNDARIES as u32;
@@ -180,12 +182,12 @@ pub fn place<H: Host>(host: &mut H, work: &Work, index: u32) -> (u32, u8, bool) 
     (word as u32, (word >> STATE) as u8, false)
 }
 
-/// Where a boundary's word has the state.
+/// Shift of the state in a boundary's word.
 const STATE: u32 = 61;
 
-/// Remembers a place; `false` where there is no room: the segment is held back. What stands in front of a gap leaves some
-/// ([`SPARE`]) for what fills it, which is acknowledged first. What is written into the pool lies beyond what is counted
-/// there until the segment passes.
+/// Remembers a boundary. `false` if there is no room: the segment is held back. A segment after a gap leaves [`SPARE`]
+/// boundaries for the segments that fill it, which are acknowledged first. Until the segment passes, words written to
+/// the pool lie after the counted ones.
 #[inline(always)]
 pub fn remember<H: Host>(host: &mut H, work: &mut Work, at: u32, state: u8, spare: usize) -> bool {
     host.note_place(work, at, state, spare)
@@ -194,7 +196,7 @@ pub fn remember<H: Host>(host: &mut H, work: &mut Work, at: u32, state: u8, spar
 /// See [`remember`].
 #[inline(always)]
 pub fn note<H: Host>(host: &mut H, work: &mut Work, at: u32, state: u8, spare: usize) -> bool {
-    if work.state.memory.mark::<H>(at, state, spare) {
+    if work.state.memory.remember_in_entry::<H>(at, state, spare) {
         return true;
     }
     if work.state.memory.boundaries as usize + spare >= POOL_BOUNDARIES {
@@ -213,7 +215,7 @@ pub fn note<H: Host>(host: &mut H, work: &mut Work, at: u32, state: u8, spare: u
     true
 }
 
-/// Forgets the boundaries in the pool that are acknowledged. All of them are sorted.
+/// Forgets the boundaries in the pool that are acknowledged. All of them have to be sorted.
 #[inline(always)]
 pub fn forget_first<H: Host>(host: &mut H, work: &mut Work) {
     let memory = &mut work.state.memory;
@@ -226,9 +228,9 @@ pub fn forget_first<H: Host>(host: &mut H, work: &mut Work) {
 }
 
 impl Memory {
-    /// Remembers a place in the entry; `false` where there is no room.
+    /// Remembers a boundary in the entry; `false` if there is no room.
     #[inline(always)]
-    fn mark<H: Host>(&mut self, at: u32, state: u8, spare: usize) -> bool {
+    fn remember_in_entry<H: Host>(&mut self, at: u32, state: u8, spare: usize) -> bool {
         let mut free = ENTRY_BOUNDARIES as u32;
         let mut i = 0;
         while i < ENTRY_BOUNDARIES {
@@ -247,16 +249,15 @@ impl Memory {
         true
     }
 
-    /// The state at mark `index`, and its place; [`data::END`] where it is not in use.
+    /// Position and state of boundary `index` of the entry; the state is [`data::END`] if it is not in use.
     #[inline(always)]
-    const fn marked(&self, index: usize) -> (u32, u8) {
+    const fn in_entry(&self, index: usize) -> (u32, u8) {
         let index = index & (ENTRY_BOUNDARIES - 1);
         let state = self.boundary_state[index];
         (self.boundary_at[index], if state & USED != 0 { state & !USED } else { data::END })
     }
 
-    /// 1 if a place in the entry is one of the `length` from `from` on, else 0.
-    // verifier: without a jump for each, and each after the one before: all at once would need a stack of 300 bytes.
+    /// 1 if an item of the entry lies in the `length` positions from `from` on, else 0.
     #[inline(always)]
     fn any_from<H: Host>(&self, from: u32, length: u32) -> u32 {
         const ANY: u64 = 1 << 63;
@@ -280,7 +281,7 @@ impl Memory {
         H::opaque((any >> 63) as u32)
     }
 
-    /// Forgets all marks.
+    /// Forgets all boundaries.
     #[inline(always)]
     pub fn forget_boundaries(&mut self) {
         self.boundary_state = [0; ENTRY_BOUNDARIES];
@@ -288,7 +289,7 @@ impl Memory {
         self.fresh = 0;
     }
 
-    /// Forgets what lies before `acknowledged`.
+    /// Forgets the boundaries before `acknowledged`.
     #[inline(always)]
     pub fn forget_acknowledged(&mut self, acknowledged: u32) {
         let mut i = 0;
@@ -300,20 +301,20 @@ impl Memory {
         let mut i = 0;
         while i < 2 {
             let over = ahead(self.end_of_data[i], acknowledged) <= 0;
-            // No unacknowledged text ends there.
+            // Neutral: no unacknowledged mail data ends there.
             self.end_of_data[i] = if over { acknowledged } else { self.end_of_data[i] };
             i += 1;
         }
     }
 
-    /// Remembers the place behind an end of data.
+    /// Remembers the position after an end of data.
     #[inline(always)]
     pub fn end_of_data_at(&mut self, at: u32) {
         self.end_of_data[1] = self.end_of_data[0];
         self.end_of_data[0] = at;
     }
 
-    /// Whether an end of data was read there.
+    /// Whether an end of data was read that ends at this position.
     #[inline(always)]
     pub fn is_end_of_data(&self, at: u32) -> bool {
         self.end_of_data[0] == at || self.end_of_data[1] == at

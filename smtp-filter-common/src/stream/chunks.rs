@@ -1,8 +1,9 @@
-//! Chunks in flight (RFC 3030 lets a client send BDAT after BDAT without waiting): where each line began and what size it
-//! said, in a slot of the shared pool, oldest first. Only plain lines announce a chunk, so the bytes of one are made anew from
-//! its size when a retransmission is compared, and nothing of them is kept.
+//! Chunks in flight (RFC 3030 lets a client send BDAT after BDAT without waiting). A slot of the shared pool keeps
+//! where each line began and which size it announced, oldest first. Only plain lines announce a chunk, so a line can be
+//! rebuilt from the size when a retransmission is compared. The bytes of the chunk itself are not kept.
 //!
-//! A run of chunks is one region ([`session::Mode::CHUNKS`]). Where there is no slot, or it is full, a chunk is a region of its own.
+//! A run of chunks is one region ([`session::Mode::CHUNKS`]). If there is no slot, or it is full, a chunk is a region
+//! of its own.
 
 use super::{ahead, earlier, later, pool};
 use crate::{
@@ -15,13 +16,13 @@ use crate::{
     work::{FORGOTTEN, Work},
 };
 
-/// In a word, above the sequence number of the first line: octets of each chunk in 20 bits, then how many chunks alike follow
-/// the first one, in 10.
+/// Low bits of a word: sequence number of the first line. Above it: octets of each chunk in 20 bits, then in 10 bits
+/// how many chunks of the same size follow the first one.
 const OCTETS: u32 = (1 << 20) - 1;
 const MORE: u32 = (1 << 10) - 1;
-/// Or octets in 30 bits, of one chunk alone.
+/// Or: octets in 30 bits, of a single chunk.
 const LARGE: u32 = 1 << 30;
-/// It is the last one of its mail.
+/// It is the last chunk of its mail.
 const IS_LAST: u32 = 1 << 31;
 
 static BEFORE: [u8; 8] = *b"BDAT \0\0\0";
@@ -36,23 +37,23 @@ static POWER: [u32; 16] = {
     table
 };
 
-/// Lines that are compared in one retransmission; one that has more waits until its sender cuts it smaller.
+/// Lines that are compared in one retransmission. A segment with more waits until its sender splits it.
 const LINES: u32 = 256;
 
-/// Chunks of one size that follow one another.
+/// Consecutive chunks of one size.
 #[derive(Clone, Copy)]
 struct Chunks {
     start: u32,
-    /// How many there are after the first one.
+    /// How many follow the first one.
     more: u32,
     said: Said,
 }
 
-/// What the line of a chunk says.
+/// What the BDAT line announces.
 #[derive(Clone, Copy)]
 struct Said {
     octets: u32,
-    /// 5 for one that is not the last, of whose line ` LAST` is missing.
+    /// 5 if it is not the last chunk, so that ` LAST` is missing in the line.
     missing: u32,
     digits: u32,
 }
@@ -67,7 +68,7 @@ impl Chunks {
         let mut digits = 1;
         let mut i = 1;
         while i < 9 {
-            // 1 where there is one digit more.
+            // 1 if the number has this digit.
             digits += 1 ^ (octets.wrapping_sub(POWER[i]) >> 31);
             i += 1;
         }
@@ -115,8 +116,8 @@ fn place<H: Host>(memory: &Memory, number: u32) -> usize {
     H::opaque((memory.first_chunk as u32).wrapping_add(number)) as usize & (RUN - 1)
 }
 
-/// Chunks in flight, number `number` of the words counted from the oldest. How many are alike in the newest one stands in the
-/// entry, so that no dropped segment leaves another number.
+/// Chunks in flight, word `number` from the oldest on. For the newest word the number of equal chunks is kept in the
+/// entry, so that a dropped segment does not change it.
 #[inline(always)]
 fn chunks<H: Host>(list: &List, memory: &Memory, number: u32) -> Chunks {
     let found = Chunks::new(list[place::<H>(memory, number)]);
@@ -124,8 +125,8 @@ fn chunks<H: Host>(list: &List, memory: &Memory, number: u32) -> Chunks {
     Chunks { more: if newest { memory.alike as u32 } else { found.more }, ..found }
 }
 
-/// A chunk begins at the next byte, after a line that began at `start`; `false` where there is no room to remember that: the
-/// segment is held back. What is written into the pool lies beyond what is counted there until the segment passes.
+/// A chunk begins at the next byte, after a line that began at `start`. `false` if there is no room to remember that:
+/// the segment is held back. Until the segment passes, words written to the pool lie after the counted ones.
 #[inline(never)]
 pub fn begin<H: Host>(host: &mut H, work: &mut Work, start: u32, octets: u32, last: bool) -> bool {
     let at = work.segment.sequence.wrapping_add(work.run.at);
@@ -156,7 +157,7 @@ pub fn begin<H: Host>(host: &mut H, work: &mut Work, start: u32, octets: u32, la
         }
     }
     if memory.chunks != 0 {
-        // It is the newest no more.
+        // From now on this word is no longer the newest, so its count moves into the word.
         *word = *word & !((MORE as u64) << 52) | if *word >> 62 & 1 == 0 { (alike as u64) << 52 } else { 0 };
     }
     list[place::<H>(memory, memory.chunks as u32)] = start as u64 | (rest as u64) << 32;
@@ -174,7 +175,7 @@ impl Memory {
         let used = self.regions as usize;
         let last = used.wrapping_sub(1) & (REGIONS - 1);
         let before = used.wrapping_sub(2) & (REGIONS - 1);
-        // What is acknowledged of the line does not count.
+        // Acknowledged bytes of the line do not count.
         let alone =
             used > 0 && self.region_kind[last] == session::Mode::COMMAND && ahead(self.region_at[last], start) >= 0;
         if !alone {
@@ -209,8 +210,8 @@ impl<H: Host> Step for Forget<'_, H> {
     }
 }
 
-/// Forgets what is acknowledged, gives back a slot that was not needed any more when the last segment had passed, and sees to
-/// it that another one is still there. A dropped segment leaves the state as it was: what it had forgotten is forgotten anew.
+/// Forgets what is acknowledged. Releases a slot that was no longer needed when the last segment had passed, and checks
+/// that a needed slot is still held. A dropped segment does not save the state, so the next one forgets the same again.
 #[inline(never)]
 pub fn look_after<H: Host>(host: &mut H, work: &mut Work) -> bool {
     let slot = work.state.memory.chunk_slot;
@@ -233,7 +234,7 @@ pub fn look_after<H: Host>(host: &mut H, work: &mut Work) -> bool {
     true
 }
 
-/// The first word whose chunks end after `at`, by halving: `from` is before it or it, `to` after it.
+/// Binary search for the first word whose chunks end after `at`: it lies in `from..=to`.
 struct Halve<'a> {
     list: &'a List,
     memory: &'a Memory,
@@ -270,7 +271,7 @@ impl<H: Host> Step for Find<'_, H> {
     }
 }
 
-/// Compares the lines in a retransmission, one a step: which one stands in `run.ranges`.
+/// Compares the lines in a retransmission, one per step. The current line is in `run.ranges`.
 struct Lines<'a, H> {
     host: &'a mut H,
     work: &'a mut Work,
@@ -322,7 +323,7 @@ impl<H: Host> Step for Lines<'_, H> {
 struct Line<'a, H> {
     work: &'a mut Work,
     said: Said,
-    /// Byte of the line that the patch begins with.
+    /// Offset in the line of the patch's first byte.
     at: u32,
     host: core::marker::PhantomData<H>,
 }
@@ -338,13 +339,13 @@ impl<H: Host> Step for Line<'_, H> {
     }
 }
 
-/// Checks the retransmitted sequence numbers `from..to`: the lines of chunks have to say what they said.
+/// Checks the retransmitted sequence numbers `from..to`: the BDAT lines have to announce the same as the first time.
 #[inline(never)]
 pub fn repeat<H: Host>(host: &mut H, work: &mut Work, from: u32, to: u32) -> bool {
     let memory = &work.state.memory;
     let count = memory.chunks as u32;
     if count == 0 {
-        // All that is not acknowledged is the chunk that is under way.
+        // Everything unacknowledged belongs to the current chunk.
         return true;
     }
     let Some(list) = host.list(memory.chunk_slot.wrapping_sub(1)) else {
@@ -357,7 +358,7 @@ pub fn repeat<H: Host>(host: &mut H, work: &mut Work, from: u32, to: u32) -> boo
     if first >= count {
         return true;
     }
-    // Of those alike, the first one that ends after the place.
+    // The first of the equal chunks that ends after `from`.
     let chunks = chunks::<H>(list, memory, first);
     let into = ahead(from, chunks.start);
     let which = if into <= 0 { 0 } else { (into as u32).checked_div(chunks.whole()).unwrap_or(0) };

@@ -21,12 +21,12 @@ const SIDE: usize = CLIENT as usize;
 /// The largest window (RFC 7323 section 2.2).
 const FAR: i32 = 1 << 30;
 
-/// What became of a segment that was not cut.
+/// The result for a segment on which no verdict was passed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Taken {
     /// Nothing changed.
     Unchanged(Reason),
-    /// The state in the working place counts from now on.
+    /// The state in the working area is to be saved.
     Changed(Reason),
 }
 
@@ -34,7 +34,7 @@ pub enum Taken {
 #[inline(always)]
 pub fn payload<H: Host>(host: &mut H, policy: &Policy, work: &mut Work, acknowledged: u32, edge: u32) -> Taken {
     let next = work.state.side[SIDE].next;
-    // An acknowledgement of what has not passed says nothing.
+    // An acknowledgement of bytes that have not passed means nothing.
     let acknowledged = super::earlier(acknowledged, next);
     work.run.acknowledged = acknowledged;
     if work.monitors == 0 && beyond(work, edge) {
@@ -55,7 +55,8 @@ pub fn payload<H: Host>(host: &mut H, policy: &Policy, work: &mut Work, acknowle
         }
         gap::forget(work);
     }
-    // Read again, and not kept: the frame lies below all that reads a client's bytes.
+    // Computed again instead of kept: a local would enlarge the stack frame below everything that reads a client's
+    // bytes.
     let gap = ahead(work.segment.sequence, work.state.side[SIDE].next);
     let within = gap > 0 && within_chunk(work, gap as u32);
     if work.run.cut != 0 {
@@ -74,8 +75,8 @@ pub fn payload<H: Host>(host: &mut H, policy: &Policy, work: &mut Work, acknowle
         gap::leap(work);
     }
     work.run.next = work.state.side[SIDE].next;
-    // verifier: however it came about.
-    let new = repeated(host, policy, work) as u8;
+    // verifier: forgets how the value came about.
+    let new = handle_retransmitted(host, policy, work) as u8;
     if work.unknown::<H>(new) == 0 {
         return Taken::Unchanged(Reason::Retransmission);
     }
@@ -89,7 +90,8 @@ pub fn payload<H: Host>(host: &mut H, policy: &Policy, work: &mut Work, acknowle
     Taken::Changed(reason)
 }
 
-/// Where all that the client said is acknowledged, it keeps no slot of the pool from others, if it says nothing more.
+/// Releases the pool slots once all that the client sent is acknowledged. Otherwise an idle client would keep them from
+/// others.
 #[inline(never)]
 pub fn at_rest<H: Host>(host: &mut H, work: &mut Work) -> bool {
     let Some(shared) = host.shared() else { return false };
@@ -115,7 +117,7 @@ pub fn at_rest<H: Host>(host: &mut H, work: &mut Work) -> bool {
     true
 }
 
-/// The connection seems to be over: others may have its slots of the pool.
+/// The connection seems to have ended: others may take its slots of the pool.
 #[inline(never)]
 pub fn leave<H: Host>(host: &mut H, work: &mut Work) -> bool {
     let Memory { slot, chunk_slot, .. } = work.state.memory;
@@ -127,13 +129,13 @@ pub fn leave<H: Host>(host: &mut H, work: &mut Work) -> bool {
     true
 }
 
-/// Deals with bytes that have passed before. Whether there are new ones to be read.
+/// Handles retransmitted bytes. Returns whether there are new ones to be read.
 #[inline(always)]
-fn repeated<H: Host>(host: &mut H, policy: &Policy, work: &mut Work) -> bool {
+fn handle_retransmitted<H: Host>(host: &mut H, policy: &Policy, work: &mut Work) -> bool {
     if work.monitors != 0 && gap::begin_late(work) {
         return true;
     }
-    if !is_repeated(work) {
+    if !has_retransmitted(work) {
         return true;
     }
     if !agrees(host, work) && !differs(policy, work) {
@@ -144,11 +146,11 @@ fn repeated<H: Host>(host: &mut H, policy: &Policy, work: &mut Work) -> bool {
 
 /// Whether bytes of the segment have passed before.
 #[inline(always)]
-const fn is_repeated(work: &Work) -> bool {
+const fn has_retransmitted(work: &Work) -> bool {
     work.run.next != work.segment.sequence
 }
 
-/// Whether what has passed before is what passed then. A function of its own, for it lies under long chains of others.
+/// Whether retransmitted bytes agree with what passed. Not inlined, because long call chains lead here.
 #[inline(never)]
 fn agrees<H: Host>(host: &mut H, work: &mut Work) -> bool {
     work.run.differs = 0;
@@ -162,7 +164,7 @@ fn agrees<H: Host>(host: &mut H, work: &mut Work) -> bool {
     ahead(to, from) <= 0 || retransmission::check(host, work, from, to)
 }
 
-/// It does not, or nobody knows; `false` where that is decided against the segment.
+/// They differ, or it is not known; `false` if the verdict is against the segment.
 #[inline(never)]
 fn differs(policy: &Policy, work: &mut Work) -> bool {
     match work.run.differs {
@@ -180,8 +182,8 @@ fn differs(policy: &Policy, work: &mut Work) -> bool {
     work.passes_over()
 }
 
-/// The new bytes begin at `run.next`; `false` if they have to wait. A function of its own, so that its stack frame does not
-/// lie below what reads them.
+/// The new bytes begin at `run.next`; `false` if they have to wait. Not inlined, so that its stack frame does not lie
+/// below the code that reads them.
 #[inline(never)]
 fn begin<H: Host>(host: &mut H, work: &mut Work) -> bool {
     if work.run.late != 0 {
@@ -206,7 +208,7 @@ fn begin<H: Host>(host: &mut H, work: &mut Work) -> bool {
 #[inline(always)]
 fn begin_data<H: Host>(host: &mut H, work: &mut Work, at: u32) -> bool {
     let state = work.state.memory.text;
-    if !mark(host, work, at, state, 0) {
+    if !remember_boundary(host, work, at, state, 0) {
         return false;
     }
     let length = work.segment.length;
@@ -225,9 +227,9 @@ fn begin_data<H: Host>(host: &mut H, work: &mut Work, at: u32) -> bool {
     work.run.cut == 0
 }
 
-/// Remembers the place at offset `at` if it matters; `false` if there is no room.
+/// Remembers the boundary at offset `at` if it matters; `false` if there is no room.
 #[inline(always)]
-fn mark<H: Host>(host: &mut H, work: &mut Work, at: u32, state: u8, spare: usize) -> bool {
+fn remember_boundary<H: Host>(host: &mut H, work: &mut Work, at: u32, state: u8, spare: usize) -> bool {
     let left = work.segment.length.wrapping_sub(at);
     let short = left < 4;
     work.piece[1] = 0;
@@ -262,12 +264,12 @@ fn settle<H: Host>(host: &mut H, work: &mut Work) -> bool {
     work.run.cut == 0
 }
 
-/// A segment in front of a gap in mail data; whether it passes.
+/// A segment after a gap in mail data; whether it passes.
 #[inline(never)]
 fn before_gap<H: Host>(host: &mut H, work: &mut Work) -> bool {
     let (sequence, length, end) = (work.segment.sequence, work.segment.length, work.segment.end());
-    // Shorter ones tell too little about the state behind them.
-    // Nor does any window reach so far, which mode `monitor` does not look at.
+    // Less than four bytes say too little about the state after them. And no window reaches as far as `FAR`, which mode
+    // `monitor` does not check elsewhere.
     let far = ahead(sequence, work.state.side[SIDE].next) > FAR;
     if work.state.session.mode != Mode::MAIL_DATA || length < 4 || far {
         return false;
@@ -282,9 +284,9 @@ fn before_gap<H: Host>(host: &mut H, work: &mut Work) -> bool {
     if !data_before_gap(host, work, before as u8) {
         return false;
     }
-    let behind = work.run.text;
-    // With what has passed after it the segment would be an end of data.
-    if barred != 0 && barred == behind as u32 {
+    let after = work.run.text;
+    // Together with the bytes after it, which have already passed, the segment would form an end of data.
+    if barred != 0 && barred == after as u32 {
         return false;
     }
     let before = before as u8;
@@ -294,14 +296,14 @@ fn before_gap<H: Host>(host: &mut H, work: &mut Work) -> bool {
     if !pieces::look_through::<H, { pieces::NEW }>(host, work) || work.run.differs != 0 {
         return false;
     }
-    // A receiver may go over to a retransmission there. What is not remembered is taken for the middle of a line.
+    // A receiver may switch to a retransmission here. A position without a boundary counts as the middle of a line.
     let remembered =
-        behind == data::MIDDLE && barred == 0 || boundaries::remember(host, work, end, behind, boundaries::SPARE);
-    remembered && out_of_order::add(host, work, sequence, end, behind)
+        after == data::MIDDLE && barred == 0 || boundaries::remember(host, work, end, after, boundaries::SPARE);
+    remembered && out_of_order::add(host, work, sequence, end, after)
 }
 
-/// A segment that begins within a chunk or at its end, after bytes of it that have not come yet: they are nobody's commands
-/// and may come in any order, so that reading goes on with the segment. `false` where it begins elsewhere.
+/// A segment that begins within a chunk, or at its end, after a gap. The missing bytes belong to the chunk, so they are
+/// no commands and may come in any order: reading continues with this segment. `false` if it begins elsewhere.
 #[inline(always)]
 fn within_chunk(work: &mut Work, gap: u32) -> bool {
     if work.state.session.mode != Mode::CHUNK || gap as u64 > work.state.session.chunk {
@@ -319,8 +321,8 @@ fn within_chunk(work: &mut Work, gap: u32) -> bool {
     true
 }
 
-/// Scans early mail data, behind which the state is `run.text` then; `false` if an end of data is possible in it. `before`
-/// is the state in front of it, or [`data::END`] where it is not known: one may be barred there then.
+/// Scans out-of-order mail data; the state after it is then `run.text`. `false` if it may contain an end of data.
+/// `before` is the state before it. If that is not known ([`data::END`]), one state may be barred there.
 #[inline(always)]
 fn data_before_gap<H: Host>(host: &mut H, work: &mut Work, before: u8) -> bool {
     work.run.piece_length = 0;
@@ -336,7 +338,7 @@ fn data_before_gap<H: Host>(host: &mut H, work: &mut Work, before: u8) -> bool {
         work.run.ranges.barred_before = barred as u32;
         work.run.text = data::MIDDLE;
     } else {
-        if !mark(host, work, 0, before, boundaries::SPARE) {
+        if !remember_boundary(host, work, 0, before, boundaries::SPARE) {
             return false;
         }
         work.run.text = before;
@@ -346,14 +348,14 @@ fn data_before_gap<H: Host>(host: &mut H, work: &mut Work, before: u8) -> bool {
     work.run.cut == 0 && work.run.found == NOWHERE
 }
 
-/// The gap before out-of-order bytes may be filled now.
+/// The gap before an out-of-order range may be filled now.
 #[inline(always)]
 fn join<H: Host>(host: &mut H, work: &mut Work) {
     let before = work.state.side[SIDE].next;
     out_of_order::join(host, work);
     let out_of_order::Found { reached, text, astray, inside, barred, .. } = work.run.ranges;
     if astray == out_of_order::ENDS {
-        // What comes after the end of data has passed as mail data already.
+        // What comes after the end of data has already passed as mail data.
         work.cut(Reason::LateEndOfData.number(), Action::Reset as u8, before);
         return;
     }
@@ -366,8 +368,9 @@ fn join<H: Host>(host: &mut H, work: &mut Work) {
         return;
     }
     let state = work.state.memory.text;
-    // As at the end of an early segment. What comes after an end inside one is not known any more: it might end the mail.
-    // And where one was barred, copies from before that begin there have all been judged by the one that is known now.
+    // A boundary, as at the end of an out-of-order segment. If the new bytes end inside a range, it is no longer known
+    // how the range continues from there: it might end the mail data. If a state was barred at the range's start, the
+    // state is known now and replaces the bar.
     if (state != data::MIDDLE || (inside | barred) != 0) && !boundaries::remember(host, work, before, state, 0) {
         return;
     }
@@ -414,7 +417,7 @@ impl<H: Host> Step for Keep<'_, H> {
     }
 }
 
-/// Keeps what the segment brought of commands, for comparison with repeats.
+/// Keeps the new bytes of commands, for comparison with retransmissions.
 #[inline(always)]
 fn keep<H: Host>(host: &mut H, work: &mut Work, next: u32) {
     let memory = &work.state.memory;

@@ -1,5 +1,5 @@
-//! Mode `monitor` drops nothing, so segments go by in whatever order they come. Reading goes on after a gap (I13), and the
-//! commands in it are read when they come late.
+//! Mode `monitor` drops nothing, so segments pass in any order. Reading continues after a gap (I13). The commands in
+//! the gap are read when they arrive late.
 
 use super::{ahead, earlier};
 use crate::{
@@ -10,7 +10,7 @@ use crate::{
 
 const SIDE: usize = CLIENT as usize;
 
-/// Nothing of the client's bytes is known any more that a retransmission could be compared with.
+/// Forgets everything about the client's bytes that a retransmission could be compared with.
 #[inline(always)]
 pub fn forget(work: &mut Work) {
     let next = work.state.side[SIDE].next;
@@ -27,7 +27,7 @@ pub fn forget(work: &mut Work) {
     work.state.side[SIDE].unkept = 1;
 }
 
-/// Goes on with a segment of the client that begins after a gap.
+/// Continues after a gap, with the client's segment that begins there.
 #[inline(never)]
 pub fn leap(work: &mut Work) -> bool {
     let sequence = work.segment.sequence;
@@ -37,7 +37,7 @@ pub fn leap(work: &mut Work) -> bool {
     side.next = sequence;
     let session = &mut work.state.session;
     match session.mode {
-        // In the midst of a line, for all that is known.
+        // Assume the middle of a line, since the bytes before are unknown.
         Mode::MAIL_DATA => work.state.memory.text = data::MIDDLE,
         Mode::COMMAND => {
             session.doubt |= monitor::LINE;
@@ -56,7 +56,7 @@ pub fn leap(work: &mut Work) -> bool {
     true
 }
 
-/// A segment of the server after a gap, in which replies may have been.
+/// Continues after a gap in the server's stream. There may have been replies in it.
 #[inline(never)]
 pub fn leap_of_server(work: &mut Work) -> bool {
     let sequence = work.segment.sequence;
@@ -71,8 +71,8 @@ pub fn leap_of_server(work: &mut Work) -> bool {
     true
 }
 
-/// Whether the segment fills the gap in the commands from its start on. It is read as a dialogue of its own then, up to
-/// [`end_late`].
+/// Whether the segment fills the gap in the commands from its start on. If so, it is read as a dialogue of its own,
+/// until [`end_late`].
 #[inline(never)]
 pub fn begin_late(work: &mut Work) -> bool {
     let [from, to] = work.state.memory.gap;
@@ -97,7 +97,7 @@ pub fn begin_late(work: &mut Work) -> bool {
     true
 }
 
-/// Bytes of a gap have been read that came late.
+/// The late bytes of a gap have been read.
 #[inline(always)]
 pub fn end_late(work: &mut Work) -> bool {
     let Aside { line, arg, hold, doubt } = work.aside;
@@ -107,7 +107,7 @@ pub fn end_late(work: &mut Work) -> bool {
     session.doubt = doubt;
     session.hold = Command(session.hold.0 | hold.when((session.hold == Command::NONE) as u8).0);
     if session.mode != Mode::COMMAND {
-        // What follows was taken for commands and is none.
+        // The bytes after the gap were taken for commands, but they are not.
         session.mode = Mode::COMMAND;
         session.doubt |= monitor::SEGMENT;
     }

@@ -1,4 +1,4 @@
-//! The sequence discipline: which bytes of a segment are new, repeated, early or impossible.
+//! The sequence discipline: which bytes of a segment are new, retransmitted, out of order or impossible.
 
 pub mod acceptable;
 pub mod alike;
@@ -17,7 +17,7 @@ pub mod server;
 pub mod sorted;
 pub mod window;
 
-/// How far `a` is ahead of `b` in sequence space; negative: behind (RFC 9293 section 3.4).
+/// How far `a` is after `b` in sequence space; negative: before (RFC 9293 section 3.4).
 #[inline(always)]
 pub const fn ahead(a: u32, b: u32) -> i32 {
     a.wrapping_sub(b) as i32
@@ -35,7 +35,7 @@ pub const fn earlier(a: u32, b: u32) -> u32 {
     if ahead(a, b) < 0 { a } else { b }
 }
 
-/// Forgets that bytes were rewritten before their sequence numbers come again.
+/// Clears the note that bytes were rewritten before their sequence numbers are used again after a wrap.
 #[inline(always)]
 fn forget_rewritten(work: &mut crate::work::Work, from: usize) {
     const LONG_AGO: u32 = 1 << 30;
@@ -54,8 +54,9 @@ fn regions_end(work: &crate::work::Work, index: usize) -> u32 {
     }
 }
 
-/// Whether a segment reaches beyond the receiver's window. One byte that begins where the window ends is a probe of a
-/// closed one (RFC 9293 section 3.8.6.1); the last byte of a longer one would let a receiver cut it off in its midst.
+/// Whether a segment reaches beyond the receiver's window. One byte exactly at the end of the window is a probe of a
+/// closed window (RFC 9293 section 3.8.6.1). A longer segment is refused even if only its last byte is beyond: the
+/// receiver might keep only part of it.
 #[inline(always)]
 fn beyond(work: &crate::work::Work, edge: u32) -> bool {
     let segment = &work.segment;

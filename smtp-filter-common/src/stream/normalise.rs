@@ -1,8 +1,9 @@
-//! What the receiver of a segment would discard is discarded here first (traffic normalisation: Handley, Paxson, Kreibich,
-//! "Network Intrusion Detection: Evasion, Traffic Normalization, and End-to-End Protocol Semantics", 2001). Else whoever
-//! sends it has the filter count bytes that the server never had, and sends others in their place.
+//! What the receiver of a segment would discard is discarded here first (traffic normalisation: Handley, Paxson,
+//! Kreibich, "Network Intrusion Detection: Evasion, Traffic Normalization, and End-to-End Protocol Semantics", 2001).
+//! Otherwise an attacker could make the filter count bytes that the server never accepted, and then send others with
+//! the same sequence numbers.
 //!
-//! Stacks differ in detail. What one of them may discard and no honest one sends is discarded.
+//! TCP implementations differ in detail. What one of them may discard and no honest one sends is discarded.
 
 use super::{acceptable, ahead, later};
 use crate::{
@@ -20,25 +21,26 @@ use crate::{
 
 const FROM_CLIENT: usize = CLIENT as usize;
 
-/// How far an acknowledgement may lie before what was acknowledged last, as it does where segments overtake each other. A
-/// receiver allows as much as the largest window that it has seen; of a client that has announced less than this, nothing.
+/// How far an acknowledgement may lie before the highest one so far; reordering makes such segments normal. A receiver
+/// accepts as much as the largest window that it has seen. From a client that has announced a smaller window than this,
+/// no older acknowledgement is accepted.
 pub const NARROW_WINDOW: u32 = 2048;
-/// The same of the server, whose replies its acknowledgements of mail data overtake.
+/// The same for the server: its acknowledgements of mail data may overtake its replies.
 const WIDE_WINDOW: u32 = 1 << 16;
-/// A segment that may go so many hops reaches the server, wherever it is; senders begin with 64 and more.
+/// A segment with so many hops left reaches any server; senders begin with 64 or more.
 const FAR: u8 = 32;
-/// After so long without a segment a receiver takes any timestamp (RFC 7323 section 5.5: 24 days).
+/// After such a pause a receiver accepts any timestamp (RFC 7323 section 5.5: 24 days).
 const STALE: u64 = 24 * 24 * 3600 * 1_000_000_000;
 
-/// In the second number of `Shared::ways`: hops that the SYN could still go, at most [`FAR`].
+/// Shift in the second number of `Shared::ways`: hops that the SYN had left, at most [`FAR`].
 const HOPS: u32 = 16;
-/// Both sides use timestamps.
+/// Bit: both sides use timestamps.
 const STAMPED: u32 = 24;
-/// Both sides sign.
+/// Bit: both sides sign their segments.
 const SIGNED: u32 = 25;
 
-/// What is known of a handshake that is complete, for the second number of `Shared::ways`. A server answers with a timestamp
-/// only who sent one, so its SYN-ACK says it of both.
+/// What a complete handshake agreed on, for the second number of `Shared::ways`. A server answers with a timestamp only
+/// if the client sent one, so its SYN-ACK speaks for both.
 #[inline(always)]
 pub fn agreed(half: &HalfOpen) -> u32 {
     let hops = if half.client_hops < FAR { half.client_hops } else { FAR };
@@ -47,8 +49,9 @@ pub fn agreed(half: &HalfOpen) -> u32 {
     (hops as u32) << HOPS | stamped << STAMPED | signed << SIGNED
 }
 
-/// Why the segment's receiver would refuse it, if it would; `idle` is the time since the one before. Of TLS nothing is read, so nothing is looked at. A RST moves
-/// nothing, and is taken without its acknowledgement being right.
+/// The reason for which the segment's receiver would discard it, if any. `idle` is the time since the segment before.
+/// Nothing is checked in TLS, since nothing of it is read. A RST moves no state, so its acknowledgement need not be
+/// right.
 #[inline(always)]
 pub fn refused<H: Host, const FROM: usize>(
     policy: &Policy,
@@ -77,16 +80,17 @@ pub fn refused<H: Host, const FROM: usize>(
     if FROM != FROM_CLIENT || segment.length == 0 && !segment.has(FIN) {
         return None;
     }
-    // At egress the hop over this machine is behind it.
+    // At egress the hop over this machine has already been counted.
     if segment.hops as u32 + (egress as u32) < agreed >> HOPS & 63 {
         return Some(Reason::HopLimit);
     }
     let last = first(H::load(&shared.stamps));
     let stamped = segment.options & TIMESTAMP != 0;
-    // 0: there is none yet; some stacks begin with it.
+    // 0: there is none yet, or the sender's clock began with 0.
     let old = last != 0 && ahead(segment.stamp, last) < 0;
-    // An original that its retransmission overtook: the receiver takes nothing of it, whatever its timestamp, and nothing in it
-    // is believed. But it says that it came twice (DSACK, RFC 2883), by which its sender knows that nothing was lost.
+    // An original that its retransmission overtook. The receiver takes no payload from it whatever its timestamp, and
+    // nothing in it is believed here. It passes because its receiver reports the duplicate (DSACK, RFC 2883), from
+    // which the sender learns that nothing was lost.
     let twice = acceptable::place::<H, FROM>(shared, segment) == acceptable::BEFORE;
     if agreed >> STAMPED & 1 != 0 && (!stamped || old && !twice) {
         return Some(Reason::OldTimestamp);
@@ -94,7 +98,7 @@ pub fn refused<H: Host, const FROM: usize>(
     None
 }
 
-/// Whether an acknowledgement is of what its receiver has not sent, or too old (RFC 5961 section 5).
+/// Whether an acknowledgement covers bytes that its receiver has not sent, or is too old (RFC 5961 section 5).
 #[inline(always)]
 fn outside<H: Host, const FROM: usize>(policy: &Policy, shared: &Shared, segment: &Segment, flags: u64) -> bool {
     let peer = H::load(&shared.peer[1 - FROM]);
@@ -102,20 +106,21 @@ fn outside<H: Host, const FROM: usize>(policy: &Policy, shared: &Shared, segment
     let next = if FROM == FROM_CLIENT { second(next) } else { first(next) };
     let fin = (flags / (FIN_PASSED << (1 - FROM))) & 1;
     let sent = next.wrapping_add(fin as u32);
-    // In mode `monitor` segments may be missing in what is seen. Beyond the window there are none.
+    // In mode `monitor` the filter may have missed segments, but none beyond the window.
     let sent = if policy.enforces() { sent } else { later(sent, second(peer)) };
     if ahead(segment.acknowledgement, sent) > 0 {
         return true;
     }
     if FROM != FROM_CLIENT {
-        // The client refuses older ones than its largest window allows. Of payload alone: the acknowledgements of mail data
-        // overtake one another, and of an old one nothing is believed.
+        // The client refuses an acknowledgement older than its largest window allows. Checked for segments with payload
+        // alone: mere acknowledgements of mail data overtake one another, and nothing in an old one is believed.
         let acknowledged = first(peer);
         let ever = acknowledged.wrapping_sub(first(H::load(&shared.isns)).wrapping_add(1));
         let allowed = if ever < WIDE_WINDOW { ever } else { WIDE_WINDOW };
         return segment.length > 0 && ahead(acknowledged, segment.acknowledgement) > allowed as i32;
     }
-    // What the server holds as acknowledged is that or less, and the window that it has seen is that or more.
+    // The acknowledgement that the server holds is at most this one, and the largest window that it has seen is at
+    // least this one.
     let acknowledged = first(peer);
     let ever = acknowledged.wrapping_sub(second(H::load(&shared.isns)).wrapping_add(1));
     let window = if flags & NARROW != 0 { 0 } else { NARROW_WINDOW };
@@ -123,7 +128,7 @@ fn outside<H: Host, const FROM: usize>(policy: &Policy, shared: &Shared, segment
     ahead(acknowledged, segment.acknowledgement) > allowed as i32
 }
 
-/// Takes note of what a segment that its receiver accepts says.
+/// Records what an accepted segment says.
 #[inline(always)]
 pub fn note<H: Host, const FROM: usize>(shared: &Shared, segment: &Segment, flags: u64) {
     if FROM == FROM_CLIENT {
@@ -140,12 +145,12 @@ pub fn note<H: Host, const FROM: usize>(shared: &Shared, segment: &Segment, flag
     let new = if FROM == FROM_CLIENT {
         pair(last, if latest == 0 { segment.stamp } else { later(segment.stamp, latest) })
     } else {
-        // What the client has never sent the server cannot hold.
+        // The server cannot hold a timestamp that the client has not sent.
         let moves = (last == 0 || ahead(segment.echo, last) > 0) && ahead(segment.echo, latest) <= 0;
         pair(if moves { segment.echo } else { last }, latest)
     };
     if new != old {
-        // Where another CPU was quicker, the next segment brings what was missed.
+        // If another CPU was faster, the next segment makes up for it.
         H::compare_exchange(&shared.stamps, old, new);
     }
 }

@@ -1,15 +1,15 @@
-//! Out-of-order segments of mail data. Dropping them would cost nearly all throughput under loss or reordering, so they pass
-//! where no end of data is possible in them, whatever stands before; their ranges are remembered until the gap fills: a few
-//! in the entry, and where there are more in a slot of the shared pool.
+//! Out-of-order segments of mail data. Dropping them would cost nearly all throughput under loss or reordering. So they
+//! pass if no end of data is possible in them, whatever the bytes before them are. Their ranges are remembered until
+//! the gap is filled: a few in the entry, more in a slot of the shared pool.
 //!
-//! A segment whose first bytes would end the mail data after one certain state (`\r\n` after a dot at a line's start) passes as
-//! well, for it is next to never so; what follows them would be commands. That state is remembered with the range as barred, and
-//! the segment that fills the gap does not pass if it ends in it. One that goes beyond the range's start does not pass either: it
-//! would have to be remembered which state it has there. From the moment that the gap is filled the state at the range's start is
-//! a known one, and is remembered like any other.
+//! A segment also passes if its first bytes would end the mail data after one particular state (`\r\n` after a dot at a
+//! line's start): that state almost never occurs. If it did, the bytes that follow would be commands. So it is
+//! remembered with the range as barred. The segment that fills the gap is held back or reset if it ends in that state,
+//! and waits if it reaches beyond the range's start, because then the state there would have to be remembered too. Once
+//! the gap is filled, the state at the range's start is known, and is remembered like any other.
 //!
-//! No range touches another one: where a segment fills the gap between two, they become one. Those in the pool are sorted
-//! ([`super::sorted`]); one that has been read leaves when the next segment comes.
+//! Ranges never touch: if a segment fills the gap between two, they become one. Those in the pool are sorted
+//! ([`super::sorted`]). A range that has been read is removed when the next segment arrives.
 
 use super::{ahead, boundaries, later, pool, sorted};
 use crate::{
@@ -24,30 +24,31 @@ use crate::{
 
 /// Range in use.
 const USED: u8 = 0x80;
-/// The state in a range's byte.
+/// Bits of the state in a range's byte.
 const STATE: u8 = 0x0f;
-/// And what is barred before the range: one less than the state, or 0 for none.
+/// Bits of the state barred before the range: the state minus one, or 0 for none.
 const BARRED: u8 = 0x30;
 const _: () = assert!(data::LINE - 1 == 1 && data::DOT_CR - 1 == 3);
-/// Shorter segments that might end the mail data wait for what comes before them: a client may have sent its QUIT with the end.
+/// Shorter segments that might end the mail data wait for the bytes before them: a client may have sent QUIT together
+/// with the end of data.
 pub const LONG: u32 = 16;
-/// No range.
+/// No index of a range.
 const NONE: u32 = u32::MAX;
 
-/// What an out-of-order segment is to the ranges that are there: apart from all.
+/// How an out-of-order segment lies relative to the ranges: apart from all of them.
 pub const APART: u32 = 0;
-/// Right after one, whose state at its end is known.
+/// Directly after a range, so the state before the segment is known.
 pub const AFTER: u32 = 1;
 /// Inside one.
 pub const INSIDE: u32 = 2;
-/// Across the border of one.
+/// Partly inside a range.
 pub const ACROSS: u32 = 3;
 
-/// What a look at the ranges came to.
+/// The result of a search among the ranges.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Found {
-    /// [`APART`] and the others.
+    /// [`APART`] or one of the others.
     pub place: u32,
     /// With [`AFTER`], the state before the segment; else [`data::END`].
     pub before: u32,
@@ -55,46 +56,48 @@ pub struct Found {
     left: u32,
     /// The range that begins where the segment ends.
     right: u32,
-    /// One of the entry that is not in use.
+    /// An unused range of the entry.
     free: u32,
-    /// The sequence number that joining has reached.
+    /// The sequence number up to which the stream is joined.
     pub reached: u32,
     /// The scanner's state there.
     pub text: u32,
-    /// Not 0: the bytes up to there ended inside a range where an end of data may be under way: how that goes on is not
-    /// known any more.
+    /// Not 0: the bytes up to `reached` end inside a range, where an end of data may be under way whose continuation is
+    /// no longer known. See [`ENDS`].
     pub astray: u32,
-    /// The first range in the pool that is looked at; of chunks, see [`Self::line`].
+    /// The first range in the pool that is looked at. When chunks are compared, see [`Self::line`].
     cursor: u32,
     /// See [`Self::line`].
     quiet: u32,
-    /// Not 0: what was read ends inside a range.
+    /// Not 0: the bytes that were read end inside a range.
     pub inside: u32,
-    /// The state that is barred where the segment ends (0: none): a range begins there. With [`INSIDE`], where both begin.
+    /// The state barred where the segment ends, because a range begins there (0: none). With [`INSIDE`]: the one barred
+    /// where both begin.
     pub barred: u32,
-    /// The state that is barred before the segment, if it becomes a range of its own.
+    /// The state to be barred before the segment, if it becomes a range of its own.
     pub barred_before: u32,
 }
 
-/// Values of [`Found::astray`]: the segment has to wait.
+/// Value of [`Found::astray`]: the segment has to wait.
 const WAITS: u32 = 1;
-/// It would complete an end of data, after which others have passed.
+/// Value of [`Found::astray`]: the segment would complete an end of data, and bytes after it have already passed.
 pub const ENDS: u32 = 2;
 
-/// The state that is barred before a range, or 0.
+/// The state barred before a range, or 0.
 #[inline(always)]
 const fn barred(state: u8) -> u32 {
     let code = (state & BARRED) >> 4;
     (code + (code != 0) as u8) as u32
 }
 
-/// The same as it is remembered.
+/// The reverse of [`barred`]: the bits that are kept in a range's byte.
 #[inline(always)]
 const fn bar(barred: u32) -> u8 {
     (barred as u8).saturating_sub(1) << 4 & BARRED
 }
 
-/// Start and end of a range, and the state at its end with [`USED`]; 0 where it is not in use. Those in the entry come first.
+/// Start and end of a range, and its state byte; without [`USED`] the range is not in use. The ranges of the entry come
+/// first.
 #[inline(always)]
 fn range<H: Host>(host: &mut H, memory: &Memory, index: u32) -> (u32, u32, u8) {
     if index < ENTRY_RANGES as u32 {
@@ -108,14 +111,14 @@ fn range<H: Host>(host: &mut H, memory: &Memory, index: u32) -> (u32, u32, u8) {
     (word as u32, sorted::end(word), if number < memory.ranges as u32 { state } else { 0 })
 }
 
-/// A range as it lies in the pool: start, length, what is barred in 2 bits, state in 3.
+/// A range as a word in the pool: start, length, barred state in 2 bits, state in 3.
 #[inline(always)]
 const fn word(start: u32, end: u32, state: u8) -> u64 {
     let length = end.wrapping_sub(start) & sorted::LENGTH;
     start as u64 | (length as u64) << 32 | ((state & BARRED) as u64) << 55 | (state as u64) << 61
 }
 
-/// The end of a range, and the state there; [`data::END`] where it is not in use.
+/// The end of a range and the state there; [`data::END`] if it is not in use.
 #[inline(always)]
 pub fn end<H: Host>(host: &mut H, memory: &Memory, index: u32) -> (u32, u8) {
     let (_, end, state) = range(host, memory, index);
@@ -123,15 +126,15 @@ pub fn end<H: Host>(host: &mut H, memory: &Memory, index: u32) -> (u32, u8) {
 }
 
 impl Memory {
-    /// Whether any bytes after an end of data at `at` have passed out of order, or others in its place: no range that ends
-    /// there would have passed with it.
+    /// Whether out-of-order bytes have passed at or after `at`, where an end of data has been read. A range that ends
+    /// exactly there counts: it ended as mail data, and would not have passed with an end of data in it.
     #[inline(always)]
     pub fn has_range_after(&self, at: u32) -> bool {
         let mut used = 0;
         let mut i = 0;
         while i < ENTRY_RANGES {
-            let behind = ahead(self.range_end[i], at) >= 0;
-            used |= if behind { self.range_state[i] } else { 0 };
+            let reaches = ahead(self.range_end[i], at) >= 0;
+            used |= if reaches { self.range_state[i] } else { 0 };
             i += 1;
         }
         used & USED != 0 || self.ranges != 0 && ahead(self.top_range, at) >= 0
@@ -157,7 +160,7 @@ impl Memory {
     }
 }
 
-/// A segment among the ranges.
+/// Finds out how a segment lies among the ranges.
 struct Search<'a, H> {
     host: &'a mut H,
     work: &'a mut Work,
@@ -193,10 +196,10 @@ impl<H: Host> Step for Search<'_, H> {
     }
 }
 
-/// The ranges that may be near some place: those in the entry, and two in the pool.
+/// Ranges that may be near a position: those in the entry, and two in the pool.
 const NEAR: u32 = ENTRY_RANGES as u32 + 2;
 
-/// The range with this number among them.
+/// Maps `0..NEAR` to the index of a range.
 #[inline(always)]
 const fn neighbour(work: &Work, index: u32) -> u32 {
     if index < ENTRY_RANGES as u32 { index } else { index.wrapping_add(work.run.ranges.cursor) }
@@ -209,7 +212,7 @@ fn before<H: Host>(host: &mut H, work: &Work, at: u32) -> u32 {
     if memory.ranges == 0 { 0 } else { sorted::before(host, memory.slot, memory.sorted_ranges(), at) }
 }
 
-/// Where `start..end` lies among the ranges: `run.ranges` tells.
+/// Finds out how `start..end` lies among the ranges. The result is in `run.ranges`.
 #[inline(never)]
 pub fn search<H: Host>(host: &mut H, work: &mut Work, start: u32, end: u32) -> bool {
     work.run.ranges = Found { cursor: before(host, work, start), ..Found::NONE };
@@ -217,7 +220,7 @@ pub fn search<H: Host>(host: &mut H, work: &mut Work, start: u32, end: u32) -> b
     true
 }
 
-/// Puts a range, or (`state` 0) none, at `index` of the entry.
+/// Writes a range, or none (`state` 0), to `index` of the entry.
 #[inline(always)]
 fn put<H: Host>(memory: &mut Memory, index: u32, (start, end): (u32, u32), state: u8) {
     let i = H::opaque(index) as usize & (ENTRY_RANGES - 1);
@@ -226,8 +229,8 @@ fn put<H: Host>(memory: &mut Memory, index: u32, (start, end): (u32, u32), state
     memory.range_state[i] = state;
 }
 
-/// Remembers `start..end`, which [`search`] has just found to be apart from all ranges or right after one, with the state at
-/// its end. `false` where no more are remembered. What is written into the pool counts at once: the segment passes then.
+/// Remembers `start..end` with the state at its end. [`search`] has just found it to be apart from all ranges or next
+/// to one. `false` if there is no room. What is written to the pool counts at once, because the segment passes then.
 #[inline(never)]
 pub fn add<H: Host>(host: &mut H, work: &mut Work, start: u32, end: u32, state: u8) -> bool {
     let (mut start, mut end, mut state) = (start, end, state);
@@ -247,12 +250,12 @@ pub fn add<H: Host>(host: &mut H, work: &mut Work, start: u32, end: u32, state: 
         return false;
     }
     if left != NONE {
-        let (from, _, behind) = range(host, &work.state.memory, left);
-        (start, before) = (from, behind & BARRED);
+        let (from, _, left_state) = range(host, &work.state.memory, left);
+        (start, before) = (from, left_state & BARRED);
     }
     if right != NONE {
-        let (_, to, behind) = range(host, &work.state.memory, right);
-        (end, state) = (to, behind & STATE);
+        let (_, to, right_state) = range(host, &work.state.memory, right);
+        (end, state) = (to, right_state & STATE);
     }
     if end.wrapping_sub(start) > sorted::LENGTH {
         return false;
@@ -272,12 +275,12 @@ pub fn add<H: Host>(host: &mut H, work: &mut Work, start: u32, end: u32, state: 
             list[ring.index::<H>(index - ENTRY_RANGES as u32)] = word;
         }
     }
-    // The gap between two is filled: the later one is not needed any more.
+    // The gap between two ranges is filled: the later one is removed.
     let removes = left != NONE && right != NONE;
     if removes && right < ENTRY_RANGES as u32 {
         put::<H>(memory, right, (end, end), 0);
     } else if removes {
-        // Those before it move by one place, and what takes the first place leaves at the front.
+        // The ranges before it move up by one. The first word of the ring becomes free.
         let Some(list) = host.list(memory.slot.wrapping_sub(1)) else { return false };
         let first = list[ring.index::<H>(0)] as u32;
         ring.count = right - ENTRY_RANGES as u32;
@@ -291,7 +294,7 @@ pub fn add<H: Host>(host: &mut H, work: &mut Work, start: u32, end: u32, state: 
     true
 }
 
-/// Sees to it that the connection has a slot for ranges and boundaries; `false` where none is free.
+/// Makes sure that the connection has a slot for ranges and boundaries; `false` if none is free.
 #[inline(always)]
 pub fn need_slot<H: Host>(host: &mut H, work: &mut Work) -> bool {
     if work.state.memory.slot == 0 {
@@ -304,8 +307,8 @@ pub fn need_slot<H: Host>(host: &mut H, work: &mut Work) -> bool {
     true
 }
 
-/// Forgets what is over, gives back a slot that was not needed any more when the last segment had passed, and sees to it that
-/// another one is still there. A dropped segment leaves the state as it was: what it had forgotten is forgotten anew.
+/// Forgets what is over. Releases a slot that was no longer needed when the last segment had passed, and checks that a
+/// needed slot is still held. A dropped segment does not save the state, so the next one forgets the same again.
 #[inline(never)]
 pub fn look_after<H: Host>(host: &mut H, work: &mut Work) -> bool {
     let next = work.state.side[CLIENT as usize].next;
@@ -358,12 +361,12 @@ impl<H: Host> Step for Join<'_, H> {
             found.reached = end;
             found.text = (state & STATE) as u32;
         }
-        // None touches another one.
+        // At most one range joins, since ranges never touch.
         joins
     }
 }
 
-/// A range in which, or at whose end, what was read ends.
+/// Checks the ranges in which, or at whose end, the new bytes end.
 struct Border<'a, H> {
     host: &'a mut H,
     work: &'a mut Work,
@@ -378,13 +381,14 @@ impl<H: Host> Step for Border<'_, H> {
         if state & USED == 0 || ahead(start, found.reached) >= 0 {
             return false;
         }
-        // Which state the segment has at the range's start would have to be remembered.
+        // The segment reaches beyond the start of a range with a barred state: its own state there would have to be
+        // remembered.
         found.astray |= (barred(state) != 0) as u32 * WAITS;
         if ahead(end, found.reached) < 0 {
             return found.astray != 0;
         }
-        // At a range's end, and close before it, the state there tells that of the first copy; elsewhere nothing
-        // may be under way.
+        // At a range's end, and just before it, the range's state implies the state of the first copy. Elsewhere no end
+        // of data may be under way.
         let known = boundaries::under_way::<H>(state & STATE, end.wrapping_sub(found.reached));
         let expected = if known == data::END { data::MIDDLE } else { known };
         found.astray |= (found.text != expected as u32) as u32 * WAITS;
@@ -393,13 +397,13 @@ impl<H: Host> Step for Border<'_, H> {
     }
 }
 
-/// Joins the range that has been reached: `run.ranges` tells how far.
+/// Joins the range that has been reached. `run.ranges` says how far the stream is read then.
 #[inline(never)]
 pub fn join<H: Host>(host: &mut H, work: &mut Work) -> bool {
     let (reached, text) = (work.state.side[CLIENT as usize].next, work.state.memory.text as u32);
     let cursor = before(host, work, reached);
     work.run.ranges = Found { reached, text, cursor, ..Found::NONE };
-    // All that begin in the bytes that were read.
+    // All ranges that begin within the bytes that were read.
     H::repeat(ENTRY_RANGES as u32 + cursor + 1, &mut Border { host: &mut *host, work: &mut *work });
     H::repeat(NEAR, &mut Join { host, work });
     let reached = work.run.ranges.reached;
@@ -414,20 +418,20 @@ pub fn join<H: Host>(host: &mut H, work: &mut Work) -> bool {
 }
 
 impl Found {
-    /// Where a look at lines of chunks stands: number of the word, and which of the chunks alike.
+    /// Cursor for comparing the lines of chunks: number of the word, and which of its equal chunks.
     #[inline(always)]
     pub const fn line(&self) -> (u32, u32) {
         (self.cursor, self.quiet)
     }
 
-    /// Sets it.
+    /// Sets the cursor.
     #[inline(always)]
     pub const fn set_line(&mut self, number: u32, which: u32) {
         self.cursor = number;
         self.quiet = which;
     }
 
-    /// Nothing looked at.
+    /// The initial value.
     pub const NONE: Self = Self {
         place: APART,
         before: data::END as u32,

@@ -1,6 +1,6 @@
-//! A merged segment (GRO, GSO) goes on after the filter as the segments it was merged of, its pieces, and each of them may be
-//! lost, discarded or overtaken on its own. So where two of them meet a receiver may go over from one copy to another, as
-//! where a segment begins or ends: what holds there for segments holds for pieces (I4).
+//! A merged segment (GRO, GSO) leaves the filter as the segments it was merged from, its pieces. Each of them may be
+//! lost, discarded or overtaken on its own. So a receiver may switch from one copy to another where two pieces meet,
+//! just as at the ends of a segment, and the same rules apply there (I4).
 
 use super::{boundaries, out_of_order, retransmission};
 use crate::{
@@ -10,16 +10,16 @@ use crate::{
     work::Work,
 };
 
-/// Pieces that a merged segment is looked through for: 198 KiB (BIG TCP) of 1,448 bytes have 141, 64 KiB of 64 bytes this many.
+/// Pieces that are examined in a merged segment: 198 KiB (BIG TCP) in pieces of 1,448 bytes are 141; 64 KiB in pieces
+/// of 64 bytes are this many.
 const PIECES: u32 = 1024;
 
-/// New bytes: where pieces meet is remembered.
+/// New bytes: the borders of pieces are remembered.
 pub const NEW: bool = false;
-/// Bytes that passed before, in order or out of order: nothing is remembered anew.
+/// Bytes that passed before, in order or out of order: nothing new is remembered.
 pub const PASSED: bool = true;
 
-/// Bytes of mail data, whose pieces are looked through. They stand in the working place, and not on the stack: the chains of
-/// calls are long here.
+/// Mail data whose pieces are examined. Kept in the working area, not on the stack: the call chains are deep here.
 #[repr(C, align(4))]
 #[derive(Clone, Copy, Debug)]
 pub struct Data {
@@ -29,9 +29,9 @@ pub struct Data {
     pub to: u32,
     /// The scanner's state at `from`, or [`data::END`] where it is not known.
     pub before: u8,
-    /// 1: some of them may have passed out of order.
+    /// 1: some of the bytes may have passed out of order.
     pub overlaps: u8,
-    /// Boundaries to be left for others: see [`boundaries::SPARE`].
+    /// Boundaries to be left free for other segments: see [`boundaries::SPARE`].
     pub spare: u8,
     /// Zero.
     pub reserved: u8,
@@ -42,12 +42,12 @@ impl Data {
     pub const NONE: Self = Self { from: 0, to: 0, before: 0, overlaps: 0, spare: 0, reserved: 0 };
 }
 
-struct Borders<'a, H, const BEFORE: bool> {
+struct Borders<'a, H, const ALREADY_PASSED: bool> {
     host: &'a mut H,
     work: &'a mut Work,
 }
 
-impl<H: Host, const BEFORE: bool> Step for Borders<'_, H, BEFORE> {
+impl<H: Host, const ALREADY_PASSED: bool> Step for Borders<'_, H, ALREADY_PASSED> {
     #[inline(always)]
     fn step(&mut self, index: u32) -> bool {
         let (host, work) = (&mut *self.host, &mut *self.work);
@@ -79,9 +79,9 @@ impl<H: Host, const BEFORE: bool> Step for Borders<'_, H, BEFORE> {
         }
         let place = work.segment.sequence.wrapping_add(at);
         if state == data::END {
-            // What came before decides, and is not known.
+            // The bytes before would decide, and they are not known.
             work.run.differs = 1;
-        } else if BEFORE || work.data.overlaps != 0 && inside(host, work, place) {
+        } else if ALREADY_PASSED || work.data.overlaps != 0 && inside(host, work, place) {
             work.run.differs |= (retransmission::state_at(host, work, place).0 != state) as u32;
         } else {
             let spare = work.data.spare as usize;
@@ -91,19 +91,20 @@ impl<H: Host, const BEFORE: bool> Step for Borders<'_, H, BEFORE> {
     }
 }
 
-/// Whether a place lies inside what passed out of order.
+/// Whether a position lies inside an out-of-order range.
 #[inline(always)]
 fn inside<H: Host>(host: &mut H, work: &mut Work, place: u32) -> bool {
     out_of_order::search(host, work, place.wrapping_sub(1), place.wrapping_add(1));
     work.run.ranges.place == out_of_order::INSIDE
 }
 
-/// Looks through the pieces of the segment in hand, as far as `Work::data` says. Where two of them meet and it matters what came before, that is
-/// remembered or, where the bytes passed before, has to be what is known; `run.differs` is not 0 afterwards if it is not.
-/// `false` where the segment is held back: that cannot be remembered, or the pieces are too many.
-// verifier: inlined, for what `remember` calls takes three frames more.
+/// Examines the pieces of the current segment within `Work::data`. A border between two pieces, where it matters what
+/// came before, is remembered. If the bytes passed before, it has to agree with what is known; otherwise `run.differs`
+/// is not 0 afterwards. `false` if the segment is held back: there is no room to remember the border, or there are too
+/// many pieces.
+// verifier: inlined, because the calls below `remember` take three more frames.
 #[inline(always)]
-pub fn look_through<H: Host, const BEFORE: bool>(host: &mut H, work: &mut Work) -> bool {
+pub fn look_through<H: Host, const ALREADY_PASSED: bool>(host: &mut H, work: &mut Work) -> bool {
     let piece = work.segment.piece as u32;
     if piece == 0 {
         return true;
@@ -113,6 +114,6 @@ pub fn look_through<H: Host, const BEFORE: bool>(host: &mut H, work: &mut Work) 
         work.hold_back(Reason::Backlog);
         return false;
     }
-    H::repeat(PIECES + 1, &mut Borders::<H, BEFORE> { host, work });
+    H::repeat(PIECES + 1, &mut Borders::<H, ALREADY_PASSED> { host, work });
     work.run.cut == 0
 }

@@ -1,4 +1,4 @@
-//! Where in the client's stream commands, mail data and chunks begin, as long as they are not acknowledged.
+//! Where commands, mail data and chunks begin in the client's stream, as far as they are not acknowledged.
 
 use super::{ahead, later};
 use crate::{
@@ -9,7 +9,7 @@ use crate::{
 };
 
 impl Memory {
-    /// From `at` on the bytes are of another kind . `false` where no more are remembered.
+    /// From `at` on the bytes are of another kind. `false` if there is no room for one more region.
     #[inline(always)]
     pub fn begin_region(&mut self, kind: Mode, at: u32) -> bool {
         let used = self.regions as usize;
@@ -24,7 +24,7 @@ impl Memory {
 }
 
 impl Memory {
-    /// Forgets the oldest region, if all of it is acknowledged.
+    /// Forgets the oldest region if it is completely acknowledged.
     #[inline(always)]
     pub fn forget_first(&mut self, acknowledged: u32) -> bool {
         if self.regions < 2 || ahead(self.region_at[1], acknowledged) > 0 {
@@ -57,6 +57,6 @@ impl Step for Forget<'_> {
 #[inline(always)]
 pub fn forget<H: Host>(memory: &mut Memory, acknowledged: u32) {
     H::repeat(REGIONS as u32, &mut Forget { memory, acknowledged });
-    // The start of the oldest one moves along: across 2^31 bytes a comparison with it would turn round.
+    // The start of the oldest region advances, because comparisons with it would invert across 2^31 bytes.
     memory.region_at[0] = later(memory.region_at[0], acknowledged);
 }

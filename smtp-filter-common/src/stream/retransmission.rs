@@ -1,9 +1,9 @@
-//! Repeated bytes of the client (I4): commands are compared with what passed, mail data is scanned again.
+//! Retransmissions of the client (I4): commands are compared with the bytes that passed; mail data is scanned again.
 //!
-//! What a receiver may put together from the first copy and from repeats has to read as what was judged. For mail data,
-//! of which no bytes are kept, that means: a repeat holds no end of data but one that was read, and agrees with the
-//! remembered places about the scanner's state there. Acknowledged bytes are nobody's concern any more: the receiver
-//! has them.
+//! Whatever a receiver assembles from the first copy and from retransmissions has to read as what was judged. The bytes
+//! of mail data are not kept. So a retransmission of mail data may contain an end of data only where one was read, and
+//! has to agree with the remembered boundaries about the scanner's state. Acknowledged bytes are not compared: the
+//! receiver has them.
 
 use super::{ahead, boundaries, chunks, earlier, later, pieces, window};
 use crate::{
@@ -44,7 +44,7 @@ impl<H: Host> Step for Regions<'_, H> {
         match memory.region_kind[i] {
             session::Mode::MAIL_DATA => text(host, work, (from, to), 0),
             session::Mode::CHUNK | session::Mode::CHUNKS if refused(work, start) => work.run.differs |= REFUSED,
-            // The lines of chunks are looked at afterwards.
+            // BDAT lines are checked afterwards, in `check`.
             session::Mode::CHUNK | session::Mode::CHUNKS | session::Mode::TLS => {}
             _ => window::repeat::<H, SIDE>(host, work, from, to),
         }
@@ -52,14 +52,14 @@ impl<H: Host> Step for Regions<'_, H> {
     }
 }
 
-/// Whether bytes of a chunk from `start` on may be the first ones there, after the server has refused it.
+/// Whether bytes of a chunk from `start` on may be their first copy, after the server has refused the chunk.
 #[inline(always)]
 const fn refused(work: &Work, start: u32) -> bool {
     work.state.memory.missing > 1 && ahead(work.state.memory.missing_to, start) > 0
 }
 
-/// Checks the repeated sequence numbers `from..to`, none of them acknowledged; `false` if they are to be kept away
-/// from the server.
+/// Checks the retransmitted sequence numbers `from..to`, none of them acknowledged. `false` if they must not reach the
+/// server.
 #[inline(always)]
 pub fn check<H: Host>(host: &mut H, work: &mut Work, from: u32, to: u32) -> bool {
     work.run.differs = 0;
@@ -70,8 +70,8 @@ pub fn check<H: Host>(host: &mut H, work: &mut Work, from: u32, to: u32) -> bool
     work.run.differs == 0
 }
 
-/// The state behind the first `count` (less than four) of these bytes; [`data::END`] where it cannot be told without
-/// knowing what stood before, and that is not known.
+/// The state after the first `count` (less than four) of these bytes. [`data::END`] if it depends on the bytes before
+/// them and those are not known.
 #[inline(always)]
 pub const fn after_few(before: u8, bytes: u32, count: u32) -> u8 {
     const fn word(bytes: [u8; 4]) -> u32 {
@@ -90,7 +90,7 @@ pub const fn after_few(before: u8, bytes: u32, count: u32) -> u8 {
     data::behind((prefix >> ((count * 8) & 31)) | (bytes << (32_u32.wrapping_sub(count * 8) & 31)))
 }
 
-/// Compares what the segment has at the places that matter with what is known of them.
+/// Compares the segment with the remembered boundaries.
 struct Agree<'a, H> {
     host: &'a mut H,
     work: &'a mut Work,
@@ -106,15 +106,15 @@ impl<H: Host> Step for Agree<'_, H> {
     fn step(&mut self, index: u32) -> bool {
         let (host, work) = (&mut *self.host, &mut *self.work);
         let (at, state, _) = boundaries::place(host, work, index);
-        // Offsets in the payload: a place elsewhere wraps to far beyond.
-        let place = at.wrapping_sub(work.segment.sequence);
-        if state == data::END || place <= self.from || place >= self.to {
+        // Offset in the payload; positions outside the segment wrap to very large values.
+        let offset = at.wrapping_sub(work.segment.sequence);
+        if state == data::END || offset <= self.from || offset >= self.to {
             return false;
         }
-        let count = place - self.from;
+        let count = offset - self.from;
         let few = count < 4;
-        let at = if few { self.from } else { place - 4 };
-        // The segment may end before four bytes; what stands behind the place does not count.
+        let at = if few { self.from } else { offset - 4 };
+        // The segment may end before four bytes; bytes after the boundary do not count.
         let left = work.segment.length - at;
         if !host.fetch(at, if left > 4 { 4 } else { left }, &mut work.piece) {
             work.run.differs |= FORGOTTEN;
@@ -127,8 +127,8 @@ impl<H: Host> Step for Agree<'_, H> {
     }
 }
 
-/// Whether payload `from..to` agrees with the places in it that matter, and with the ends of early ranges; `run.differs`
-/// is not 0 afterwards if not. `before` is the state at `from`, or [`data::END`] where it is not known.
+/// Whether payload `from..to` agrees with the boundaries in it, and with the ends of out-of-order ranges. If not,
+/// `run.differs` is not 0 afterwards. `before` is the state at `from`, or [`data::END`] if it is not known.
 #[inline(always)]
 pub fn agrees<H: Host>(host: &mut H, work: &mut Work, from: u32, to: u32, before: u8) {
     work.run.piece_length = 0;
@@ -137,26 +137,27 @@ pub fn agrees<H: Host>(host: &mut H, work: &mut Work, from: u32, to: u32, before
     H::repeat(count, &mut Agree { host, work, from, to, before });
 }
 
-/// The state at a place of the text, as [`boundaries::state_at`] tells it.
+/// The state at a position in mail data: see [`boundaries::state_at`].
 #[inline(always)]
 pub fn state_at<H: Host>(host: &mut H, work: &mut Work, at: u32) -> (u8, u8) {
-    // Behind mail data nothing is under way.
+    // After mail data has ended, no end of data is under way.
     let is_text = work.state.session.mode == session::Mode::MAIL_DATA;
     let before = if is_text { work.state.side[SIDE].next.wrapping_sub(at) } else { u32::MAX };
     boundaries::state_at(host, work, at, before)
 }
 
-/// Scans repeated mail data, payload `from..to`, again. `run.differs` is not 0 afterwards if a receiver might put together
-/// other text from it than was read. The state `barred` (0: none) is known not to come before it.
+/// Scans retransmitted mail data, payload `from..to`, again. Afterwards `run.differs` is not 0 if a receiver might
+/// assemble other mail data from it than was read. The state `barred` (0: none) is known not to occur before it.
 #[inline(always)]
 pub fn text<H: Host>(host: &mut H, work: &mut Work, (from, to): (u32, u32), barred: u32) {
     let sequence = work.segment.sequence;
     let (start, end) = (sequence.wrapping_add(from), sequence.wrapping_add(to));
     let length = to - from;
     let before = match state_at(host, work, start) {
-        // A receiver acknowledges where a copy ends. One that ends where nothing is remembered ends in the middle of a
-        // line: places where a segment ended otherwise are remembered, and a repeat passes no other way (below). Unless it
-        // came before there was anything behind the place: then it ended as the first copy did.
+        // A receiver acknowledges only where some copy ended. A copy that ended here in any other state than MIDDLE
+        // would have left a boundary, or (a retransmission) been blocked below. So without a boundary the state is
+        // MIDDLE. One exception: a copy that ended here before anything after this position was read. It ended in the
+        // state of the first copy, which is `near`.
         (data::END, data::END) if start == work.run.acknowledged => data::MIDDLE,
         (data::END, near) if start == work.run.acknowledged => near,
         (before, _) => before,
@@ -175,7 +176,7 @@ pub fn text<H: Host>(host: &mut H, work: &mut Work, (from, to): (u32, u32), barr
     let completes = data::completes(first) as u32;
     let may_end = completes != 0 && (few || completes != barred || data::completes_another(first));
     if !known && (may_end || unclear) {
-        // Nobody remembers what stood before: it might end the mail.
+        // The bytes before are not known, so these might complete an end of data.
         work.run.differs |= 1;
         return;
     }
@@ -186,16 +187,16 @@ pub fn text<H: Host>(host: &mut H, work: &mut Work, (from, to): (u32, u32), barr
     }
     let state = if work.run.found == NOWHERE { work.run.text } else { data::END };
     let stops = sequence.wrapping_add(work.run.found);
-    // What has to come out: the end of data where one was read, and elsewhere the state that is known. Where none is, only
-    // one that does not matter passes.
-    let (behind, _) = state_at(host, work, end);
+    // Expected after the bytes: the end of data if one was read here, else the known state. If none is known, only
+    // MIDDLE passes: any other would have left a boundary.
+    let (known_after, _) = state_at(host, work, end);
     let ends = work.state.memory.is_end_of_data(end);
     let expected = if ends {
         data::END
-    } else if behind == data::END {
+    } else if known_after == data::END {
         data::MIDDLE
     } else {
-        behind
+        known_after
     };
     let differs = state != expected || state == data::END && stops != end;
     work.run.differs |= differs as u32;
@@ -208,7 +209,7 @@ pub fn text<H: Host>(host: &mut H, work: &mut Work, (from, to): (u32, u32), barr
     }
 }
 
-/// Checks a repeat of bytes that passed in front of a gap; whether it passes.
+/// Checks a retransmission of bytes that passed out of order; whether it passes.
 #[inline(always)]
 pub fn early<H: Host>(host: &mut H, work: &mut Work) -> bool {
     work.run.differs = 0;

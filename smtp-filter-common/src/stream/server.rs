@@ -31,7 +31,7 @@ pub fn payload<H: Host>(host: &mut H, policy: &Policy, work: &mut Work, acknowle
         gap::leap_of_server(work);
     }
     let next = work.state.side[SIDE].next;
-    if !repeated(host, policy, work, acknowledged, next) {
+    if !handle_retransmitted(host, policy, work, acknowledged, next) {
         return Taken::Unchanged(Reason::Retransmission);
     }
     work.run.at = next.wrapping_sub(work.segment.sequence);
@@ -44,9 +44,9 @@ pub fn payload<H: Host>(host: &mut H, policy: &Policy, work: &mut Work, acknowle
     Taken::Changed(Reason::Replies)
 }
 
-/// Deals with bytes that have passed before. Whether there are new ones to be read.
+/// Handles retransmitted bytes. Returns whether there are new ones to be read.
 #[inline(never)]
-fn repeated<H: Host>(host: &mut H, policy: &Policy, work: &mut Work, acknowledged: u32, next: u32) -> bool {
+fn handle_retransmitted<H: Host>(host: &mut H, policy: &Policy, work: &mut Work, acknowledged: u32, next: u32) -> bool {
     let (sequence, end) = (work.segment.sequence, work.segment.end());
     if !window::blank::<H, SIDE>(host, work, acknowledged) {
         work.hold_back(Reason::Unfetched);
@@ -74,7 +74,7 @@ fn repeated<H: Host>(host: &mut H, policy: &Policy, work: &mut Work, acknowledge
     ahead(end, next) > 0
 }
 
-/// The segment's new bytes, from `next` on, have been read: they are kept for comparison with repeats.
+/// The segment's new bytes, from `next` on, have been read: they are kept for comparison with retransmissions.
 #[inline(never)]
 fn settle<H: Host>(host: &mut H, work: &mut Work, acknowledged: u32, next: u32) -> bool {
     let end = work.segment.end();

@@ -1,16 +1,16 @@
-//! Two lists in a slot of the shared pool: the out-of-order ranges, and the boundaries. Each is a ring of one word an item;
-//! [`Memory`] says which word is the first one, and how many there are.
+//! Two lists in a slot of the shared pool: out-of-order ranges and boundaries. Each is a ring with one word per item;
+//! [`Memory`] holds the number of the first word and the count.
 //!
-//! - A list is sorted by where its items end. Ranges neither overlap nor touch one another, so they are sorted by where they
-//!   begin as well. Of boundaries at one sequence number that one comes first that was noted first.
-//! - The last `Memory::fresh` boundaries are those that the last segment brought, sorted among themselves, but not yet among the
-//!   others. The next segment with payload sorts them in before it looks anything up ([`sort_boundaries`]). Nobody looks up
-//!   boundaries of the segment in hand: its bytes agree with them.
-//! - What is acknowledged, or read, leaves at the front: the ring's numbers change, and no word.
+//! - A list is sorted by the ends of its items. Ranges neither overlap nor touch, so they are sorted by their starts as
+//!   well. Boundaries at the same sequence number are kept in the order in which they were noted.
+//! - The last `Memory::fresh` boundaries were added by the last segment. They are sorted among themselves, but not yet
+//!   merged with the others; the next segment with payload does that before it looks anything up ([`sort_boundaries`]).
+//!   The current segment's own boundaries are never looked up: its bytes agree with them anyway.
+//! - What is acknowledged, or read, is removed at the front by changing the ring's numbers. No word is changed.
 //!
-//! A dropped segment leaves the numbers as they were. So before the verdict words change in two ways only: after those that
-//! are counted, and by sorting fresh ones in; a list that is sorted as a whole is a right one for any number of fresh ones. Words
-//! of ranges change when it is certain that the segment passes ([`super::out_of_order::add`]).
+//! A dropped segment leaves the numbers unchanged. So before the verdict, words may change in two ways only: words
+//! after the counted ones are written, and fresh boundaries are merged. A fully sorted list is valid for any number of
+//! fresh ones. Words of ranges change only when it is certain that the segment passes ([`super::out_of_order::add`]).
 
 use super::ahead;
 use crate::{
@@ -23,32 +23,33 @@ use crate::{
 /// Words in a ring. A power of two.
 const ROOM: usize = POOL_RANGES;
 const _: () = assert!(POOL_RANGES == POOL_BOUNDARIES && 2 * ROOM == WIDE_WINDOW / 8 && ROOM.is_power_of_two());
-/// An item is one word: where it begins, its length in 27 bits, and 5 bits of what is known of it. A boundary has no length.
+/// Bits for the length in an item. An item is one word: start, length in 27 bits, and 5 bits of state. A boundary has
+/// no length.
 pub const LENGTH: u32 = (1 << 27) - 1;
 /// Words that are moved in one step.
 const BLOCK: u32 = 16;
-/// Steps that are enough to sort a list: each moves a block, or a word, or puts one where it belongs.
+/// Steps that suffice to sort a list: each moves a block or a word, or puts one item where it belongs.
 const STEPS: u32 = 3 * ROOM as u32;
 
 /// A sorted list.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Ring {
-    /// Where the ring begins in the slot.
+    /// Offset of the ring in the slot.
     base: u32,
-    /// Its first word in use.
+    /// Number of its first word in use.
     first: u32,
     /// Items in it.
     pub count: u32,
 }
 
-/// What is sorted in.
+/// Work left for sorting items into a list.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Sorting {
-    /// Items that are still to be compared.
+    /// Items of the list that are still to be compared.
     ring: Ring,
-    /// Items in [`Work::piece`], from word 1 on, that have no place yet.
+    /// Items in [`Work::piece`], from word 1 on, that are still to be placed.
     items: u32,
 }
 
@@ -58,7 +59,7 @@ impl Sorting {
 }
 
 impl Ring {
-    /// Where item `number` lies in the slot.
+    /// Index in the slot of item `number`.
     #[inline(always)]
     pub fn index<H: Host>(self, number: u32) -> usize {
         let place = self.base | (self.first.wrapping_add(number) & (ROOM as u32 - 1));
@@ -87,13 +88,13 @@ pub const fn end(word: u64) -> u32 {
     (word as u32).wrapping_add((word >> 32) as u32 & LENGTH)
 }
 
-/// How many items of a list end before `at`. In `Memory::slot` there is one.
+/// How many items of a list end before `at`. `slot` is a value of `Memory::slot`, not 0.
 #[inline(always)]
 pub fn before<H: Host>(host: &mut H, slot: u32, ring: Ring, at: u32) -> u32 {
     let Some(list) = host.list(slot.wrapping_sub(1)) else { return 0 };
     let mut number = H::opaque(0);
     let mut size = ROOM as u32;
-    // verifier: without jumps, however many there are.
+    // verifier: a binary search without jumps, and always the same number of rounds.
     while size > 0 {
         let word = list[ring.index::<H>(number + size - 1)];
         let earlier = H::opaque(end(word).wrapping_sub(at));
@@ -105,7 +106,7 @@ pub fn before<H: Host>(host: &mut H, slot: u32, ring: Ring, at: u32) -> u32 {
     number
 }
 
-/// Gives items their places, the last one first: what ends after it is moved out of the way.
+/// Puts items where they belong, the last one first. Items that end after it are moved out of the way.
 struct Sort<'a, H> {
     host: &'a mut H,
     work: &'a mut Work,
@@ -141,7 +142,7 @@ impl<H: Host> Step for Sort<'_, H> {
     }
 }
 
-/// Sorts one item into the first ones of a list: those that end after it move by one place.
+/// Sorts one item into a list; those that end after it move up by one.
 #[inline(always)]
 pub fn insert<H: Host>(host: &mut H, work: &mut Work, ring: Ring, word: u64) {
     work.piece[1] = word;
@@ -149,7 +150,7 @@ pub fn insert<H: Host>(host: &mut H, work: &mut Work, ring: Ring, word: u64) {
     host.sort(work);
 }
 
-/// Does what [`Work::run`] says is to be sorted in. The piece holds no bytes of the segment afterwards.
+/// Sorts in what `run.sorting` describes. Afterwards the piece holds no bytes of the segment.
 #[inline(always)]
 pub fn sort<H: Host>(host: &mut H, work: &mut Work) {
     work.run.piece_length = 0;
@@ -169,7 +170,7 @@ impl<H: Host> Step for Copy<'_, H> {
         let work = &mut *self.work;
         let Some(list) = self.host.list(work.state.memory.slot.wrapping_sub(1)) else { return true };
         let mut i = 0;
-        // What lies after the last one does no harm.
+        // Words after the last fresh one are copied too, but not used.
         while i < BLOCK {
             let number = index * BLOCK + i;
             let word = list[self.ring.index::<H>(self.ring.count + number)];
@@ -180,7 +181,7 @@ impl<H: Host> Step for Copy<'_, H> {
     }
 }
 
-/// Sorts the boundaries in that the last segment brought.
+/// Merges the boundaries that the last segment added.
 #[inline(always)]
 pub fn sort_boundaries<H: Host>(host: &mut H, work: &mut Work) {
     let memory = &mut work.state.memory;
@@ -192,7 +193,7 @@ pub fn sort_boundaries<H: Host>(host: &mut H, work: &mut Work) {
     let Some(list) = host.list(memory.slot.wrapping_sub(1)) else { return };
     let (last, first) = (list[ring.index::<H>(ring.count - 1)], list[ring.index::<H>(ring.count)]);
     if ahead(end(first), end(last)) >= 0 {
-        // As it is where segments come in their order, or where a segment before this one was dropped.
+        // Already sorted: the usual case, with segments in order.
         return;
     }
     H::repeat(items.div_ceil(BLOCK), &mut Copy { host: &mut *host, work: &mut *work, ring });

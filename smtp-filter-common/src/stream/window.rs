@@ -1,6 +1,8 @@
-//! The bytes of commands and replies that were forwarded and are not acknowledged: what a repeat is compared with (I4).
+//! The bytes of commands and replies that were forwarded and are not acknowledged: retransmissions are compared with
+//! them (I4).
 //!
-//! A ring in the entry holds them, and where they are more (pipelined groups, long replies) one of the shared pool.
+//! They are kept in a ring in the entry, or, if there are more (pipelined groups, long replies), in one of the shared
+//! pool.
 
 use super::{ahead, earlier, pool};
 use crate::{
@@ -16,7 +18,7 @@ use crate::{
 /// Bytes that one step handles.
 const GROUP: u32 = 8;
 
-/// 0xff for a byte that is there, 0 for one behind the end.
+/// 0xff for a byte within the length, 0 for one after it.
 #[inline(always)]
 const fn mask(at: u32, length: u32) -> u8 {
     0_u8.wrapping_sub((at.wrapping_sub(length) >> 31) as u8)
@@ -68,7 +70,7 @@ impl<const N: usize> Step for Compare<'_, N> {
     }
 }
 
-/// From a ring to the piece.
+/// Copies from a ring to the piece.
 struct Collect<'a, const N: usize> {
     ring: &'a [u8; N],
     piece: &'a mut Piece,
@@ -90,28 +92,28 @@ impl<const N: usize> Step for Collect<'_, N> {
     }
 }
 
-/// The kind of use of the pool.
+/// The kind of use of a pool slot.
 const fn kind(from: usize) -> u8 {
     pool::BYTES + from as u8
 }
 
-/// Gives the wide window back.
+/// Releases the wide window.
 #[inline(always)]
 pub fn release<H: Host, const FROM: usize>(host: &H, work: &mut Work) {
     pool::release(host, work.state.side[FROM].slot, kind(FROM));
     work.state.side[FROM].slot = 0;
 }
 
-/// The wide window, where it is still the connection's.
+/// The wide window, if it still belongs to the connection.
 #[inline(always)]
 fn wide<'a, H: Host, const FROM: usize>(host: &'a mut H, state: &State) -> Option<&'a mut Wide> {
     let slot = state.side[FROM].slot;
     if pool::holds(host, slot, kind(FROM)) { host.wide(slot.wrapping_sub(1)) } else { None }
 }
 
-/// Makes room for bytes `from..to`, where `oldest..from` are kept and not acknowledged. `false` where the segment has to
-/// wait for acknowledgements, or for others that use the pool: it is held back then. With `covered` 1, what does not fit is known
-/// otherwise.
+/// Makes room for bytes `from..to`; `oldest..from` are kept and not acknowledged. `false` if the segment is held back:
+/// it has to wait for acknowledgements, or for other connections to release slots of the pool. `covered` is 1 if bytes
+/// that do not fit are known from elsewhere ([`super::alike`]).
 #[inline(always)]
 pub fn make_room<H: Host, const FROM: usize>(
     host: &mut H,
@@ -147,7 +149,8 @@ pub fn make_room<H: Host, const FROM: usize>(
     widen::<H, FROM>(host, work, oldest, if empty { 0 } else { from.wrapping_sub(oldest) })
 }
 
-/// From the ring in the entry, where `kept` bytes from `oldest` on are kept, to one of the pool; `false` where none is free.
+/// Moves from the ring in the entry, which has `kept` bytes from `oldest` on, to one of the pool; `false` if none is
+/// free.
 #[inline(always)]
 fn widen<H: Host, const FROM: usize>(host: &mut H, work: &mut Work, oldest: u32, kept: u32) -> bool {
     if kept > 0 {
@@ -204,9 +207,9 @@ pub fn keep<H: Host, const FROM: usize>(host: &mut H, work: &mut Work, from: u32
     true
 }
 
-/// Has payload `from..to` repeat what was forwarded at its place. It is compared with that; where bytes were rewritten that
-/// are not acknowledged, it becomes that. `run.differs` is not 0 afterwards if it is other, [`FORGOTTEN`] if
-/// what was forwarded is not known any more.
+/// Makes sure that retransmitted payload `from..to` is what was forwarded. Unacknowledged bytes that were rewritten are
+/// rewritten again; otherwise the bytes are compared. Afterwards `run.differs` is not 0 if they differ, and
+/// [`FORGOTTEN`] if the forwarded bytes are no longer known.
 #[inline(always)]
 pub fn repeat<H: Host, const FROM: usize>(host: &mut H, work: &mut Work, from: u32, to: u32) {
     let side = &work.state.side[FROM];
@@ -217,9 +220,10 @@ pub fn repeat<H: Host, const FROM: usize>(host: &mut H, work: &mut Work, from: u
     }
 }
 
-/// Has a repeat of bytes that are acknowledged show nothing of what was rewritten there: what was forwarded is not kept any
-/// more, and an acknowledgement says only that somebody made it, not that it reached the sender. Who has the bytes ignores
-/// them; who has not, and said so, gets these. `false` where it cannot be written to.
+/// Overwrites retransmitted bytes that are acknowledged and had been rewritten, so that the original never shows. What
+/// was forwarded is no longer kept, and such retransmissions do occur: an acknowledgement seen here may not have
+/// reached the sender. A receiver that has the bytes ignores them; one that acknowledged bytes it does not have gets
+/// the filler. `false` if the segment cannot be written to.
 #[inline(always)]
 pub fn blank<H: Host, const FROM: usize>(host: &mut H, work: &mut Work, acknowledged: u32) -> bool {
     let (side, segment) = (&work.state.side[FROM], &work.segment);
@@ -228,7 +232,7 @@ pub fn blank<H: Host, const FROM: usize>(host: &mut H, work: &mut Work, acknowle
     side.rewrote == 0 || length <= 0 || overwrite(host, work, length as u32)
 }
 
-/// Fills the first `length` bytes of the payload with what begins no word.
+/// Fills the first `length` bytes of the payload with bytes that begin no word.
 #[inline(never)]
 fn overwrite<H: Host>(host: &mut H, work: &mut Work, length: u32) -> bool {
     work.run.piece_length = 0;
@@ -238,7 +242,7 @@ fn overwrite<H: Host>(host: &mut H, work: &mut Work, length: u32) -> bool {
     work.run.differs == 0
 }
 
-/// A piece of which every word is the same, so that it serves for any length.
+/// Fills the piece with one byte, so that it serves for any length.
 struct Blank<'a> {
     piece: &'a mut Piece,
 }
@@ -257,8 +261,8 @@ fn restore<H: Host, const FROM: usize>(host: &mut H, work: &mut Work, from: u32,
     let length = to - from;
     let sequence = work.segment.sequence.wrapping_add(from);
     work.run.piece_length = 0;
-    // From where the first patch begins, so that words of the piece are words of patches. Of a full window the last one
-    // lies where the first one does, in the piece as in the ring.
+    // Begins where the first patch begins, so that words of the piece are words of patches. In a full window the last
+    // word coincides with the first, in the piece as in the ring.
     let before = from & 3;
     if length > WIDE_WINDOW as u32 || !collect::<H, FROM>(host, work, sequence.wrapping_sub(before), before + length) {
         work.run.differs |= FORGOTTEN;
@@ -296,8 +300,8 @@ impl<H: Host> Step for Restore<'_, H> {
     }
 }
 
-/// Puts the bytes of a piece, which begins where the first patch does, in the place of those of patch number `index`, where
-/// they lie in payload `from..to`. Returns what differs. Without a branch.
+/// Puts the bytes of a piece, which begins where the first patch does, into patch number `index`, within payload
+/// `from..to`. Returns the difference. Without a branch.
 #[inline(always)]
 fn put<H: Host>(work: &mut Work, (start, length): (u32, u32), (from, to): (u32, u32), index: u32) -> u64 {
     let Work { old, new, piece, .. } = work;
@@ -316,7 +320,7 @@ fn put<H: Host>(work: &mut Work, (start, length): (u32, u32), (from, to): (u32, 
     differs
 }
 
-/// From a window to the piece.
+/// Copies from a window to the piece.
 #[inline(always)]
 fn collect<H: Host, const FROM: usize>(host: &mut H, work: &mut Work, sequence: u32, length: u32) -> bool {
     let Work { piece, state, .. } = work;
@@ -335,9 +339,8 @@ fn collect<H: Host, const FROM: usize>(host: &mut H, work: &mut Work, sequence: 
     true
 }
 
-/// Compares payload `from..to` with what was forwarded at its place; `run.differs` is not 0 afterwards if it is other,
-/// [`FORGOTTEN`] if it cannot be
-/// compared any more.
+/// Compares payload `from..to` with what was forwarded. Afterwards `run.differs` is not 0 if it differs, and
+/// [`FORGOTTEN`] if it can no longer be compared.
 #[inline(always)]
 fn compare<H: Host, const FROM: usize>(host: &mut H, work: &mut Work, from: u32, to: u32) {
     let length = to - from;
@@ -367,10 +370,10 @@ fn compare<H: Host, const FROM: usize>(host: &mut H, work: &mut Work, from: u32,
     }
 }
 
-/// Fetches payload for a window, unless the piece begins with it.
+/// Fetches payload for a window, unless the piece already begins with it.
 #[inline(always)]
 fn fetch<H: Host>(host: &mut H, work: &mut Work, from: u32, length: u32) -> bool {
-    // What was rewritten stands there otherwise.
+    // Not after a rewrite: then the piece holds the old bytes.
     if work.run.piece_at == from && work.run.piece_length >= length && work.run.rewrites == 0 {
         return true;
     }

@@ -1,10 +1,10 @@
-//! The TCP checksum, corrected by what changed (RFC 1624 section 3).
+//! The TCP checksum, corrected for changed bytes (RFC 1624 section 3).
 
 /// Offset of the checksum in the TCP header.
 pub const OFFSET: usize = 16;
 
-/// The checksum when words of payload, which begin at an even offset, have given way to others. Both are in the order in
-/// which they were fetched: the first byte is the lowest.
+/// The checksum after words of payload, which begin at an even offset, have been replaced. Both are as they were
+/// fetched: the first byte is the lowest.
 pub fn correct<'a>(checksum: u16, changes: impl Iterator<Item = (&'a u64, &'a u64)>) -> u16 {
     // HC' = ~(~HC + ~m + m')
     let mut sum = u64::from(!checksum);

@@ -1,4 +1,4 @@
-//! A frame that lies in a slice.
+//! A frame in a slice.
 
 use crate::{
     host::{FULL, MADE, Step, UNKNOWN},
@@ -22,7 +22,7 @@ pub struct SliceFrame<'a> {
 }
 
 impl<'a> SliceFrame<'a> {
-    /// An Ethernet frame, tags in its data included. One shorter than its header is nobody's.
+    /// An Ethernet frame, including tags in its data. One that is shorter than its header is empty.
     pub fn ethernet(bytes: &'a [u8]) -> Self {
         let Some((header, network)) = bytes.split_at_checked(ETHERNET) else {
             return Self { network: &[], protocol: 0, piece: 0, sums: false };
@@ -44,24 +44,25 @@ impl<'a> SliceFrame<'a> {
         Self { network: bytes, protocol, piece: 0, sums: false }
     }
 
-    /// What stands behind the header of another link layer: EtherType and bytes from the network header on.
+    /// What follows the header of another link layer: EtherType and bytes from the network header on.
     pub const fn of(protocol: u16, network: &'a [u8]) -> Self {
         Self { network, protocol, piece: 0, sums: false }
     }
 
-    /// The same, merged of segments with so many bytes of payload each.
+    /// The same, merged from segments with so many bytes of payload each.
     #[must_use]
     pub const fn merged_of(self, piece: u16) -> Self {
         Self { piece, ..self }
     }
 
-    /// The same, with checksums that are to be right: it came from a wire. Those of a capture may have been left to a device.
+    /// The same, with checksums that have to be right, because it came from a wire. In a capture they may have been
+    /// left to a device.
     #[must_use]
     pub const fn with_checksums(self) -> Self {
         Self { sums: true, ..self }
     }
 
-    /// What is known of its checksums, as [`crate::host::Host::carried`] says.
+    /// What is known of its checksums: see [`crate::host::Host::carried`].
     pub(super) const fn carried(&self) -> u8 {
         match (self.sums, self.piece) {
             (false, _) => UNKNOWN,
@@ -82,7 +83,7 @@ impl<'a> SliceFrame<'a> {
     }
 }
 
-/// Runs steps, as [`crate::host::Host::repeat`] says.
+/// Runs steps: see [`crate::host::Host::repeat`].
 pub(super) fn repeat<S: Step>(count: u32, step: &mut S) {
     for index in 0..count {
         if step.step(index) {
@@ -100,7 +101,7 @@ impl Frame for SliceFrame<'_> {
         u32::try_from(self.network.len()).unwrap_or(u32::MAX)
     }
 
-    /// A capture does not tell: more than fits a length field was merged.
+    /// A capture does not say; a frame longer than the length field allows was merged.
     fn merged(&self) -> bool {
         self.network.len() > LONGEST
     }

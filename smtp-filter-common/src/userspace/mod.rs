@@ -1,5 +1,5 @@
-//! The datapath's world in user space: bytes from a slice, state in hash tables. Tests and replays run on it what the
-//! kernel runs on its maps.
+//! The datapath's environment in user space: bytes from a slice, state in hash tables. Tests and replays run on it the
+//! code that the kernel runs on its maps.
 
 mod checksum;
 mod frame;

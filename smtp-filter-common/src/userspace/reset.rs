@@ -1,4 +1,4 @@
-//! RSTs as the shell in the kernel makes them, of a frame that lies in a slice.
+//! RSTs as the shell in the kernel makes them, from a frame in a slice.
 
 use std::vec::Vec;
 
@@ -17,7 +17,7 @@ pub struct Resets {
     pub to_receiver: Vec<u8>,
 }
 
-/// What a segment that was judged is turned into where the verdict says so; `None` where that cannot be done.
+/// The RSTs for a judged segment whose verdict requires them; `None` if they cannot be made.
 pub fn resets(frame: SliceFrame<'_>, work: &Work) -> Option<Resets> {
     let segment = &work.segment;
     let mut bytes = frame.network().to_vec();

@@ -1,4 +1,4 @@
-//! State, counters and events, and the one way of a frame through the datapath.
+//! State, counters and events, and the path of a frame through the datapath.
 
 use core::sync::atomic::{AtomicU64, Ordering};
 use std::{
@@ -26,39 +26,39 @@ use crate::{
     work::Work,
 };
 
-/// What the kernel keeps in maps. Nothing is pushed out of it, for a replay has an end, unless it was made
-/// [`World::with_room`] for so many connections.
+/// What the kernel keeps in maps. Nothing is evicted, because a replay has an end, unless it was made with
+/// [`World::with_room`].
 #[derive(Debug)]
 pub struct World {
-    /// Events that nobody has taken yet, oldest first.
+    /// Events that have not been taken yet, oldest first.
     pub events: Vec<Event>,
     /// Connections made live.
     pub opened: u64,
     /// Connections seen to end.
     pub closed: u64,
-    /// Whether the last frame, if it passed, carries the policy's mark.
+    /// Whether the last frame, if it passed, carries the policy's skb mark.
     pub marked: bool,
     /// The last frame from its network header on, if it was rewritten.
     rewritten: Option<Vec<u8>>,
     live: HashMap<Key, usize>,
     connections: Vec<Connection>,
-    /// Places among `connections` whose connection has left.
+    /// Slots of `connections` whose connection has left.
     vacant: Vec<(Key, usize)>,
-    /// Connections that there is room for; 0: for any number.
+    /// Connections for which there is room; 0: for any number.
     room: usize,
     roster: Vec<Key>,
     gone: HashMap<Key, Gone>,
     begun: Vec<Block>,
     dice: u64,
     half: HashMap<Key, HalfOpen>,
-    /// The shared pool: whose its slots are, and what is in them.
+    /// The shared pool: the owners of its slots, and their contents.
     owners: Vec<AtomicU64>,
     wide: HashMap<u32, Box<Wide>>,
     lists: HashMap<u32, Box<List>>,
     counters: Vec<Counter>,
     connection: u64,
     work: Box<Work>,
-    /// Lies in the place of `work` while that is in use.
+    /// Replaces `work` while that is in use.
     spare: Option<Box<Work>>,
 }
 
@@ -69,7 +69,7 @@ impl Default for World {
 }
 
 impl World {
-    /// Nothing seen yet.
+    /// Empty.
     pub fn new() -> Self {
         Self {
             events: Vec::new(),
@@ -81,7 +81,7 @@ impl World {
             connections: Vec::new(),
             vacant: Vec::new(),
             room: 0,
-            // One place that is never taken, for the others are of no use where nobody gives way.
+            // One slot that is never taken: without eviction no others are needed.
             roster: std::vec![Key::default()],
             gone: HashMap::new(),
             begun: (0..BEGUN_BLOCKS).map(|_| Block::default()).collect(),
@@ -97,7 +97,7 @@ impl World {
         }
     }
 
-    /// Nothing seen yet, and room for so many live connections.
+    /// Empty, with room for so many live connections.
     pub fn with_room(connections: u32) -> Self {
         let roster = bounds::roster(connections) as usize;
         Self { room: connections as usize, roster: std::vec![Key::default(); roster], ..Self::new() }
@@ -130,17 +130,17 @@ impl World {
         self.rewritten.as_deref()
     }
 
-    /// What was judged last: the facts of the segment and the state of its connection, for a RST to be made of.
+    /// The last judgement: the facts of the segment and the state of its connection, from which a RST is made.
     pub const fn last(&self) -> &Work {
         &self.work
     }
 
-    /// The counter of a reason, an action, and whether it was carried out.
+    /// The counter of a reason and an action, enforced or not.
     pub fn counter(&self, reason: u16, action: Action, enforced: bool) -> Counter {
         self.counters.get(counter(reason, action as u8, enforced) as usize).copied().unwrap_or_default()
     }
 
-    /// All that was counted for a reason.
+    /// Everything that was counted for a reason.
     pub fn counted(&self, reason: u16) -> Counter {
         let mut sum = Counter::default();
         for action in Action::ALL {
@@ -158,24 +158,24 @@ impl World {
         self.live.get(key).and_then(|at| self.connections.get(*at))
     }
 
-    /// Connections that have left the table, those that left first before, as they were then.
+    /// Connections that have left the table, in that order, as they were then.
     pub fn left(&self) -> impl Iterator<Item = (&Key, &Connection)> {
         self.vacant.iter().filter_map(|(key, at)| Some((key, self.connections.get(*at)?)))
     }
 
-    /// All slots of the shared pool have this word for their owner: 0 where they are free.
+    /// Sets the owner's word of all slots of the shared pool: 0 means free.
     pub fn fill_pool(&mut self, owner: u64) {
         for place in &self.owners {
             place.store(owner, Ordering::Relaxed);
         }
     }
 
-    /// A live connection, for a test that begins in the midst of one.
+    /// A live connection, for a test that begins in the middle of one.
     pub fn connection_mut(&mut self, key: &Key) -> Option<&mut Connection> {
         self.live.get(key).copied().and_then(|at| self.connections.get_mut(at))
     }
 
-    /// Forgets all connections and events, but for which connections began. Counters stay.
+    /// Forgets all connections and events, but not which connections began. Counters are kept.
     pub fn forget(&mut self) {
         self.events.clear();
         self.live.clear();
@@ -193,7 +193,7 @@ impl World {
         self.live.iter().filter_map(|(key, at)| Some((key, self.connections.get(*at)?)))
     }
 
-    /// Whether a live connection stands at its place of the roster.
+    /// Whether a live connection is in its slot of the roster.
     pub fn is_enrolled(&self, key: &Key) -> bool {
         let slot = self.connection(key).map(|connection| connection.shared.slot.load(Ordering::Relaxed));
         slot.and_then(|slot| self.roster.get(slot as usize)) == Some(key)
@@ -204,12 +204,12 @@ impl World {
         self.gone.get(key)
     }
 
-    /// Forgets the connections that have left the live table, as a table does that is needed for others.
+    /// Forgets the connections that have left the live table, as if their table had been reused.
     pub fn forget_gone(&mut self) {
         self.gone.clear();
     }
 
-    /// Forgets the half-open connections, as a table does that is needed for others.
+    /// Forgets the half-open connections, as if their table had been reused.
     pub fn forget_half_open(&mut self) {
         self.half.clear();
     }
@@ -220,7 +220,7 @@ impl World {
     }
 }
 
-/// One frame at a hook of the world.
+/// A frame at one of the world's hooks.
 struct Hook<'a> {
     world: &'a mut World,
     frame: SliceFrame<'a>,
@@ -237,7 +237,7 @@ impl Hook<'_> {
         self.world.connections.get_mut(self.entry?)
     }
 
-    /// Payload, as it is by now.
+    /// Payload in its present form.
     fn bytes(&self, offset: u32, length: u32) -> Option<&[u8]> {
         let at = self.payload.checked_add(offset)?;
         match &self.world.rewritten {
@@ -247,7 +247,7 @@ impl Hook<'_> {
     }
 }
 
-/// Copies bytes into words; `false` where there is no room.
+/// Copies bytes into words; `false` if there is no room.
 fn fill_words(words: &mut [u64], bytes: &[u8]) -> bool {
     if bytes.len() > words.len() * 8 {
         return false;
@@ -329,7 +329,7 @@ impl Host for Hook<'_> {
         self.frame.bytes(self.header, length).map(checksum::sum)
     }
 
-    /// Numbers the connections: a replay says the same each time.
+    /// Numbers the connections: a replay gives the same output each time.
     fn random(&mut self) -> u64 {
         self.world.connection += 1;
         self.world.connection
@@ -396,7 +396,7 @@ impl Host for Hook<'_> {
     }
 
     fn draw(&mut self) -> u32 {
-        // Xorshift (Marsaglia 2003): the same each time, as all here.
+        // Xorshift (Marsaglia 2003), for the same numbers each time.
         let dice = &mut self.world.dice;
         *dice ^= *dice << 13;
         *dice ^= *dice >> 7;
@@ -439,7 +439,7 @@ impl Host for Hook<'_> {
             Entry::Vacant(_) if full => return None,
             Entry::Vacant(entry) => {
                 let fresh = Connection { shared, state: State::EMPTY, windows };
-                // Without a bound what has left stays to be looked at: a replay has an end.
+                // Without a bound, departed connections are kept for inspection: a replay has an end.
                 let vacant = if self.world.room == 0 { None } else { self.world.vacant.pop().map(|(_, at)| at) };
                 match vacant.and_then(|at| self.world.connections.get_mut(at)) {
                     Some(place) => *place = fresh,

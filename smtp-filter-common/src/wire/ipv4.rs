@@ -3,13 +3,13 @@
 use super::{FRAME_END, Frame, HEADER_SUM, IP_OPTION, Kind, Raw, Segment, TCP, is_ours};
 use crate::{host::Step, policy::Policy};
 
-/// The header and, where there are no options, the ports behind it: what most frames are judged by.
+/// The header and, without options, the ports after it: enough to judge most frames.
 const LOOK: usize = 24;
 
 #[inline(always)]
 pub(super) fn read<F: Frame>(frame: &F, policy: &Policy, offset: u32, segment: &mut Segment) -> Kind {
     let Some(ip) = frame.read::<LOOK>(offset) else {
-        // Shorter than header and ports: no TCP segment, but perhaps a first fragment made that short.
+        // Shorter than header and ports: not a TCP segment, but perhaps a first fragment made that short.
         return match frame.read::<20>(offset) {
             Some(ip) if ip.0[9] == TCP && ip.u16::<6>() & 0x1fff == 0 => {
                 begin(segment, offset, &ip);
@@ -53,7 +53,7 @@ pub(super) fn read<F: Frame>(frame: &F, policy: &Policy, offset: u32, segment: &
         return Kind::Unreadable;
     }
     let Read { sum, others } = add_up(frame, &ip, offset, header);
-    // Who routes or receives it discards it otherwise (RFC 1122 section 3.2.1.2). What was merged was found right before.
+    // A router or receiver would discard it (RFC 1122 section 3.2.1.2). The stack has already verified merged segments.
     if !frame.merged() && (sum >> 16) + (sum & 0xffff) != 0xffff {
         segment.options = HEADER_SUM;
     }
@@ -64,7 +64,7 @@ pub(super) fn read<F: Frame>(frame: &F, policy: &Policy, offset: u32, segment: &
     Kind::Segment
 }
 
-/// What the IP header says of a segment; nothing is known of its ports and payload yet.
+/// Fills in what the IP header says about a segment; ports and payload are not known yet.
 #[inline(always)]
 fn begin<const N: usize>(segment: &mut Segment, offset: u32, ip: &Raw<N>) {
     segment.blank(offset, 4);
@@ -85,11 +85,11 @@ const OPTION_WORDS: u32 = 10;
 /// In a word of options, the bits that neither NOP (1) nor the end of the list (0) has in any byte.
 const OTHERS: u32 = 0xfefe_fefe;
 
-/// What the whole header came to.
+/// Result of reading the whole header.
 struct Read {
     /// The sum of its words, not folded.
     sum: u32,
-    /// 0 where the options are padding alone, or there are none.
+    /// 0 if the options are only padding, or there are none.
     others: u32,
 }
 
@@ -114,7 +114,7 @@ impl<F: Frame> Step for Options<'_, F> {
     }
 }
 
-/// Adds the header up, and looks at its options.
+/// Sums the header, and checks its options.
 #[inline(always)]
 fn add_up<F: Frame, const N: usize>(frame: &F, ip: &Raw<N>, offset: u32, header: u32) -> Read {
     let mut read = Read { sum: 0, others: 0 };

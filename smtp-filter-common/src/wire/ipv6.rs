@@ -16,16 +16,16 @@ const fn is_extension(next: u8) -> bool {
     matches!(next, HOP_BY_HOP | ROUTING | FRAGMENT | AUTHENTICATION | DESTINATION | MOBILITY | HIP | SHIM6)
 }
 
-/// How the walk along the chain ended: not yet.
+/// How the walk along the chain ended: it has not.
 const OPEN: u32 = 0;
 /// At a header that is no extension.
 const UPPER: u32 = 1;
-/// At the frame's end.
+/// At the end of the frame.
 const CUT_OFF: u32 = 2;
 /// At a fragment that is not the first one.
 const LATER_FRAGMENT: u32 = 3;
 
-/// PadN of four bytes: with it a header of options is full.
+/// PadN of four bytes, which fills a header of options.
 const PAD: u32 = 0x0104_0000;
 /// The jumbo option, and its length (RFC 2675).
 const JUMBO: u16 = 0xc204;
@@ -37,7 +37,7 @@ struct Chain {
     first_fragment: u32,
     /// 1 after a fragment header.
     fragmented: u32,
-    /// 0 where a receiver takes every header of it.
+    /// 0 if a receiver accepts every header of the chain.
     odd: u32,
 }
 
@@ -64,7 +64,7 @@ impl<F: Frame> Step for Walk<'_, F> {
             // Linux discards a datagram with two, atomic or not.
             FRAGMENT => chain.fragmented,
             DESTINATION => padding,
-            // Anywhere else it is refused. What was merged beyond 64 KiB has one that tells so, where no wire sees it.
+            // Refused anywhere else. A segment merged beyond 64 KiB has one for its length, but never on the wire.
             HOP_BY_HOP if index == 0 && self.frame.merged() => {
                 (extension.u16::<2>() ^ JUMBO) as u32 | extension.0[1] as u32
             }
@@ -112,7 +112,7 @@ pub(super) fn read<F: Frame>(frame: &F, policy: &Policy, start: u32, segment: &m
         UPPER if chain.next != TCP as u32 => return Kind::Other,
         UPPER => frame.read::<4>(chain.offset),
         LATER_FRAGMENT if chain.next != TCP as u32 => return Kind::Other,
-        // Cut off, or longer than is walked: it may hide TCP.
+        // Cut off, or longer than is walked: TCP may follow.
         _ => None,
     };
     let Some(ports) = ports else {
@@ -134,13 +134,13 @@ pub(super) fn read<F: Frame>(frame: &F, policy: &Policy, start: u32, segment: &m
         return Kind::FirstFragment;
     }
     let total = ip.u16::<4>() as u32 + 40;
-    // BIG TCP (RFC 2675): the length stands in a hop-by-hop option, or nowhere.
+    // BIG TCP (RFC 2675): the length is in a hop-by-hop option, or nowhere.
     let end = if total == 40 && frame.merged() { FRAME_END } else { start + total };
     segment.begins(offset, end);
     Kind::Segment
 }
 
-/// What the IP header says of a segment; nothing is known of its ports and payload yet.
+/// Fills in what the IP header says about a segment; ports and payload are not known yet.
 #[inline(always)]
 fn begin(segment: &mut Segment, offset: u32, ip: &Raw<40>) {
     segment.blank(offset, 6);

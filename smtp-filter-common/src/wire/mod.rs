@@ -1,4 +1,4 @@
-//! From a frame to the facts of a TCP segment. What is not for the ports leaves here, after one look.
+//! From a frame to the facts of a TCP segment. Frames that are not for the policy's ports leave here, after one look.
 
 mod ipv4;
 mod ipv6;
@@ -34,25 +34,25 @@ impl<const N: usize> Raw<N> {
 /// Where a frame's bytes come from. Offsets count from the network header: where the link layer's own header (if the
 /// interface has one) ends.
 pub trait Frame {
-    /// EtherType of what stands at the network header, host byte order.
+    /// EtherType at the network header, host byte order.
     fn protocol(&self) -> u16;
     /// Bytes from the network header to the frame's end, padding included.
     fn length(&self) -> u32;
     /// Whether several segments were merged into this one, so that its length may not fit the IP header's field.
     fn merged(&self) -> bool;
-    /// Bytes of payload in each segment that was merged; 0: it is one alone, or that is not known.
+    /// Bytes of payload in each of the merged segments; 0: it was not merged, or that is not known.
     fn piece(&self) -> u16 {
         0
     }
     /// Runs steps, as [`crate::host::Host::repeat`] does.
     fn repeat<S: Step>(count: u32, step: &mut S);
-    /// Gives `value` back, as [`crate::host::Host::opaque`] does.
+    /// Returns `value`, as [`crate::host::Host::opaque`] does.
     fn opaque(value: u32) -> u32 {
         value
     }
-    /// `N` bytes at an offset; `None` where the frame ends before.
+    /// `N` bytes at an offset; `None` if the frame ends before.
     fn read<const N: usize>(&self, offset: u32) -> Option<Raw<N>>;
-    /// The same of bytes that lie before others that were read.
+    /// The same for bytes before others that were read.
     fn read_before<const N: usize>(&self, offset: u32) -> Option<Raw<N>> {
         self.read(offset)
     }
@@ -64,12 +64,11 @@ pub trait Frame {
 pub enum Kind {
     /// Not TCP, or neither port is one of the policy's.
     Other,
-    /// A later fragment of an IP datagram: never put together without its first one.
+    /// A later fragment of an IP datagram: never reassembled without the first one.
     LaterFragment,
     /// The first fragment of an IP datagram, to or from the ports or without readable ports.
     FirstFragment,
-    /// To or from the ports, or TCP whose ports cannot be found, and its headers cannot be read; or below more tags than are
-    /// walked.
+    /// To or from the ports, or TCP with unknown ports, and its headers cannot be read; or more tags than are walked.
     Unreadable,
     /// A segment whose headers were read.
     Segment,
@@ -101,13 +100,13 @@ pub struct Segment {
     pub source_port: u16,
     /// Destination port.
     pub destination_port: u16,
-    /// Offset of the IP header, behind tags in the data.
+    /// Offset of the IP header, after tags in the data.
     pub network: u32,
     /// Offset of the TCP header.
     pub header: u32,
     /// Offset of the payload.
     pub payload: u32,
-    /// Bytes of payload, padding behind the IP length not counted.
+    /// Bytes of payload, without padding after the IP length.
     pub length: u32,
     /// Sequence number.
     pub sequence: u32,
@@ -117,15 +116,15 @@ pub struct Segment {
     pub window: u16,
     /// [`SYN`] and the others.
     pub flags: u8,
-    /// Window scale option of a SYN; [`NO_SCALE`] where there is none.
+    /// Window scale option of a SYN; [`NO_SCALE`] if there is none.
     pub scale: u8,
     /// 4 or 6.
     pub version: u8,
     /// 1: a SYN with the Multipath TCP option.
     pub multipath: u8,
-    /// Bytes of payload in each segment of which this one was merged; 0: it is one alone.
+    /// Bytes of payload in each segment from which this one was merged; 0: it was not merged.
     pub piece: u16,
-    /// The sender's timestamp, and the one that it sends back, where `options` says so.
+    /// The sender's timestamp, and the one that it echoes, if `options` says so.
     pub stamp: u32,
     /// See `stamp`.
     pub echo: u32,
@@ -133,12 +132,12 @@ pub struct Segment {
     pub checksum: u16,
     /// [`TIMESTAMP`], [`AUTHENTICATION`], [`HEADER_SUM`] and [`IP_OPTION`].
     pub options: u8,
-    /// Hops that the datagram may still go.
+    /// Hops that the datagram has left.
     pub hops: u8,
 }
 
 impl Segment {
-    /// An empty one, to be filled.
+    /// An empty one, to be filled in.
     pub const EMPTY: Self = Self {
         source: [0; 16],
         destination: [0; 16],
@@ -163,7 +162,7 @@ impl Segment {
         hops: 0,
     };
 
-    /// Forgets the segment before, whose place this is, all but the addresses.
+    /// Clears everything but the addresses, for a new segment.
     #[inline(always)]
     fn blank(&mut self, network: u32, version: u8) {
         self.source_port = 0;
@@ -187,15 +186,15 @@ impl Segment {
         self.hops = 0;
     }
 
-    /// Where the TCP header begins and the segment ends, as the IP header says, or [`FRAME_END`]. For [`tcp::read`], which says
-    /// the rest.
+    /// Sets where the TCP header begins and where the segment ends, according to the IP header, or [`FRAME_END`].
+    /// [`tcp::read`] does the rest.
     #[inline(always)]
     const fn begins(&mut self, header: u32, end: u32) {
         self.header = header;
         self.length = end;
     }
 
-    /// Forgets the segment before, the addresses too.
+    /// Clears everything, addresses included.
     #[inline(always)]
     fn forget(&mut self, network: u32) {
         self.blank(network, 0);
@@ -209,7 +208,7 @@ impl Segment {
         self.flags & flags != 0
     }
 
-    /// Sequence number behind the payload.
+    /// Sequence number after the payload.
     #[inline(always)]
     pub const fn end(&self) -> u32 {
         self.sequence.wrapping_add(self.length)
@@ -218,16 +217,16 @@ impl Segment {
 
 /// `Segment::options`: the checksum of the IPv4 header is wrong.
 pub const HEADER_SUM: u8 = 4;
-/// `Segment::options`: IPv4 options or IPv6 extension headers that a receiver may refuse, or a router on the way: all but
-/// padding (NOP and the end of the list; one PadN that fills its header) and a fragment header around a whole datagram, which
-/// translators add (RFC 6145 section 4).
+/// `Segment::options`: IPv4 options or IPv6 extension headers that a receiver, or a router on the way, may refuse: all
+/// but padding (NOP and the end of the list; one PadN that fills its header) and a fragment header around a whole
+/// datagram, which translators add (RFC 6145 section 4).
 pub const IP_OPTION: u8 = 8;
 
 const IPV4: u16 = 0x0800;
 const IPV6: u16 = 0x86dd;
 const TCP: u8 = 6;
 
-/// A segment that ends where its frame does: its length does not fit the IP header's field.
+/// The segment ends with its frame: its length does not fit the IP header's field.
 const FRAME_END: u32 = u32::MAX;
 
 /// Whether a port is one of the policy's.
@@ -251,15 +250,16 @@ pub fn transport<F: Frame>(frame: &F, segment: &mut Segment) -> Kind {
     tcp::read(frame, segment)
 }
 
-/// Reads all in front of the TCP header, and the ports. With [`Kind::Segment`] there is a TCP header to be read by
-/// [`transport`].
+/// Reads everything before the TCP header, and the ports. With [`Kind::Segment`] there is a TCP header, which
+/// [`transport`] reads.
 #[inline(always)]
 pub fn network<F: Frame>(frame: &F, policy: &Policy, segment: &mut Segment) -> Kind {
     let (protocol, offset) = vlan::skip(frame);
     match protocol {
         IPV4 => ipv4::read(frame, policy, offset, segment),
         IPV6 => ipv6::read(frame, policy, offset, segment),
-        // Linux takes off priority tags without a limit: below more than are walked here may be a segment for the ports.
+        // Linux removes any number of priority tags: after more than are walked here there may be a segment for the
+        // ports.
         tag if is_tag(tag) => {
             segment.forget(offset);
             Kind::Unreadable

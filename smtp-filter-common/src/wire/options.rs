@@ -7,14 +7,14 @@ use crate::{flow::NO_SCALE, host::Step};
 pub const TIMESTAMP: u8 = 1;
 /// `Segment::options`: a signature, by MD5 (RFC 2385) or by the authentication option (RFC 5925).
 pub const AUTHENTICATION: u8 = 2;
-/// In the working value alone: the list lies.
+/// Only while reading: the list is malformed.
 const BROKEN: u32 = 1 << 8;
 
 /// Options there may be: each takes a byte at least.
 const MOST: u32 = 40;
-/// NOP, NOP, timestamp of ten bytes: how all who use timestamps write it (RFC 7323 appendix A).
+/// NOP, NOP, timestamp of ten bytes: the form that every stack uses (RFC 7323 appendix A).
 const USUAL: u32 = 0x0101_080a;
-/// Bytes of that.
+/// Bytes of that form.
 const USUAL_LENGTH: u32 = 12;
 
 const END_OF_LIST: u8 = 0;
@@ -28,7 +28,7 @@ const MULTIPATH: u8 = 30;
 
 /// What the options say.
 struct Options {
-    /// Where the walk stands.
+    /// Offset that the walk has reached.
     at: u32,
     /// The window scale (RFC 7323 section 2.2), or [`NO_SCALE`].
     scale: u32,
@@ -38,7 +38,7 @@ struct Options {
     facts: u32,
     /// The sender's time.
     stamp: u32,
-    /// The time that it sends back.
+    /// The time that it echoes.
     echo: u32,
 }
 
@@ -89,7 +89,7 @@ impl<F: Frame> Step for Walk<'_, F> {
             }
             STAMP => {
                 let Some(stamps) = self.frame.read_before::<8>(at + 2) else { return true };
-                // Which of two counts no two receivers have to agree on.
+                // Receivers need not agree on which of two counts.
                 let again = options.facts & TIMESTAMP as u32;
                 options.facts |= (again * BROKEN) | TIMESTAMP as u32;
                 options.stamp = stamps.u32::<0>();
@@ -103,9 +103,9 @@ impl<F: Frame> Step for Walk<'_, F> {
     }
 }
 
-/// Reads the options between `start` and `end`, of which `head` has the first bytes as far as there are any. `false` where
-/// the list lies: lengths that leave the header or are not those of the option, two timestamps. No stack sends that, and what
-/// a receiver makes of it differs: some stop reading there, some discard the segment.
+/// Reads the options between `start` and `end`; `head` has their first bytes. `false` if the list is malformed: lengths
+/// that leave the header or are not the option's, or two timestamps. No stack sends that, and receivers treat it
+/// differently: some stop reading there, some discard the segment.
 #[inline(always)]
 pub(super) fn read<F: Frame>(frame: &F, head: &Raw<32>, start: u32, end: u32, segment: &mut Segment) -> bool {
     let mut options = Options { at: start, scale: NO_SCALE as u32, multipath: 0, facts: 0, stamp: 0, echo: 0 };
@@ -116,7 +116,7 @@ pub(super) fn read<F: Frame>(frame: &F, head: &Raw<32>, start: u32, end: u32, se
         options.echo = head.u32::<28>();
     }
     if options.at < end {
-        // Their bytes are there with the last one.
+        // If the last byte exists, they all do.
         frame.read::<1>(end - 1);
         F::repeat(MOST, &mut Walk { frame, options: &mut options, end });
     }

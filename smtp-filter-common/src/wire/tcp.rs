@@ -18,10 +18,10 @@ pub const URG: u8 = 0x20;
 
 /// The header without options.
 const HEADER: u32 = 20;
-/// The header and the options of most segments: read at once where the frame has so many bytes.
+/// The header and the options of most segments: read at once if the frame has so many bytes.
 const LOOK: u32 = 32;
 
-/// The header at `start`, and what follows it as far as [`LOOK`] reaches and the frame has it.
+/// The header at `start`, and the bytes after it as far as [`LOOK`] and the frame reach.
 #[inline(always)]
 fn look<F: Frame>(frame: &F, start: u32) -> Option<Raw<{ LOOK as usize }>> {
     if frame.length().wrapping_sub(start) >= LOOK {
@@ -37,7 +37,7 @@ fn look<F: Frame>(frame: &F, start: u32) -> Option<Raw<{ LOOK as usize }>> {
     Some(look)
 }
 
-/// Reads the header of a segment of which it is known where it begins and ends ([`Segment::begins`]).
+/// Reads the header of a segment whose start and end are known ([`Segment::begins`]).
 #[inline(always)]
 pub(super) fn read<F: Frame>(frame: &F, segment: &mut Segment) -> Kind {
     let (start, end) = (segment.header, segment.length);
@@ -65,7 +65,7 @@ pub(super) fn read<F: Frame>(frame: &F, segment: &mut Segment) -> Kind {
     segment.length = end - payload;
     segment.piece = frame.piece();
     segment.scale = NO_SCALE;
-    // RFC 9293 section 3.10.7: a receiver takes none of these; what it may make of them is not worth guessing.
+    // RFC 9293 section 3.10.7: a receiver accepts none of these, and what else it does with them is uncertain.
     let flags = segment.flags;
     if flags & SYN != 0 && flags & (FIN | RST) != 0 || flags & (SYN | RST | ACK) == 0 {
         return Kind::Unreadable;

@@ -1,4 +1,4 @@
-//! 802.1Q and 802.1ad tags that stand in the data. The kernel takes the outer one out on ingress; QinQ leaves one.
+//! 802.1Q and 802.1ad tags in the data. The kernel removes the outer one on ingress; with QinQ one is left.
 
 use super::Frame;
 use crate::bounds::VLAN_TAGS;
@@ -9,7 +9,8 @@ pub const fn is_tag(protocol: u16) -> bool {
     matches!(protocol, 0x8100 | 0x88a8 | 0x9100)
 }
 
-/// EtherType after the tags, and where that header begins. More tags than are walked leave a tag's EtherType.
+/// EtherType after the tags, and where that header begins. If there are more tags than are walked, it is a tag's
+/// EtherType.
 #[inline(always)]
 pub(super) fn skip<F: Frame>(frame: &F) -> (u16, u32) {
     let (mut protocol, mut offset) = (frame.protocol(), 0);
