@@ -78,9 +78,9 @@ impl Found {
 /// Judges a frame whose headers have been read. Runs the steps one after the other; each says in `Work::found` which
 /// one is next. `None` if there is no policy.
 ///
-/// In the kernel the steps are a chain of programs: [`begin`] is part of the two at the hooks; [`handshake()`], the three
-/// for the client, the three for the server, and [`finish`] are one program each. Everything that they pass on is in
-/// the working area.
+/// In the kernel the steps are a chain of programs: [`begin`] is part of the two at the hooks; [`handshake()`], the
+/// three for the client, the three for the server, and [`finish`] are one program each. Everything that they pass on
+/// is in the working area.
 #[inline(always)]
 pub fn judge<H: Host, P: Policies>(
     host: &mut H,
@@ -183,9 +183,9 @@ impl Ports {
     }
 }
 
-/// Second step, after [`Next::FIND_CLIENT`]: finds the connection, and judges what can be judged without reading the payload.
-/// Before [`Next::READ_CLIENT`] it takes the connection's lock. From here on `Work::scope` says whose policy applies. Returns
-/// [`Next::HANDSHAKE`] if no connection is known, or a new one may begin.
+/// Second step, after [`Next::FIND_CLIENT`]: finds the connection, and judges what can be judged without reading the
+/// payload. Before [`Next::READ_CLIENT`] it takes the connection's lock. From here on `Work::scope` says whose policy
+/// applies. [`Next::HANDSHAKE`] follows if no connection is known, or a new one may begin.
 #[inline(always)]
 pub fn find_client<H: Host, P: Policies>(host: &mut H, policies: &P, work: &mut Work) {
     work.found = find::<H, P, FROM_CLIENT>(host, policies, work);
@@ -215,8 +215,8 @@ fn find<H: Host, P: Policies, const FROM: usize>(host: &mut H, policies: &P, wor
     live::<H, FROM>(host, policy, work)
 }
 
-/// Step after [`Next::HANDSHAKE`]: segments that begin a connection, or belong to none. If the segment turns out to belong to
-/// one after all, [`Next::FIND_CLIENT`] or [`Next::FIND_SERVER`] follows, but not this step again.
+/// Step after [`Next::HANDSHAKE`]: segments that begin a connection, or belong to none. If the segment turns out to
+/// belong to one after all, [`Next::FIND_CLIENT`] or [`Next::FIND_SERVER`] follows, but not this step again.
 #[inline(always)]
 pub fn handshake<H: Host, P: Policies>(host: &mut H, policies: &P, work: &mut Work) {
     work.greeted = 1;
