@@ -207,6 +207,24 @@ fn segments_out_of_order() {
     assert_eq!(net.state().session.messages, 1);
 }
 
+/// The end of data is in a gap after which nothing of the client's has come yet: the server's reply acknowledges it.
+#[test]
+fn an_end_of_data_that_the_reply_alone_shows() {
+    for text in ["", "Line"] {
+        let mut net = net();
+        play(
+            &mut net,
+            &["C MAIL FROM:<a@a.example>", "S 250 x", "C RCPT TO:<b@b.example>", "S 250 x", "C DATA", "S 354 x"],
+        );
+        if !text.is_empty() {
+            play(&mut net, &[&format!("C {text}")]);
+        }
+        net.client.next += 500;
+        play(&mut net, &["S 250 queued", "C MAIL FROM:<c@c.example>", "S 250 x", "C NOOP\nQUIT", "S 250 x", "S 221 x"]);
+        assert_eq!(net.verbs(), ["MAIL", "RCPT", "DATA", "MAIL", "NOOP", "QUIT"], "{text:?}");
+    }
+}
+
 /// The end of data is in the gap.
 #[test]
 fn a_lost_end_of_data() {

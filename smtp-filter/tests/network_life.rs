@@ -12,14 +12,19 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, ensure};
-use aya::maps::{Array, Map, MapData};
+use aya::maps::{Array, Map, MapData, PerCpuArray};
 use lab::{
     Random, SOON, TemporaryFile, all_counters, begin_data, counted, event, events, filter, hello, is_root, say,
     wait_until,
 };
 use rustix::{net::sockopt::set_socket_linger, process::Signal};
 use serde_json::Value;
-use smtp_filter_common::{policy::Policy, scope::place};
+use smtp_filter_common::{
+    action::Action,
+    policy::Policy,
+    reason::{Reason, counter},
+    scope::place,
+};
 use smtp_filter_testnet::{Client, Filter, MailServer, Namespace, Network, Running, SERVER_V4, SERVER_V6};
 
 /// How long a reply to EHLO is waited for that must not come.
@@ -170,6 +175,52 @@ fn no_segment_goes_unjudged_during_takeovers() -> Result<()> {
         })?;
         no_ehlo_arrived(&server).with_context(|| all_counters(&filter))?;
         ensure!(server.wait_for_mails(8, SOON)?.len() == 8);
+    }
+    Ok(())
+}
+
+/// The array of the chain is emptied with its last holder, and the hooks go a moment after their pins: nothing may be dropped in
+/// between.
+#[test]
+fn down_drops_no_segment() -> Result<()> {
+    if !is_root("down_drops_no_segment") {
+        return Ok(());
+    }
+    for hook in ["tcx", "clsact"] {
+        let network = Network::new()?;
+        let _server = MailServer::start(&network.server)?;
+        let filter = filter(&network.gateway)?;
+        for _ in 0..6 {
+            filter.up(&["--iface", "inside", "--hook", hook])?;
+            let counters = MapData::from_pin(filter.pin_dir().join("maps/COUNTERS"))?;
+            let counters: PerCpuArray<MapData, [u64; 2]> = Map::from_map_data(counters)?.try_into()?;
+            let over = AtomicBool::new(false);
+            thread::scope(|scope| -> Result<()> {
+                let talkers: Vec<_> = (0..3)
+                    .map(|_| {
+                        scope.spawn(|| -> Result<()> {
+                            while !over.load(Ordering::Relaxed) {
+                                hello(&network.client, SERVER_V4, "HELO")?;
+                            }
+                            Ok(())
+                        })
+                    })
+                    .collect();
+                thread::sleep(Duration::from_millis(50));
+                let down = filter.run(&["down"]);
+                over.store(true, Ordering::Relaxed);
+                for talker in talkers {
+                    talker.join().expect("no panic")?;
+                }
+                ensure!(down?.status.success());
+                Ok(())
+            })?;
+            for enforced in [false, true] {
+                let busy = counter(Reason::Busy.number(), Action::Drop as u8, enforced);
+                let segments: u64 = counters.get(&busy, 0)?.iter().map(|[segments, _]| segments).sum();
+                ensure!(segments == 0, "{hook}: {segments} segments were dropped by a chain that was gone");
+            }
+        }
     }
     Ok(())
 }

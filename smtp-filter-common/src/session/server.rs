@@ -251,7 +251,10 @@ fn reply<H: Host>(policy: &Policy, work: &mut Work, code: u16) {
     }
     let session = &mut work.state.session;
     let kind = session.answered();
-    let gap = work.run.gap != 0 || work.monitors != 0 && work.state.memory.has_ranges();
+    // The end of data may be in a gap after which nothing has come yet: the server acknowledges it.
+    let missed = monitor::was_missed(work) != 0;
+    let session = &mut work.state.session;
+    let gap = work.run.gap != 0 || missed || work.monitors != 0 && work.state.memory.has_ranges();
     if kind == Command::NONE && gap && session.mode == Mode::MAIL_DATA {
         monitor::mail_data_answered(work, code);
         return;

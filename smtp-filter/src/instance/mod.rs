@@ -44,7 +44,7 @@ fn chain_ids(pins: &PinDir) -> Vec<u32> {
         let chain: Array<_, u32> = Map::Array(MapData::from_pin(path).ok()?).try_into().ok()?;
         Some((0..abi::STEPS.len() as u32).filter_map(|place| chain.get(&place, 0).ok()).collect())
     };
-    [pins.chain(), pins.next_chain(), pins.next().chain()].iter().filter_map(ids).flatten().collect()
+    pins.chains().iter().filter_map(ids).flatten().collect()
 }
 
 /// Compiles a policy for an instance: its grace period, and when it goes off unconfirmed, are part of it.

@@ -6,15 +6,18 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, bail};
-use aya::programs::{
-    links::{FdLink, PinnedLink},
-    loaded_links, loaded_programs,
+use aya::{
+    maps::MapData,
+    programs::{
+        links::{FdLink, PinnedLink},
+        loaded_links, loaded_programs,
+    },
 };
 
 use super::{chain_ids, program_ids, settle::settle};
 use crate::{
     attach,
-    pins::{DirLock, PinDir, Side},
+    pins::{DirLock, PinDir, Side, wait_for_segments},
     record::{Attached, Hook, Instance, Records},
 };
 
@@ -114,13 +117,18 @@ pub(super) fn clear_all(pins: &PinDir, lock: &DirLock) -> Result<()> {
 }
 
 fn remove_by(pins: &PinDir, remove: impl FnOnce() -> Result<()>) -> Result<()> {
-    let mut programs = Side::BOTH.map(|side| program_ids(pins, side)).concat();
-    programs.extend(chain_ids(pins));
-    let links = link_ids(pins);
+    let at_the_hooks = Side::BOTH.map(|side| program_ids(pins, side)).concat();
+    let (followers, links) = (chain_ids(pins), link_ids(pins));
+    // An array of programs is emptied with its last holder. The kernel detaches a link a moment after its pin has gone:
+    // until then, and for the segments on their way, the chain has to be whole, or they would be dropped.
+    let chains: Vec<_> = pins.chains().iter().filter_map(|path| MapData::from_pin(path).ok()).collect();
     // Where that fails the record stays, for another try.
     detach_all(pins)?;
     remove()?;
-    wait_until_gone(&links, &programs);
+    wait_until_gone(&links, &at_the_hooks);
+    wait_for_segments();
+    drop(chains);
+    wait_until_gone(&[], &followers);
     Ok(())
 }
 

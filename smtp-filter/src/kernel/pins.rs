@@ -123,6 +123,11 @@ impl PinDir {
         self.programs().join(format!("{}_next", abi::CHAIN))
     }
 
+    /// All arrays of programs that follow that there may be.
+    pub fn chains(&self) -> [PathBuf; 3] {
+        [self.chain(), self.next_chain(), self.next().chain()]
+    }
+
     /// Where another layout is made.
     pub fn building(&self) -> Self {
         Self(self.0.join("building"))
@@ -315,7 +320,7 @@ impl PinDir {
 
 /// Waits until no segment is on its way any more that a program has begun with which was at a hook before: its chain may go
 /// then. Where the kernel does not offer that, such a segment is dropped, and its sender sends it again.
-fn wait_for_segments() {
+pub(crate) fn wait_for_segments() {
     if let Err(error) = membarrier(MembarrierCommand::Global) {
         log::debug!("the kernel does not wait for segments on their way: {error}");
     }
