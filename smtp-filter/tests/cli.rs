@@ -198,7 +198,8 @@ fn the_standard_input_is_a_policy_too() {
 fn actions_are_one_table() {
     let (code, out, _) = run(&["policy", "check", "--actions"]);
     assert_eq!(code, 0);
-    assert!(out.lines().any(|line| line.starts_with("guards.late_end_of_data    reset    reset")), "{out}");
+    let row = ["guards.late_end_of_data", "reset", "reset"];
+    assert!(out.lines().any(|line| line.split_whitespace().take(3).eq(row)), "{out}");
     let (_, out, _) = run(&["policy", "check", "--actions", "--json"]);
     let json: serde_json::Value = serde_json::from_str(&out).unwrap();
     let sync = json["keys"].as_array().unwrap().iter().find(|row| row["key"] == "guards.sync").unwrap();

@@ -170,7 +170,7 @@ fn xdp_in_front_and_elsewhere_is_told() -> Result<()> {
     let (gateway, filter) = (&network.gateway, filter(&network.gateway)?);
     up(&filter, gateway, &["--iface", "inside"])?;
     for (iface, found, remedy) in [
-        ("inside", "generic, in front of the hook", "`ip link set dev inside xdpgeneric off`"),
+        ("inside", "generic, before the hook", "`ip link set dev inside xdpgeneric off`"),
         ("outside", "on outside: what it redirects to inside passes no hook", "`ip link set dev IF xdp off`"),
     ] {
         let mut ebpf = Ebpf::load(&object("xdp", XDP_PASS)?)?;
