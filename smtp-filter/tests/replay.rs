@@ -1052,7 +1052,7 @@ mod command_line {
                 // Behind a frame.
                 continue;
             }
-            assert!(err.contains(" ends in the midst of something behind frame "), "{length}: {err}");
+            assert!(err.contains(" ends in the middle of a record after frame "), "{length}: {err}");
             assert!(err.lines().all(|line| !line.is_empty()), "{err}");
             let commands = out.lines().filter(|line| line.contains(" command ")).count();
             assert_eq!(commands, usize::from(length > whole.len() - 2 * 70), "{length}");

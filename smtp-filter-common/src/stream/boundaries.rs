@@ -20,6 +20,25 @@ use crate::{
 /// Boundary in use.
 const USED: u8 = 0x80;
 
+/// Beside a state: it is not known which state there is, but that it is not this one ([`bar`]).
+const BARRED: u8 = 8;
+
+/// What is remembered of a position whose state is not known, and must not be this one.
+#[inline(always)]
+pub const fn bar(state: u8) -> u8 {
+    state | BARRED
+}
+
+/// 1 if a state that a retransmission has (`here`, or [`data::END`] if that cannot be said) contradicts what is remembered
+/// of the position, else 0.
+#[inline(always)]
+pub fn differs<H: Host>(here: u8, remembered: u8) -> u32 {
+    let is_bar = (remembered / BARRED) as u32;
+    let alike = same::<H>(here as u32, (remembered & !BARRED) as u32);
+    let unclear = same::<H>(here as u32, data::END as u32);
+    H::opaque(alike ^ is_bar ^ 1) | unclear
+}
+
 /// Boundaries reserved for segments in order.
 pub const SPARE: usize = 4;
 
@@ -60,6 +79,8 @@ impl<H: Host> Step for Look<'_, H> {
             return true;
         }
         let (place, state, is_end) = place(self.host, self.work, index);
+        // A bar says too little.
+        let state = choose::<H>((state / BARRED) as u32, data::END, state);
         let before = place.wrapping_sub(self.at);
         let under_way = under_way::<H>(state, before);
         // A boundary says for certain only what the state at its own position is; the end of a range also what it is
@@ -183,7 +204,7 @@ pub fn place<H: Host>(host: &mut H, work: &Work, index: u32) -> (u32, u8, bool) 
 }
 
 /// Shift of the state in a boundary's word.
-const STATE: u32 = 61;
+const STATE: u32 = 59;
 
 /// Remembers a boundary. `false` if there is no room: the segment is held back. A segment after a gap leaves [`SPARE`]
 /// boundaries for the segments that fill it, which are acknowledged first. Until the segment passes, words written to

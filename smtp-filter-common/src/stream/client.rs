@@ -335,6 +335,12 @@ fn data_before_gap<H: Host>(host: &mut H, work: &mut Work, before: u8) -> bool {
         if barred != data::MIDDLE && (work.segment.length < out_of_order::LONG || data::completes_another(first)) {
             return false;
         }
+        // Also for what goes beyond the position: a receiver may take the bytes before it from one copy, and those after it
+        // from this one.
+        let at = work.segment.sequence;
+        if barred != data::MIDDLE && !boundaries::remember(host, work, at, boundaries::bar(barred), boundaries::SPARE) {
+            return false;
+        }
         work.run.ranges.barred_before = barred as u32;
         work.run.text = data::MIDDLE;
     } else {

@@ -381,11 +381,8 @@ impl<H: Host> Step for Border<'_, H> {
         if state & USED == 0 || ahead(start, found.reached) >= 0 {
             return false;
         }
-        // The segment reaches beyond the start of a range with a barred state: its own state there would have to be
-        // remembered.
-        found.astray |= (barred(state) != 0) as u32 * WAITS;
         if ahead(end, found.reached) < 0 {
-            return found.astray != 0;
+            return false;
         }
         // At a range's end, and just before it, the range's state implies the state of the first copy. Elsewhere no end
         // of data may be under way.

@@ -122,7 +122,7 @@ impl<H: Host> Step for Agree<'_, H> {
         }
         let bytes = work.piece[1] as u32;
         let here = if few { after_few(self.before, bytes, count) } else { data::behind(bytes) };
-        work.run.differs |= (here != state) as u32;
+        work.run.differs |= boundaries::differs::<H>(here, state);
         work.run.differs != 0
     }
 }
