@@ -256,7 +256,9 @@ impl Memory {
         let mut i = 0;
         while i < ENTRY_BOUNDARIES {
             let unused = 1 ^ H::opaque((self.boundary_state[i] / USED) as u32);
-            let fits = (unused | same::<H>(self.boundary_at[i], at))
+            // A state replaces a state. A bar is kept beside it: what is judged now may be what it is to stop.
+            let bar = H::opaque(((self.boundary_state[i] | state) / BARRED) as u32 & 1);
+            let fits = (unused | same::<H>(self.boundary_at[i], at) & (1 ^ bar))
                 & less::<H>(i as u32 + (spare & (ENTRY_BOUNDARIES - 1)) as u32, ENTRY_BOUNDARIES as u32);
             free = choose_number::<H>(fits, i as u32, free);
             i += 1;

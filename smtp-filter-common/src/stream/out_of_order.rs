@@ -4,9 +4,9 @@
 //!
 //! A segment also passes if its first bytes would end the mail data after one particular state (`\r\n` after a dot at a
 //! line's start): that state almost never occurs. If it did, the bytes that follow would be commands. So it is
-//! remembered with the range as barred. The segment that fills the gap is held back or reset if it ends in that state,
-//! and waits if it reaches beyond the range's start, because then the state there would have to be remembered too. Once
-//! the gap is filled, the state at the range's start is known, and is remembered like any other.
+//! remembered as barred, with the range and as a boundary. The segment that fills the gap is held back or reset if it
+//! ends in that state, and is held back if it goes beyond the range's start and has that state there. If it ends there,
+//! the state is known from then on, and is remembered like any other.
 //!
 //! Ranges never touch: if a segment fills the gap between two, they become one. Those in the pool are sorted
 //! ([`super::sorted`]). A range that has been read is removed when the next segment arrives.
