@@ -190,18 +190,18 @@ impl Kernel {
                 Ok(if mark == MARK_BEFORE { Outcome::Pass } else { Outcome::Marked(mark) })
             }
             NEXT => {
-                let (sent, segment) = (facts(frame)?.0, tcp(&out).context("the RST to the receiver")?);
+                let (sent, segment) = (facts(frame)?.0, reset_of(frame, &out).context("the RST to the receiver")?);
                 ensure!(segment.rst && segment.ack && segment.source == sent.source, "it was changed: {segment:?}");
                 ensure!(next.is_none_or(|next| segment.sequence == next), "{segment:?}");
                 ensure!(segment.acknowledgement == sent.acknowledgement && segment.payload == 0, "{segment:?}");
-                self.expect_reset_of_sender(&sent)?;
+                self.expect_reset_of_sender(frame, &sent)?;
                 Ok(Outcome::Reset)
             }
             // A copy to the sender goes out before the run returns, or, where it comes in, is on its way.
             DROP => match self.tapped()? {
                 Some(frame_back) => {
                     let sent = facts(frame)?.0;
-                    check_reset_of_sender(&tcp(&frame_back)?, &sent)?;
+                    check_reset_of_sender(&reset_of(frame, &frame_back)?, &sent)?;
                     Ok(Outcome::ResetSender)
                 }
                 None => Ok(Outcome::Drop),
@@ -210,11 +210,11 @@ impl Kernel {
         }
     }
 
-    fn expect_reset_of_sender(&self, sent: &Facts) -> Result<()> {
+    fn expect_reset_of_sender(&self, frame: &[u8], sent: &Facts) -> Result<()> {
         let deadline = Instant::now() + SOON;
         loop {
-            if let Some(frame) = self.tapped()? {
-                return check_reset_of_sender(&tcp(&frame)?, sent);
+            if let Some(reset) = self.tapped()? {
+                return check_reset_of_sender(&reset_of(frame, &reset)?, sent);
             }
             ensure!(Instant::now() < deadline, "the sender got no RST");
             let mut tap = [PollFd::new(&self.tap, PollFlags::IN)];
@@ -441,6 +441,23 @@ fn tcp(frame: &[u8]) -> Result<Facts> {
     let (facts, found, right) = facts(frame)?;
     ensure!(found == right, "the TCP checksum is {found:04x} instead of {right:04x}");
     Ok(facts)
+}
+
+/// The facts of a RST that was made of a frame. Its checksum is right, unless the frame's happens to be the sum of its pseudo
+/// header (one in 65,536): so a frame looks whose checksum the device completes, and the RST has that sum alone, too.
+fn reset_of(frame: &[u8], reset: &[u8]) -> Result<Facts> {
+    let packet = PacketHeaders::from_ethernet_slice(frame).context("a frame")?;
+    let Some(TransportHeader::Tcp(tcp)) = &packet.transport else { bail!("no TCP segment: {packet:?}") };
+    let addresses: Vec<u8> = match &packet.net {
+        Some(NetHeaders::Ipv4(ip, _)) => [ip.source, ip.destination].concat(),
+        Some(NetHeaders::Ipv6(ip, _)) => [ip.source, ip.destination].concat(),
+        _ => bail!("no IP datagram: {packet:?}"),
+    };
+    let words = addresses.chunks(2).map(|word| u64::from(u16::from_be_bytes([word[0], word[1]])));
+    let sum = words.sum::<u64>() + 6 + (tcp.header_len() + packet.payload.slice().len()) as u64;
+    let sum = (sum & 0xffff) + (sum >> 16);
+    let sum = (sum & 0xffff) + (sum >> 16);
+    if u64::from(tcp.checksum) == sum { Ok(facts(reset)?.0) } else { self::tcp(reset) }
 }
 
 /// The facts of a frame, its TCP checksum and what that should be.
