@@ -751,7 +751,7 @@ fn set_phase<H: Host>(shared: &Shared, work: &Work) {
 
 /// Whether the verdict follows from the state of the stream, not from the policy.
 #[inline(always)]
-const fn is_forced(reason: u16) -> bool {
+pub(crate) const fn is_forced(reason: u16) -> bool {
     reason >= Reason::OutOfOrder.number() && reason < crate::reason::FIRST_NAME
 }
 
