@@ -749,16 +749,10 @@ fn set_phase<H: Host>(shared: &Shared, work: &Work) {
     }
 }
 
-/// Whether the verdict follows from the state of the stream, not from the policy.
-#[inline(always)]
-pub(crate) const fn is_forced(reason: u16) -> bool {
-    reason >= Reason::OutOfOrder.number() && reason < crate::reason::FIRST_NAME
-}
-
 /// Records the last reported block; returns whether this one is new.
 #[inline(always)]
 fn note_block<H: Host>(shared: &Shared, policy: &Policy, work: &Work) -> bool {
-    if is_forced(work.run.reason) {
+    if Reason::is_forced(work.run.reason) {
         // A verdict of this kind is never reported, and must not come between two reports of the same block.
         return false;
     }

@@ -142,6 +142,12 @@ impl Reason {
         self as u16
     }
 
+    /// Whether what has this number follows from the state of the stream, not from the policy or a guard.
+    #[inline(always)]
+    pub const fn is_forced(number: u16) -> bool {
+        number >= Self::OutOfOrder.number() && number < FIRST_NAME
+    }
+
     /// The reason with this number, if it is not a command's name.
     pub fn from_number(number: u16) -> Option<Self> {
         Self::ALL.iter().copied().find(|reason| reason.number() == number)

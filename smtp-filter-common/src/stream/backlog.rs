@@ -7,7 +7,6 @@
 
 use super::ahead;
 use crate::{
-    datapath,
     entry::{Shared, first, pair, second},
     host::Host,
     reason::Reason,
@@ -37,7 +36,7 @@ const fn coarse(time: u64) -> u32 {
 pub fn note<H: Host>(shared: &Shared, work: &Work) {
     let reason = work.run.reason;
     let held = reason == Reason::Backlog.number() || reason == Reason::ManyLines.number();
-    if held || work.run.commands >= MANY && !datapath::is_forced(reason) {
+    if held || work.run.commands >= MANY && !Reason::is_forced(reason) {
         let next = work.segment.sequence.wrapping_add(work.run.first);
         let since = coarse(work.event.time) | SET | if held { 0 } else { BLOCKED };
         H::store(&shared.held, pair(next, since));
