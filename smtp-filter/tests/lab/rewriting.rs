@@ -2,9 +2,10 @@
 
 use std::{
     fs,
-    io::{BufRead as _, BufReader, Read as _, Write as _},
+    io::{self, BufRead as _, BufReader, Read as _, Write as _},
     net::{Shutdown, SocketAddr, TcpListener, TcpStream},
     thread,
+    time::{Duration, Instant},
 };
 
 use anyhow::{Context as _, Result, ensure};
@@ -63,6 +64,20 @@ fn talk(to: SocketAddr, way: Way, keywords: &Text, text: &Text) -> Result<Vec<u8
 /// What is to be masked in these dialogues.
 pub const SETTINGS: [&str; 4] = ["mode=enforce", "commands.vrfy=mask", "extensions.starttls=mask", "banner.show=host"];
 
+/// A listener. The one of the dialogue before may still be open for a moment: a child of a test beside this one has inherited it,
+/// until it starts its program.
+fn listen(to: SocketAddr) -> io::Result<TcpListener> {
+    let deadline = Instant::now() + SOON;
+    loop {
+        match TcpListener::bind(to) {
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse && Instant::now() < deadline => {
+                thread::sleep(Duration::from_millis(5));
+            }
+            listener => return listener,
+        }
+    }
+}
+
 /// One dialogue from one namespace to a server in another; both ends see what the policy says, and no segment was thrown
 /// away for its checksum. Returns how many words were cut by the ends of segments.
 pub fn both_see(
@@ -72,7 +87,7 @@ pub fn both_see(
     keywords: &Text,
     text: &Text,
 ) -> Result<usize> {
-    let listener = server.enter(move || TcpListener::bind(to))?.context("listen")?;
+    let listener = server.enter(move || listen(to))?.context("listen")?;
     let (read, said) = thread::scope(|scope| {
         let read = scope.spawn(|| serve(&listener, way, keywords, text));
         let said = client.enter(|| talk(to, way, keywords, text))?;
