@@ -434,13 +434,20 @@ fn a_command_killed_at_each_of_its_steps_leaves_a_way_on() -> Result<()> {
     let network = Network::new()?;
     let server = MailServer::start(&network.server)?;
     let log = TemporaryFile::new("life-strace", b"")?;
-    for (what, hook) in [("new", "tcx"), ("same", "tcx"), ("other", "tcx"), ("other", "clsact"), ("down", "clsact")] {
+    for (what, hook) in [
+        ("new", "tcx"),
+        ("same", "tcx"),
+        ("other", "tcx"),
+        ("other", "clsact"),
+        ("down", "clsact"),
+        ("down of another", "tcx"),
+    ] {
         let filter = filter(&network.gateway)?;
         let up = ["up", "--detach", "--netns", network.gateway.name(), "--iface", "inside"];
         let first = [up.as_slice(), &["--profile", "drop-esmtp", "--hook", hook]].concat();
         let words: &[&str] = match what {
             "new" => &first,
-            "down" => &["down"],
+            "down" | "down of another" => &["down"],
             _ => &up,
         };
         let prepare = || -> Result<()> {
@@ -450,7 +457,7 @@ fn a_command_killed_at_each_of_its_steps_leaves_a_way_on() -> Result<()> {
             if what != "new" {
                 filter.succeed(&first)?;
             }
-            if what == "other" { pretend_another_version(&filter) } else { Ok(()) }
+            if ["other", "down of another"].contains(&what) { pretend_another_version(&filter) } else { Ok(()) }
         };
         prepare()?;
         let calls = calls(&filter, words, &log.0)?;

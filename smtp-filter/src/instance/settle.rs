@@ -41,7 +41,8 @@ pub(super) fn settle(pins: &PinDir, _lock: &DirLock) -> Result<Remains> {
     Ok(match open_maps(pins) {
         Ok((_, _, instance)) if instance.is_expired() => Remains::Broken,
         Ok(_) => Remains::Filter,
-        Err(error) if error.is::<OtherLayout>() => Remains::OtherLayout,
+        // Without its programs it was taken off by half, and its other maps may be gone.
+        Err(error) if error.is::<OtherLayout>() && pins.has_programs() => Remains::OtherLayout,
         Err(_) => Remains::Broken,
     })
 }

@@ -138,6 +138,12 @@ impl PinDir {
         Self(self.0.join("next"))
     }
 
+    /// Whether programs may be at hooks: they are pinned until they are detached. What `down` removes comes after that, in
+    /// the order programs, maps.
+    pub fn has_programs(&self) -> bool {
+        fs::read_dir(self.programs()).is_ok_and(|mut entries| entries.next().is_some())
+    }
+
     /// Whether a loader is taking over, or was killed while it did.
     pub fn is_unsettled(&self) -> bool {
         let next = Side::BOTH.map(|side| self.next_program(side));
@@ -279,10 +285,12 @@ impl PinDir {
     }
 
     fn remove_set(&self) -> Result<()> {
-        for folder in [self.programs(), self.maps(), self.readers()] {
-            self.remove_part(&folder)?;
-        }
+        self.remove_set_within()?;
         remove_folder(&self.0)
+    }
+
+    fn remove_set_within(&self) -> Result<()> {
+        [self.programs(), self.maps(), self.readers()].iter().try_for_each(|folder| self.remove_part(folder))
     }
 
     /// Removes one of the folders within, with what the loader puts there.
@@ -308,13 +316,13 @@ impl PinDir {
         remove_folder(&self.0)
     }
 
-    /// The same, but the folder itself stays.
+    /// The same, but the folder itself stays. What was about to take over goes first: if this is interrupted, no command
+    /// finishes that takeover without the maps that belong to it.
     pub fn clear(&self, _lock: &DirLock) -> Result<()> {
-        for folder in [self.links(), self.programs(), self.maps(), self.readers()] {
-            self.remove_part(&folder)?;
-        }
+        self.remove_part(&self.links())?;
         self.building().remove_set()?;
-        self.next().remove_set()
+        self.next().remove_set()?;
+        self.remove_set_within()
     }
 }
 
