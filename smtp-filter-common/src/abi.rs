@@ -3,7 +3,7 @@
 
 /// Version of everything that is pinned. It changes with any change of a map's key, value or meaning, and of whatever
 /// else is pinned.
-pub const VERSION: u32 = 12;
+pub const VERSION: u32 = 13;
 
 /// Program at the ingress hook.
 pub const INGRESS: &str = "smtp_ingress";
@@ -38,8 +38,8 @@ pub const LIVE: &str = "LIVE";
 pub const ROSTER: &str = "ROSTER";
 /// LRU hash from [`crate::flow::Key`] to [`crate::flow::gone::Gone`].
 pub const GONE: &str = "GONE";
-/// Array of [`crate::flow::begun::Block`].
-pub const BEGUN: &str = "BEGUN";
+/// Array of [`crate::flow::handshakes_seen::Block`].
+pub const HANDSHAKES: &str = "HANDSHAKES";
 /// LRU hash from [`crate::flow::Key`] to [`crate::flow::HalfOpen`].
 pub const HALF: &str = "HALF";
 /// Per-CPU array of [`crate::reason::Counter`], by [`crate::reason::counter`].

@@ -8,7 +8,7 @@ pub const ARG: usize = 63;
 /// Room for an argument: one byte after [`ARG`] takes what is not kept, so that no branch is needed. A power of two.
 pub const ARG_ROOM: usize = 64;
 /// Bytes of a segment in an event's excerpt.
-pub const CUT: usize = 32;
+pub const EXCERPT: usize = 32;
 /// Verbs that one policy may name.
 pub const NAMED_VERBS: usize = 64;
 /// Names that all policies since `up` together may use: a counter is never reused for another name.
@@ -72,7 +72,7 @@ pub const HALF_OPEN: u32 = 16_384;
 /// Connections that have left the live table and are remembered for late segments.
 pub const GONE: u32 = 16_384;
 /// Blocks of 512 bits that remember whose handshake was seen during the grace period. A power of two.
-pub const BEGUN_BLOCKS: u32 = 16_384;
+pub const HANDSHAKE_BLOCKS: u32 = 16_384;
 
 /// Slots in the roster, from which entries to be evicted are drawn. It has half as many again as there are connections:
 /// so a free slot is found in a few attempts, and most slots that are drawn are in use.

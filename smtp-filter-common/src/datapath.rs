@@ -3,7 +3,7 @@
 use crate::{
     action::Action,
     entry::{
-        BLOCK_REPORTED, CLOSED, CUT, DEAD, FIN_PASSED, FINISHED, HELLO, MAIL_DATA, MARKED, PHASE, REPLACED, SEALED,
+        BLOCK_REPORTED, CLOSED, DEAD, FIN_PASSED, FINISHED, HELLO, MAIL_DATA, MARKED, PHASE, REPLACED, RESET, SEALED,
         SPOKE, SYN_NOTED, Shared, TLS, TRANSACTION, UNCERTAIN, first, pair, second,
     },
     event::{CLIENT, Ended, SERVER},
@@ -21,7 +21,7 @@ use crate::{
     stream::{self, acceptable, ahead, backlog, client::Taken, normalise},
     verdict::Verdict,
     wire::{ACK, FIN, Kind, RST, SYN, Segment, URG},
-    work::{Found, MISSING, Next, Passed, Run, Work},
+    work::{Found, MISSING, Next, Passed, Work},
 };
 
 /// Where and when a segment was met.
@@ -413,7 +413,7 @@ fn live<H: Host, const FROM: usize>(host: &mut H, policy: &Policy, work: &mut Wo
     }
     // verifier: only in mode `enforce`, but without a branch, after which it would walk everything twice.
     let barred = flags & 0_u64.wrapping_sub(policy.mode as u64 & 1);
-    if barred & CUT != 0 {
+    if barred & RESET != 0 {
         return after_reset::<H>(shared, work, met);
     }
     if barred & REPLACED != 0 && !work.segment.has(RST) {
@@ -431,11 +431,11 @@ fn live<H: Host, const FROM: usize>(host: &mut H, policy: &Policy, work: &mut Wo
     }
     let Some(shared) = host.shared() else { return Found::held_back(Reason::Busy) };
     let segment = &work.segment;
-    let place = acceptable::place::<H, FROM>(shared, segment);
+    let position = acceptable::position::<H, FROM>(shared, segment);
     // The receiver does not accept the segment, so nothing in it is believed. In mode `monitor` a capture may lack the
     // segment that opened the window.
     let enforces = policy.mode & 1 != 0;
-    if enforces && place == acceptable::BEYOND {
+    if enforces && position == acceptable::BEYOND {
         return Found::held_back(Reason::BeyondWindow);
     }
     // Even without payload: the pointer may reach into later segments (RFC 9293 section 3.8.5).
@@ -448,10 +448,10 @@ fn live<H: Host, const FROM: usize>(host: &mut H, policy: &Policy, work: &mut Wo
         if enforces
             && resets
             && looked_at
-            && place == acceptable::WITHIN
+            && position == acceptable::WITHIN
             && acceptable::acknowledges::<H, FROM>(shared, segment)
         {
-            H::set(&shared.flags, CUT);
+            H::set(&shared.flags, RESET);
             work.ends = Ended::Reset as u8;
         }
         if enforces || segment.length == 0 || flags & TLS != 0 {
@@ -464,7 +464,8 @@ fn live<H: Host, const FROM: usize>(host: &mut H, policy: &Policy, work: &mut Wo
     H::store(&shared.seen, met.now);
     // Nothing is believed that may not come from the connection's own end. That includes a RST, which a receiver
     // accepts whatever it acknowledges.
-    let own = place == acceptable::WITHIN && acceptable::acknowledges::<H, FROM>(shared, segment) && !segment.has(RST);
+    let own =
+        position == acceptable::WITHIN && acceptable::acknowledges::<H, FROM>(shared, segment) && !segment.has(RST);
     let believed = own || !enforces && !segment.has(RST);
     if segment.has(ACK) && believed {
         let moved = peer::note::<H, FROM>(shared, segment);
@@ -558,14 +559,14 @@ impl<H: Host, const FROM: usize> Step for Passes<'_, H, FROM> {
         if !host.load_state(&mut work.state) {
             return true;
         }
-        work.run = Run::EMPTY;
-        work.run.reporting = index as u8;
+        work.begin_reading();
+        work.tally.reporting = index as u8;
         let Some(shared) = host.shared() else { return true };
-        work.run.gap = (H::load(&shared.flags) & UNCERTAIN != 0) as u8;
+        work.stream.uncertain = (H::load(&shared.flags) & UNCERTAIN != 0) as u8;
         let peer = H::load(&shared.peer[FROM]);
         let (acknowledged, edge) = (first(peer), second(peer));
         // What the server has acknowledged of the client's bytes.
-        work.run.acknowledged = first(H::load(&shared.peer[FROM_CLIENT]));
+        work.stream.acknowledged = first(H::load(&shared.peer[FROM_CLIENT]));
         let taken = if FROM == FROM_CLIENT {
             stream::client::payload(host, self.policy, work, acknowledged, edge)
         } else {
@@ -575,7 +576,7 @@ impl<H: Host, const FROM: usize> Step for Passes<'_, H, FROM> {
             Taken::Changed(reason) => CHANGED | reason.number() as u32,
             Taken::Unchanged(reason) => reason.number() as u32,
         };
-        work.run.cut != 0 || (work.run.commands < 2 || work.run.several == 0) && work.run.rewrites == 0
+        work.is_blocked() || (work.tally.commands < 2 || work.tally.several == 0) && work.tally.rewrites == 0
     }
 }
 
@@ -593,12 +594,12 @@ const FRESH: u8 = 16;
 /// Reads what there is to read. The lock is held.
 #[inline(always)]
 fn read<H: Host, const FROM: usize>(host: &mut H, policy: &Policy, work: &mut Work) {
-    work.run = Run::EMPTY;
+    work.begin_reading();
     work.taken = NOTHING;
     let Some(shared) = host.shared() else { return };
     if work.segment.length > 0 && !sealed::<H, FROM>(shared, H::load(&shared.flags), &work.segment) {
         work.taken = Reason::Closing.number() as u32;
-        H::repeat(2, &mut Passes::<H, FROM> { host, policy, work });
+        H::run_steps(2, &mut Passes::<H, FROM> { host, policy, work });
     } else if host.load_state(&mut work.state) {
         work.taken = Reason::Closing.number() as u32;
     }
@@ -612,7 +613,7 @@ fn decide<H: Host, const FROM: usize>(host: &mut H, policy: &Policy, work: &mut 
         return Found::held_back(Reason::Busy);
     }
     let mut facts = 0;
-    if work.run.cut != 0 {
+    if work.is_blocked() {
         facts = BLOCKED;
         if !policy.enforces() {
             facts = UNREAD | unread::<H, FROM>(host, work);
@@ -632,8 +633,8 @@ fn decide<H: Host, const FROM: usize>(host: &mut H, policy: &Policy, work: &mut 
     }
     if facts & STATE_CHANGED != 0 {
         host.save_state(&work.state);
-        if FROM == FROM_SERVER && work.run.keeps_line != 0 {
-            stream::alike::keep(host, work);
+        if FROM == FROM_SERVER && work.identical.keeps_line != 0 {
+            stream::identical::keep(host, work);
         }
     }
     let Some(shared) = host.shared() else { return Found::held_back(Reason::Busy) };
@@ -642,12 +643,12 @@ fn decide<H: Host, const FROM: usize>(host: &mut H, policy: &Policy, work: &mut 
     if FROM == FROM_CLIENT && facts & BLOCKED != 0 {
         backlog::note::<H>(shared, work);
     }
-    let read = work.run.cut == 0;
+    let read = !work.is_blocked();
     if read {
-        let Passed { place, reason, action } = work.passed;
-        work.cut(reason, action, place);
+        let Passed { sequence, reason, action } = work.passed;
+        work.block_by(reason, action, sequence);
     }
-    if work.run.cut != 0 && note_block::<H>(shared, policy, work) {
+    if work.is_blocked() && note_block::<H>(shared, policy, work) {
         facts |= FRESH;
     }
     lock::release::<H>(&shared.lock);
@@ -655,21 +656,21 @@ fn decide<H: Host, const FROM: usize>(host: &mut H, policy: &Policy, work: &mut 
     if read {
         let taken = if work.uncertain & MISSING != 0 { Reason::Gap.number() } else { taken as u16 };
         host.count(counter(taken, Action::Pass as u8, true), 1, work.segment.length);
-        if work.run.commands != 0 && work.run.reporting == 0 {
+        if work.tally.commands != 0 && work.tally.reporting == 0 {
             report::report_all(host, work);
         }
-        if work.run.unmatched != 0 {
+        if work.tally.unmatched != 0 {
             unmatched(host, policy, work);
         }
         // Meanwhile a command on another CPU may have requested the skb mark.
-        work.marked |= work.run.mark | marked;
+        work.marked |= work.tally.mark | marked;
     }
-    if work.run.cut != 0 {
+    if work.is_blocked() {
         report_block(host, work, facts);
     }
     Found::settled(if facts & BLOCKED == 0 {
         Verdict::Pass
-    } else if work.run.cut == Action::Reset as u8 {
+    } else if work.block.action == Action::Reset as u8 {
         Verdict::Reset
     } else {
         Verdict::Drop
@@ -717,17 +718,17 @@ fn set_flags<H: Host, const FROM: usize>(shared: &Shared, work: &mut Work, facts
         if mode == session::Mode::TLS {
             H::set(&shared.flags, TLS);
         }
-        if FROM == FROM_SERVER && work.run.gap != 0 && session::monitor::is_certain(work) {
+        if FROM == FROM_SERVER && work.stream.uncertain != 0 && session::monitor::is_certain(work) {
             H::retain(&shared.flags, !UNCERTAIN);
         }
         set_phase::<H>(shared, work);
     }
-    let cuts = facts & BLOCKED != 0 && work.run.cut == Action::Reset as u8;
-    let set = if work.run.mark != 0 { MARKED } else { 0 }
+    let cuts = facts & BLOCKED != 0 && work.block.action == Action::Reset as u8;
+    let set = if work.tally.mark != 0 { MARKED } else { 0 }
         | if facts & UNREAD != 0 { UNCERTAIN } else { 0 }
         | if facts & CLOSES != 0 { FINISHED } else { 0 }
         | if work.segment.has(FIN) && facts & BLOCKED == 0 { FIN_PASSED << FROM } else { 0 }
-        | if cuts { CUT } else { 0 };
+        | if cuts { RESET } else { 0 };
     work.ends = Ended::Fin as u8 * ((facts / CLOSES) & 1) + Ended::Reset as u8 * cuts as u8;
     if set != 0 {
         H::set(&shared.flags, set);
@@ -752,15 +753,15 @@ fn set_phase<H: Host>(shared: &Shared, work: &Work) {
 /// Records the last reported block; returns whether this one is new.
 #[inline(always)]
 fn note_block<H: Host>(shared: &Shared, policy: &Policy, work: &Work) -> bool {
-    if Reason::is_forced(work.run.reason) {
+    if Reason::is_forced(work.block.reason) {
         // A verdict of this kind is never reported, and must not come between two reports of the same block.
         return false;
     }
-    let this = pair(work.run.place, (policy.generation << 16) | work.run.reason as u32);
-    if H::load(&shared.flags) & BLOCK_REPORTED != 0 && H::load(&shared.cut) == this {
+    let this = pair(work.block.sequence, (policy.generation << 16) | work.block.reason as u32);
+    if H::load(&shared.flags) & BLOCK_REPORTED != 0 && H::load(&shared.reported_block) == this {
         return false;
     }
-    H::store(&shared.cut, this);
+    H::store(&shared.reported_block, this);
     H::set(&shared.flags, BLOCK_REPORTED);
     true
 }
@@ -770,7 +771,7 @@ fn note_block<H: Host>(shared: &Shared, policy: &Policy, work: &Work) -> bool {
 /// retransmissions, are counted separately.
 #[inline(always)]
 fn report_block<H: Host>(host: &mut H, work: &mut Work, facts: u8) {
-    let (reason, action) = (work.run.reason, work.run.cut);
+    let (reason, action) = (work.block.reason, work.block.action);
     let enforced = facts & BLOCKED != 0;
     let names = reason >= crate::reason::FIRST_NAME;
     let of_segment = if names { Reason::DroppedCommand.number() } else { reason };
@@ -779,18 +780,18 @@ fn report_block<H: Host>(host: &mut H, work: &mut Work, facts: u8) {
         return;
     }
     if names {
-        host.count(counter(reason, action, enforced), 1, work.run.line);
+        host.count(counter(reason, action, enforced), 1, work.tally.last_line);
     }
-    let from = work.run.place.wrapping_sub(work.segment.sequence);
+    let from = work.block.sequence.wrapping_sub(work.segment.sequence);
     // The line began in an earlier segment, so all bytes up to its end belong to it.
     let from = if from >= work.segment.length { 0 } else { from };
-    if work.run.line_blocked == 0 && work.event.direction == CLIENT {
+    if work.block.of_command == 0 && work.event.direction == CLIENT {
         report::hide(work);
     } else {
         report::offending(host, work, from);
         report::withhold::<H>(work);
     }
-    if work.run.line_blocked == 0 {
+    if work.block.of_command == 0 {
         report::guard(work, reason, action, enforced);
     }
     host.emit(&work.event);

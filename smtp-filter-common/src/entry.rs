@@ -14,7 +14,7 @@ use crate::{
 };
 
 /// `Shared::flags`: reset by the filter; nothing passes after that.
-pub const CUT: u64 = 1;
+pub const RESET: u64 = 1;
 /// `Shared::flags`: both sides speak TLS.
 pub const TLS: u64 = 2;
 /// `Shared::flags`: a SYN came during the connection: look among the half-open ones before this entry is believed.
@@ -25,7 +25,7 @@ pub const MARKED: u64 = 8;
 pub const CLOSED: u64 = 16;
 /// `Shared::flags`: bytes passed unread in mode `monitor`, and no reply has resynchronised the dialogue since.
 pub const UNCERTAIN: u64 = 32;
-/// `Shared::flags`: the block at the position in [`Shared::cut`] was reported.
+/// `Shared::flags`: the block at the position in [`Shared::reported_block`] was reported.
 pub const BLOCK_REPORTED: u64 = 64;
 /// `Shared::flags`: the server has answered a new SYN: this connection is over, whatever becomes of the new one.
 pub const REPLACED: u64 = 128;
@@ -63,7 +63,7 @@ pub const PHASE: u64 = SPOKE | HELLO | TRANSACTION | MAIL_DATA;
 pub struct Shared {
     /// 0: free; 1: held.
     pub lock: AtomicU64,
-    /// [`CUT`] and the others.
+    /// [`RESET`] and the others.
     pub flags: AtomicU64,
     /// Number of the connection: the same in all its events, and another one when the entry is reused.
     pub id: AtomicU64,
@@ -80,7 +80,7 @@ pub struct Shared {
     /// The last block that was reported: its position (sequence number where the line or segment begins); then the
     /// reason in the lower 16 bits, and above it the policy's generation, so that the block is reported again after a
     /// change of policy.
-    pub cut: AtomicU64,
+    pub reported_block: AtomicU64,
     /// Where the client's segments come from (interface index times 2, plus 1 at egress): a segment from there that
     /// claims to be the server's is forged. 0: both sides come from the same interface, so forgeries cannot be
     /// detected. Second number: the window shifts of the client (bits 0 to 7) and the server (bits 8 to 15), and what
@@ -266,7 +266,7 @@ pub struct Memory {
     /// Regions in use.
     pub regions: u8,
     /// Scanner state at `Side::next`, in mail data.
-    pub text: u8,
+    pub data_state: u8,
     /// Where the regions begin, oldest first.
     pub region_at: [u32; REGIONS],
     /// What kind of bytes each has.
@@ -297,7 +297,7 @@ pub struct Memory {
     /// Octets and flags of the newest of the chunks, as in its word: see [`crate::stream::chunks`].
     pub of_size: u32,
     /// How many equal chunks follow the first one in the newest word.
-    pub alike: u16,
+    pub equal_chunks: u16,
     /// How many of `boundaries`, at the end, are not merged yet.
     pub fresh: u16,
     /// A gap in the commands after which mode `monitor` continued, its start and its end; both are equal if there is
@@ -305,10 +305,10 @@ pub struct Memory {
     pub gap: [u32; 2],
 }
 
-/// A run of identical lines in the server's stream: see [`crate::stream::alike`]. 16 bytes.
+/// A run of identical lines in the server's stream: see [`crate::stream::identical`]. 16 bytes.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Alike {
+pub struct IdenticalLines {
     /// Where one of the lines begins; everything before it is acknowledged.
     pub start: u32,
     /// Where the run ends.
@@ -316,7 +316,7 @@ pub struct Alike {
     /// Bytes of a line; 0: there is no run.
     pub length: u32,
     /// Which half of the entry's window holds the line; the window is not in use for other bytes then.
-    pub place: u32,
+    pub half: u32,
 }
 
 /// Everything under the lock except the windows. 512 bytes.
@@ -334,7 +334,7 @@ pub struct State {
     /// The argument of the client's line.
     pub arg: [u8; ARG_ROOM],
     /// Identical replies of the server.
-    pub alike: Alike,
+    pub identical: IdenticalLines,
 }
 
 impl State {
@@ -400,7 +400,7 @@ impl State {
             boundary_state: [0; ENTRY_BOUNDARIES],
             first_range: 0,
             regions: 0,
-            text: 0,
+            data_state: 0,
             region_at: [0; REGIONS],
             region_kind: [Mode::COMMAND; REGIONS],
             end_of_data: [0; 2],
@@ -415,12 +415,12 @@ impl State {
             missing: 0,
             missing_to: 0,
             of_size: 0,
-            alike: 0,
+            equal_chunks: 0,
             fresh: 0,
             gap: [0; 2],
         },
         arg: [0; ARG_ROOM],
-        alike: Alike { start: 0, end: 0, length: 0, place: 0 },
+        identical: IdenticalLines { start: 0, end: 0, length: 0, half: 0 },
     };
 }
 
@@ -452,7 +452,7 @@ const _: () = {
     assert!(size_of::<Line>() == 32);
     assert!(size_of::<Session>() == 88);
     assert!(size_of::<Memory>() == 212);
-    assert!(size_of::<Alike>() == 16);
+    assert!(size_of::<IdenticalLines>() == 16);
     assert!(size_of::<State>() == 512);
     assert!(size_of::<Windows>() == 384);
     assert!(size_of::<Connection>() == 1016);

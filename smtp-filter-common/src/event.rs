@@ -1,7 +1,7 @@
 //! An event as it is written to the ring buffers.
 
 use crate::{
-    bounds::{ARG_ROOM, CUT, WORD},
+    bounds::{ARG_ROOM, EXCERPT, WORD},
     entry::pair,
     word::Word,
 };
@@ -137,9 +137,9 @@ pub struct Event {
     pub arg_length: u8,
     /// 1: the argument was longer than `arg`; 2: it is withheld.
     pub arg_flags: u8,
-    /// Length of the excerpt in `cut`; with [`EXCERPT_MORE`] if there was more.
+    /// Length of the excerpt in `excerpt`; with [`EXCERPT_MORE`] if there was more.
     pub excerpt_length: u8,
-    /// Length of `became`. If it is not 0, the bytes were rewritten: `cut` has the old ones, and nothing was blocked.
+    /// Length of `became`. If it is not 0, the bytes were rewritten: `excerpt` has the old ones, and nothing was blocked.
     pub became_length: u8,
     /// Zero.
     pub reserved: u8,
@@ -150,9 +150,9 @@ pub struct Event {
     /// First bytes of a command's argument, as they came; of [`CLOSE`] the [`Summary`], word by word.
     pub arg: [u8; ARG_ROOM],
     /// Excerpt: the first of the blocked or rewritten bytes, as they came.
-    pub cut: [u8; CUT],
+    pub excerpt: [u8; EXCERPT],
     /// The first of the new bytes, after a rewrite.
-    pub became: [u8; CUT],
+    pub became: [u8; EXCERPT],
 }
 
 /// `arg_flags`: there was more.
@@ -191,8 +191,8 @@ impl Event {
         scope: 0,
         spare: [0; 6],
         arg: [0; ARG_ROOM],
-        cut: [0; CUT],
-        became: [0; CUT],
+        excerpt: [0; EXCERPT],
+        became: [0; EXCERPT],
     };
 
     /// The summary of a connection, from its [`CLOSE`] event.

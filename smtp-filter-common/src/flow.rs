@@ -1,10 +1,10 @@
 //! Which connection a segment belongs to: the key, and what is kept about a connection before it is live.
 
-pub mod begun;
 pub mod end;
 pub mod evict;
 pub mod gone;
 pub mod handshake;
+pub mod handshakes_seen;
 pub mod lock;
 pub mod peer;
 

@@ -6,7 +6,7 @@ use crate::{
     bounds::{PATCH, PIECE, WIDE_WINDOW},
     entry::{Shared, State, Windows},
     event::Event,
-    flow::{HalfOpen, Key, begun::Block, gone::Gone, handshake},
+    flow::{HalfOpen, Key, gone::Gone, handshake, handshakes_seen::Block},
     session::data,
     stream::{boundaries, sorted},
     work::Work,
@@ -61,28 +61,28 @@ pub struct Slot {
 /// The environment of the datapath.
 pub trait Host {
     /// Runs steps 0 to `count - 1`, or until one of them ends the loop.
-    fn repeat<S: Step>(count: u32, step: &mut S);
+    fn run_steps<S: Step>(count: u32, step: &mut S);
 
     /// Reads a word that others may write at the same time.
-    fn load(place: &AtomicU64) -> u64;
+    fn load(word: &AtomicU64) -> u64;
 
     /// Writes a word that others may read at the same time.
-    fn store(place: &AtomicU64, value: u64);
+    fn store(word: &AtomicU64, value: u64);
 
     /// Replaces `old` by `new`, atomically and fully ordered; `false` if the word has another value.
     ///
     /// The host provides the atomic operations, because `core` has none for the eBPF target, although the target has
     /// them; and the compiler does not translate plain atomic loads.
-    fn compare_exchange(place: &AtomicU64, old: u64, new: u64) -> bool;
+    fn compare_exchange(word: &AtomicU64, old: u64, new: u64) -> bool;
 
     /// Writes `value`, fully ordered: earlier writes are visible before it.
-    fn publish(place: &AtomicU64, value: u64);
+    fn publish(word: &AtomicU64, value: u64);
 
     /// Sets bits, atomically.
-    fn set(place: &AtomicU64, bits: u64);
+    fn set(word: &AtomicU64, bits: u64);
 
     /// Clears all other bits, atomically.
-    fn retain(place: &AtomicU64, bits: u64);
+    fn retain(word: &AtomicU64, bits: u64);
 
     /// Returns `value` without letting the compiler know its bounds. Otherwise it would remove a mask that the verifier
     /// needs.
@@ -146,8 +146,8 @@ pub trait Host {
     /// Forgets a connection that has left the live table, because another one has its ports.
     fn unbury(&mut self, key: &Key);
 
-    /// A block of the Bloom filter of handshakes: see [`crate::flow::begun`].
-    fn begun(&mut self, block: u32) -> Option<&Block>;
+    /// A block of the Bloom filter of handshakes: see [`crate::flow::handshakes_seen`].
+    fn handshakes_seen(&mut self, block: u32) -> Option<&Block>;
 
     /// A random number for drawing entries of the live table.
     fn draw(&mut self) -> u32;
@@ -215,7 +215,7 @@ pub trait Host {
 
     /// [`boundaries::note`].
     #[inline(always)]
-    fn note_place(&mut self, work: &mut Work, at: u32, state: u8, spare: usize) -> bool
+    fn note_boundary(&mut self, work: &mut Work, at: u32, state: u8, spare: usize) -> bool
     where
         Self: Sized,
     {
@@ -224,7 +224,7 @@ pub trait Host {
 
     /// [`boundaries::look`].
     #[inline(always)]
-    fn look_at_place(&mut self, work: &mut Work, at: u32, before: u32) -> u32
+    fn look_at_boundary(&mut self, work: &mut Work, at: u32, before: u32) -> u32
     where
         Self: Sized,
     {
@@ -233,7 +233,7 @@ pub trait Host {
 
     /// [`boundaries::find`].
     #[inline(always)]
-    fn find_places(&mut self, work: &mut Work, from: u32, to: u32) -> u32
+    fn list_boundaries(&mut self, work: &mut Work, from: u32, to: u32) -> u32
     where
         Self: Sized,
     {

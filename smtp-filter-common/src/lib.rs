@@ -10,6 +10,7 @@ extern crate std;
 
 pub mod abi;
 pub mod action;
+pub mod block;
 pub mod bounds;
 mod branchless;
 pub mod datapath;

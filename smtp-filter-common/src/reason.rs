@@ -5,9 +5,9 @@
 
 use crate::bounds::{KEYWORD_NAMES, NAMES};
 
-/// First reason number that stands for a command's name.
+/// First reason number that means a command's name.
 pub const FIRST_NAME: u16 = 64;
-/// First reason number that stands for a keyword's name.
+/// First reason number that means a keyword's name.
 pub const FIRST_KEYWORD: u16 = FIRST_NAME + NAMES as u16;
 /// Reasons there are.
 pub const REASONS: u32 = FIRST_KEYWORD as u32 + KEYWORD_NAMES as u32;

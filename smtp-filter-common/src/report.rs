@@ -2,7 +2,7 @@
 
 use crate::{
     action::Action,
-    bounds::{ARG_ROOM, CUT},
+    bounds::{ARG_ROOM, EXCERPT},
     branchless::same,
     entry::{Line, Shared, TLS, first, second},
     event::{
@@ -16,6 +16,48 @@ use crate::{
     word::Word,
     work::Work,
 };
+
+/// The commands of the current segment, as they are counted and reported.
+#[repr(C, align(8))]
+#[derive(Clone, Copy, Debug)]
+pub struct Tally {
+    /// Commands judged.
+    pub commands: u32,
+    /// Bytes in the line of the last one.
+    pub last_line: u32,
+    /// Bytes in the lines of all.
+    pub lines: u32,
+    /// How the first one is counted.
+    pub counter: u32,
+    /// 1: they are not all counted in the same way, or one needs an event.
+    pub several: u8,
+    /// 1: this pass reports.
+    pub reporting: u8,
+    /// 1: the current event has not been reported.
+    pub unreported: u8,
+    /// 1: bytes are to be rewritten; the pass that reports does it.
+    pub rewrites: u8,
+    /// 1: a command requested the skb mark.
+    pub mark: u8,
+    /// 1: a reply answers no command.
+    pub unmatched: u8,
+}
+
+impl Tally {
+    /// No command.
+    pub const NONE: Self = Self {
+        commands: 0,
+        last_line: 0,
+        lines: 0,
+        counter: 0,
+        several: 0,
+        reporting: 0,
+        unreported: 0,
+        rewrites: 0,
+        mark: 0,
+        unmatched: 0,
+    };
+}
 
 /// Puts the current command and the policy's verdict on it into the current event.
 #[inline(always)]
@@ -53,18 +95,18 @@ pub fn command<H: Host>(policy: &Policy, work: &mut Work, line: &Line, kind: Com
     one_more(work, line.length);
     // If all commands are counted in the same way, and none needs an event, their number is enough.
     let like = (verdict.reason as u32) << 16 | (verdict.action as u32) << 8 | enforced as u32;
-    let first = same::<H>(work.run.commands, 1).wrapping_neg();
-    work.run.like = like & first | work.run.like & !first;
+    let first = same::<H>(work.tally.commands, 1).wrapping_neg();
+    work.tally.counter = like & first | work.tally.counter & !first;
     let tells = 1 ^ (verdict.action as u32).wrapping_sub(Action::Log as u32) >> 31;
-    work.run.several |= (1 ^ same::<H>(work.run.like, like) | tells) as u8;
+    work.tally.several |= (1 ^ same::<H>(work.tally.counter, like) | tells) as u8;
 }
 
 /// Counts one more command or reply line.
 #[inline(always)]
 fn one_more(work: &mut Work, length: u32) {
-    work.run.commands += 1;
-    work.run.line = length;
-    work.run.lines += length;
+    work.tally.commands += 1;
+    work.tally.last_line = length;
+    work.tally.lines += length;
 }
 
 /// Puts the current keyword and the policy's verdict on it into the current event.
@@ -78,7 +120,7 @@ pub fn extension(policy: &Policy, work: &mut Work, verdict: VerbVerdict) {
     work.event.excerpt_length = 0;
     let length = line.length;
     one_more(work, length);
-    work.run.several = 1;
+    work.tally.several = 1;
 }
 
 /// Puts into the current event that the banner is masked.
@@ -87,7 +129,7 @@ pub fn banner(policy: &Policy, work: &mut Work) {
     no_command(work, BANNER, Reason::Banner.number(), Action::Mask as u8, policy.enforces());
     work.event.excerpt_length = 0;
     one_more(work, work.state.line[SERVER as usize].length);
-    work.run.several = 1;
+    work.tally.several = 1;
 }
 
 /// 1 if the argument ends with the CR of the line's end. Without a branch, as everything that much code follows.
@@ -101,14 +143,14 @@ const fn ends_with_cr(arg: &[u8; ARG_ROOM], length: u8) -> u8 {
 /// Counts the command in the event, and emits the event if the action requires it. A banner that masking did not change
 /// is not reported.
 #[inline(always)]
-pub fn tell<H: Host>(host: &mut H, work: &mut Work) {
-    report_of(host, work, 1, work.run.line);
+pub fn current_event<H: Host>(host: &mut H, work: &mut Work) {
+    report_of(host, work, 1, work.tally.last_line);
 }
 
 /// The same for all commands of the segment, which are counted in the same way.
 #[inline(always)]
 pub fn report_all<H: Host>(host: &mut H, work: &mut Work) {
-    report_of(host, work, work.run.commands, work.run.lines);
+    report_of(host, work, work.tally.commands, work.tally.lines);
 }
 
 #[inline(always)]
@@ -184,10 +226,10 @@ pub fn offending<H: Host>(host: &mut H, work: &mut Work, at: u32) {
     if left == 0 || left > work.segment.length {
         return;
     }
-    let (length, more) = if left > CUT as u32 { (CUT as u32, EXCERPT_MORE) } else { (left, 0) };
-    work.run.piece_length = 0;
+    let (length, more) = if left > EXCERPT as u32 { (EXCERPT as u32, EXCERPT_MORE) } else { (left, 0) };
+    work.reading.piece_length = 0;
     let mut i = 1;
-    while i <= CUT / 8 {
+    while i <= EXCERPT / 8 {
         work.piece[i] = 0;
         i += 1;
     }
@@ -195,11 +237,11 @@ pub fn offending<H: Host>(host: &mut H, work: &mut Work, at: u32) {
         return;
     }
     let mut i = 0;
-    while i < CUT / 8 {
+    while i < EXCERPT / 8 {
         let bytes = work.piece[1 + i].to_le_bytes();
         let mut k = 0;
         while k < 8 {
-            work.event.cut[i * 8 + k] = bytes[k];
+            work.event.excerpt[i * 8 + k] = bytes[k];
             k += 1;
         }
         i += 1;
@@ -211,16 +253,16 @@ pub fn offending<H: Host>(host: &mut H, work: &mut Work, at: u32) {
 /// credentials (I6).
 #[inline(always)]
 pub const fn hide(work: &mut Work) {
-    work.event.cut = [0; CUT];
+    work.event.excerpt = [0; EXCERPT];
     work.event.excerpt_length = 0;
 }
 
 /// Removes from the current event's excerpt everything of the blocked line that is withheld: all but its verb.
 #[inline(always)]
 pub fn withhold<H: Host>(work: &mut Work) {
-    let Work { state, event, run, segment, .. } = work;
+    let Work { state, event, block, segment, .. } = work;
     let line = &state.line[CLIENT as usize];
-    if run.line_blocked == 0 || event.arg_flags & ARG_WITHHELD == 0 {
+    if block.of_command == 0 || event.arg_flags & ARG_WITHHELD == 0 {
         return;
     }
     // The line may have begun in an earlier segment.
@@ -229,8 +271,8 @@ pub fn withhold<H: Host>(work: &mut Work) {
     let kept = (event.excerpt_length & !EXCERPT_MORE) as u32;
     let shown = if shown < kept { shown } else { kept };
     let mut i = 0;
-    while i < CUT {
-        event.cut[i] &= rewrite::present::<H>(shown.wrapping_sub(i as u32)) as u8;
+    while i < EXCERPT {
+        event.excerpt[i] &= rewrite::present::<H>(shown.wrapping_sub(i as u32)) as u8;
         i += 1;
     }
     event.excerpt_length = shown as u8 | EXCERPT_MORE;
@@ -238,8 +280,8 @@ pub fn withhold<H: Host>(work: &mut Work) {
 
 impl Event {
     /// Bytes in the event's excerpt.
-    pub const fn cut_bytes(&self) -> usize {
+    pub const fn excerpt_bytes(&self) -> usize {
         let length = (self.excerpt_length & !EXCERPT_MORE) as usize;
-        if length > CUT { CUT } else { length }
+        if length > EXCERPT { EXCERPT } else { length }
     }
 }

@@ -9,7 +9,7 @@ pub trait Bytes {
     /// Writes bytes; `false` if that was refused.
     fn store<const N: usize>(&mut self, offset: u32, bytes: &[u8; N]) -> bool;
     /// Shortens the frame to a length; `false` if that was refused.
-    fn cut(&mut self, length: u32) -> bool;
+    fn truncate(&mut self, length: u32) -> bool;
 }
 
 /// Bytes of a TCP header without options.
@@ -24,7 +24,7 @@ pub fn shorten<B: Bytes>(bytes: &mut B, link: u32, segment: &Segment) -> Option<
     // The length that the stack summed: the one on the wire, which may exceed the IP length field.
     let length = segment.payload - segment.header + segment.length;
     let partial = u16::from_be_bytes(check) == Reset::pseudo(segment, length);
-    if bytes.cut(header + HEADER) { Some(partial) } else { None }
+    if bytes.truncate(header + HEADER) { Some(partial) } else { None }
 }
 
 /// The header fields of a RST. Addresses as on the wire; numbers in host byte order.

@@ -5,6 +5,7 @@ use core::sync::atomic::AtomicU64;
 
 use crate::{
     action::Action,
+    block::Block,
     bounds::{ARG_ROOM, PATCH, PIECE},
     datapath::Met,
     entry::{Line, State},
@@ -13,121 +14,14 @@ use crate::{
     host::{Host, Patch, Piece},
     open::open_enum,
     reason::Reason,
-    session::{Mode, rewrite::Change, verb::Command},
-    stream::{boundaries, out_of_order, pieces, sorted},
+    report::Tally,
+    session::{Mode, data::Progress, reading::Reading, rewrite::Change, verb::Command},
+    stream::{identical, in_segment::InStream, pieces},
     wire::Segment,
 };
 
-/// How far a segment has been read, and the results so far.
-#[repr(C, align(8))]
-#[derive(Clone, Copy, Debug)]
-pub struct Run {
-    /// The argument of BDAT: see [`crate::session::bdat`].
-    pub chunk: u64,
-    /// Offset in the payload of the next byte.
-    pub at: u32,
-    /// Offset in the payload where reading ends.
-    pub end: u32,
-    /// Offset in the payload of the piece's first byte.
-    pub piece_at: u32,
-    /// Bytes in the piece; 0: none fetched.
-    pub piece_length: u32,
-    /// Index in the piece where the loop over a line began.
-    pub from: u32,
-    /// Bytes that the loop over a line has read.
-    pub read: u32,
-    /// Offset in the payload after an end of data; [`NOWHERE`] if there is none.
-    pub found: u32,
-    /// Offset in the payload that the scan has reached.
-    pub scan_at: u32,
-    /// Offset in the payload where it ends.
-    pub scan_to: u32,
-    /// Bytes from `scan_at` on that are read one by one.
-    pub exact: u32,
-    /// Bytes from `scan_at` on that lie in a field with dots.
-    pub dotted: u32,
-    /// What the receiver has acknowledged.
-    pub acknowledged: u32,
-    /// Sequence number where reading continues: the bytes before it have passed.
-    pub next: u32,
-    /// Sequence number that the verdict is reported for.
-    pub place: u32,
-    /// Commands judged in this segment.
-    pub commands: u32,
-    /// Bytes in the line of the last command.
-    pub line: u32,
-    /// Bytes in the lines of all commands.
-    pub lines: u32,
-    /// How the first command is counted.
-    pub like: u32,
-    /// Not 0: bytes differ from the first copy; or [`FORGOTTEN`] and the like.
-    pub differs: u32,
-    /// Offset in the payload of the first new byte.
-    pub first: u32,
-    /// Offset in the payload up to which a word of the banner is kept.
-    pub kept: u32,
-    /// Offset in the payload of the first whole reply line.
-    pub reply_at: u32,
-    /// Length of that line; 0: there is none.
-    pub reply_length: u32,
-    /// Offset in the payload from which it is compared with identical lines; the segment's end if it is not.
-    pub alike_at: u32,
-    /// Offset in the payload up to which it consists of them.
-    pub alike_to: u32,
-    /// Offset in the payload of the first byte that a window keeps.
-    pub windowed: u32,
-    /// Result of the search among the out-of-order ranges.
-    pub ranges: out_of_order::Found,
-    /// Which boundaries and ranges are looked at.
-    pub places: boundaries::Places,
-    /// What is to be sorted into a list of the pool.
-    pub sorting: sorted::Sorting,
-    /// Reason of the verdict.
-    pub reason: u16,
-    /// [`Action`] of the verdict; [`Action::Pass`] while there is none.
-    pub cut: u8,
-    /// 1: this pass reports.
-    pub reporting: u8,
-    /// 1: mode `monitor` let something of the connection pass unread.
-    pub gap: u8,
-    /// 1: a command requested the skb mark.
-    pub mark: u8,
-    /// State of the mail data scanner.
-    pub text: u8,
-    /// 1: the verdict is about a command, and the current event is that command's.
-    pub line_blocked: u8,
-    /// 1: bytes are to be rewritten; the pass that reports does it.
-    pub rewrites: u8,
-    /// 1: the current event has not been reported.
-    pub unreported: u8,
-    /// 1: a verb that passes begins with the current word.
-    pub begins: u8,
-    /// 1: a reply answers no command.
-    pub unmatched: u8,
-    /// 1: late bytes of a gap are being read: see [`crate::stream::gap`].
-    pub late: u8,
-    /// 1: the commands are not all counted in the same way, or one needs an event.
-    pub several: u8,
-    /// 1: the line in `Work::new` is kept when the state is saved: see [`crate::stream::alike`].
-    pub keeps_line: u8,
-    /// 1: bytes that are in no window are known from identical lines, or acknowledged.
-    pub covered: u8,
-}
-
-/// `Run::differs`: the first copy is no longer known, or the segment's bytes could not be fetched.
-pub const FORGOTTEN: u32 = 1 << 16;
-
-/// `Run::differs`: bytes of a chunk that were still missing when the server refused it.
-pub const REFUSED: u32 = 1 << 17;
-
-/// `Run::differs`: the kernel could not fetch the segment's bytes.
-pub const UNFETCHED: u32 = 1 << 18;
-
 /// `Work::uncertain`: bytes that reading needs are missing.
 pub const MISSING: u8 = 2;
-
-/// No offset.
-pub const NOWHERE: u32 = u32::MAX;
 
 open_enum! {
     /// How the judgement of a segment goes on.
@@ -157,16 +51,16 @@ open_enum! {
 #[repr(C, align(8))]
 #[derive(Clone, Copy, Debug)]
 pub struct Passed {
-    /// See [`Run::place`].
-    pub place: u32,
-    /// See [`Run::reason`].
+    /// See [`Block::sequence`].
+    pub sequence: u32,
+    /// See [`Block::reason`].
     pub reason: u16,
     /// [`Action`]; [`Action::Pass`] if there is none.
     pub action: u8,
 }
 
 impl Passed {
-    const NOTHING: Self = Self { place: 0, reason: 0, action: 0 };
+    const NOTHING: Self = Self { sequence: 0, reason: 0, action: 0 };
 }
 
 /// The client's dialogue after a gap, put aside while the gap is read: see [`crate::stream::gap`].
@@ -214,7 +108,17 @@ pub struct Work {
     /// An empty state to copy from: the compiler would fill the other one byte by byte.
     pub blank: State,
     /// How far the segment has been read.
-    pub run: Run,
+    pub reading: Reading,
+    /// How far its mail data has been scanned.
+    pub scan: Progress,
+    /// How it lies in the stream.
+    pub stream: InStream,
+    /// How its reply lines compare with identical ones.
+    pub identical: identical::InSegment,
+    /// The verdict against it.
+    pub block: Block,
+    /// Its commands, for counters and events.
+    pub tally: Tally,
     /// The current event. The fields that all events of the segment share are filled in first.
     pub event: Event,
     /// Sink for the argument bytes of reply lines, which are not kept.
@@ -293,7 +197,12 @@ impl Work {
             sample: Sample::EMPTY,
             state: State::EMPTY,
             blank: State::EMPTY,
-            run: Run::EMPTY,
+            reading: Reading::NONE,
+            scan: Progress::NONE,
+            stream: InStream::NONE,
+            identical: identical::InSegment::NONE,
+            block: Block::NONE,
+            tally: Tally::NONE,
             event: Event::EMPTY,
             discard: [0; ARG_ROOM],
             found: Found { reason: 0, next: Next::SETTLED, verdict: 0 },
@@ -321,6 +230,23 @@ impl Work {
         }
     }
 
+    /// Begins to read the segment, from the connection's saved state on.
+    #[inline(always)]
+    pub const fn begin_reading(&mut self) {
+        self.reading = Reading::NONE;
+        self.scan = Progress::NONE;
+        self.stream = InStream::NONE;
+        self.identical = identical::InSegment::NONE;
+        self.block = Block::NONE;
+        self.tally = Tally::NONE;
+    }
+
+    /// Whether there is a verdict against the segment.
+    #[inline(always)]
+    pub const fn is_blocked(&self) -> bool {
+        self.block.action != Action::Pass as u8
+    }
+
     /// The sequence number that the segment's receiver expects: all bytes before it have been forwarded.
     #[inline(always)]
     pub const fn next(&self) -> u32 {
@@ -329,16 +255,16 @@ impl Work {
 
     /// Ends the reading with a verdict, at this sequence number.
     #[inline(always)]
-    pub fn cut(&mut self, reason: u16, action: u8, place: u32) {
-        self.run.reason = reason;
-        self.run.cut = action;
-        self.run.place = place;
+    pub fn block_by(&mut self, reason: u16, action: u8, sequence: u32) {
+        self.block.reason = reason;
+        self.block.action = action;
+        self.block.sequence = sequence;
     }
 
     /// The same for a verdict that follows from the state of the stream.
     #[inline(always)]
     pub fn hold_back(&mut self, reason: Reason) {
-        self.cut(reason.number(), Action::Drop as u8, self.segment.sequence);
+        self.block_by(reason.number(), Action::Drop as u8, self.segment.sequence);
     }
 
     /// Begins a judgement: nothing has been passed over.
@@ -363,20 +289,20 @@ impl Work {
     #[inline(never)]
     fn pass_over(&mut self) -> bool {
         self.uncertain |= 1;
-        if self.run.reason < Reason::OutOfOrder.number() {
-            self.note(self.run.reason, self.run.cut, self.run.place);
+        if self.block.reason < Reason::OutOfOrder.number() {
+            self.note(self.block.reason, self.block.action, self.block.sequence);
         } else {
             self.uncertain |= MISSING;
         }
-        self.run.cut = 0;
+        self.block.action = 0;
         true
     }
 
     /// Records what enforcement would have done, unless something was recorded before.
     #[inline(always)]
-    pub fn note(&mut self, reason: u16, action: u8, place: u32) {
+    pub fn note(&mut self, reason: u16, action: u8, sequence: u32) {
         if self.passed.action == 0 {
-            self.passed = Passed { place, reason, action };
+            self.passed = Passed { sequence, reason, action };
         }
     }
 
@@ -387,7 +313,8 @@ impl Work {
         // The client may send nothing more before the reply that starts the region, so acknowledged regions are
         // forgotten here, too.
         let memory = &mut self.state.memory;
-        if memory.begin_region(kind, at) || memory.forget_first(self.run.acknowledged) && memory.begin_region(kind, at)
+        if memory.begin_region(kind, at)
+            || memory.forget_first(self.stream.acknowledged) && memory.begin_region(kind, at)
         {
             return true;
         }
@@ -410,57 +337,6 @@ impl Work {
         if self.passes_over() {
             self.state.session.wait_like_the_last();
         }
-        self.run.cut == 0
+        self.block.action == 0
     }
-}
-
-impl Run {
-    /// Nothing has been read.
-    pub const EMPTY: Self = Self {
-        chunk: 0,
-        at: 0,
-        end: 0,
-        piece_at: 0,
-        piece_length: 0,
-        from: 0,
-        read: 0,
-        found: NOWHERE,
-        scan_at: 0,
-        scan_to: 0,
-        exact: 0,
-        dotted: 0,
-        acknowledged: 0,
-        next: 0,
-        place: 0,
-        commands: 0,
-        line: 0,
-        lines: 0,
-        like: 0,
-        differs: 0,
-        first: 0,
-        kept: 0,
-        reply_at: 0,
-        reply_length: 0,
-        alike_at: 0,
-        alike_to: 0,
-        windowed: 0,
-        ranges: out_of_order::Found::NONE,
-        places: boundaries::Places::NONE,
-        sorting: sorted::Sorting::NONE,
-        reason: 0,
-        cut: 0,
-        reporting: 0,
-        gap: 0,
-        mark: 0,
-        text: 0,
-        line_blocked: 0,
-        rewrites: 0,
-        unreported: 0,
-        begins: 0,
-        unmatched: 0,
-        late: 0,
-        several: 0,
-        covered: 0,
-        keeps_line: 0,
-    };
 }

@@ -4,7 +4,7 @@ mod support;
 
 use smtp_filter_common::{
     action::Action,
-    entry::{CUT, first, second},
+    entry::{RESET, first, second},
     reason::Reason,
     session,
     verdict::Verdict,
@@ -32,7 +32,7 @@ fn in_tls() -> Net {
 
 fn is_cut(net: &Net) -> bool {
     let connection = net.world.connection(&net.key()).expect("live");
-    connection.shared.flags.load(Ordering::Relaxed) & CUT != 0
+    connection.shared.flags.load(Ordering::Relaxed) & RESET != 0
 }
 
 /// What is known of both sides' acknowledgements and windows.

@@ -97,7 +97,7 @@ fn credentials_that_come_too_early_are_never_shown() {
     let verbs: Vec<_> = events.iter().map(name).collect();
     assert_eq!(verbs, ["AUTH", "MAIL", "guards.sync", "RCPT"]);
     for event in &events {
-        let cut = &event.cut[..event.cut_bytes()];
+        let cut = &event.excerpt[..event.excerpt_bytes()];
         assert!(!cut.windows(4).any(|bytes| bytes == b"dXNl" || bytes == b"cGFz"), "{event:?}");
     }
     assert_eq!(net.state().session.runs, 0);

@@ -104,7 +104,7 @@ proptest! {
         }
         if bytes.len() >= 4 && state != data::END {
             let last: [u8; 4] = bytes[bytes.len() - 4..].try_into().unwrap();
-            prop_assert_eq!(data::behind(u32::from_le_bytes(last)), state);
+            prop_assert_eq!(data::state_after(u32::from_le_bytes(last)), state);
         }
     }
 

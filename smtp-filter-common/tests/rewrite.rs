@@ -421,7 +421,7 @@ fn credentials_are_never_told() {
     const SECRET: &str = "AGFsaWNlAHNlY3JldA==";
     let tells = |net: &mut Net| {
         net.events().iter().any(|event| {
-            let told = [&event.arg[..], &event.cut, &event.became].concat();
+            let told = [&event.arg[..], &event.excerpt, &event.became].concat();
             told.windows(5).any(|bytes| SECRET.as_bytes().windows(5).any(|secret| secret == bytes))
         })
     };
@@ -442,5 +442,5 @@ fn credentials_are_never_told() {
     assert_eq!(net.say(format!("{SECRET}\r\n")), Verdict::Drop);
     let events = net.events();
     assert!(events.iter().any(|event| event.reason == Reason::Sync.number()));
-    assert!(events.iter().all(|event| !event.cut.windows(5).any(|bytes| SECRET.as_bytes().starts_with(bytes))));
+    assert!(events.iter().all(|event| !event.excerpt.windows(5).any(|bytes| SECRET.as_bytes().starts_with(bytes))));
 }

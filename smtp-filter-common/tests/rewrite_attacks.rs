@@ -173,7 +173,7 @@ fn what_follows_a_refused_auth_is_not_told() {
                 net.say(format!("  {secret}\r\n"));
             }
             for event in net.events() {
-                let told = [&event.arg[..], &event.cut, &event.became, &event.verb.bytes()].concat();
+                let told = [&event.arg[..], &event.excerpt, &event.became, &event.verb.bytes()].concat();
                 let told = String::from_utf8_lossy(&told).to_ascii_uppercase();
                 assert!(!told.contains("C2VJ") && !told.contains("AGFS"), "{auth:?} {other:?} {event:?}");
             }

@@ -407,8 +407,8 @@ fn drop_commits_nothing_and_is_told_once() {
     assert_eq!(events.len(), 1);
     assert_eq!((name(&events[0]).as_str(), arg(&events[0]).as_slice()), ("EHLO", b"x".as_slice()));
     assert_eq!(events[0].enforced, 1);
-    assert_eq!(events[0].cut_bytes(), 8);
-    assert_eq!(&events[0].cut[..8], b"EHLO x\r\n");
+    assert_eq!(events[0].excerpt_bytes(), 8);
+    assert_eq!(&events[0].excerpt[..8], b"EHLO x\r\n");
     // One command, in three segments.
     let counted = |reason| net.world.counter(reason, Action::Drop, true);
     let (command, segments) = (counted(support::verb("EHLO")), counted(Reason::DroppedCommand.number()));
@@ -444,7 +444,7 @@ fn a_line_dropped_in_a_later_segment() {
     assert_eq!(net.say("\r\n"), DROP);
     let events = net.events();
     assert_eq!(events.len(), 1);
-    assert_eq!(&events[0].cut[..events[0].cut_bytes()], b"\r\n");
+    assert_eq!(&events[0].excerpt[..events[0].excerpt_bytes()], b"\r\n");
 }
 
 #[test]
@@ -603,8 +603,8 @@ fn guards_show_no_byte_of_the_client() {
         assert_ne!(net.say(secret), PASS, "{before}");
         let events = net.events();
         let guard = events.last().expect("it is reported");
-        assert_eq!((guard.kind, guard.cut_bytes()), (smtp_filter_common::event::GUARD, 0), "{before}");
-        assert!(guard.cut.iter().all(|byte| *byte == 0));
+        assert_eq!((guard.kind, guard.excerpt_bytes()), (smtp_filter_common::event::GUARD, 0), "{before}");
+        assert!(guard.excerpt.iter().all(|byte| *byte == 0));
     }
 }
 

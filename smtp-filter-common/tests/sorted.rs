@@ -100,9 +100,9 @@ impl Trial {
             self.model.acknowledged = (acknowledged + self.dice.below(400)).min(self.model.next);
         }
         let acknowledged = self.model.acknowledged;
-        self.work.run.acknowledged = self.at(acknowledged);
-        self.work.run.cut = 0;
-        let from = self.work.run.acknowledged;
+        self.work.stream.acknowledged = self.at(acknowledged);
+        self.work.block.action = 0;
+        let from = self.work.stream.acknowledged;
         self.work.state.memory.forget_acknowledged(from);
         if self.work.state.memory.slot != 0 {
             assert!(out_of_order::look_after(&mut self.host, &mut self.work));
@@ -152,8 +152,8 @@ impl Trial {
         if place == out_of_order::APART && before.is_some() {
             place = out_of_order::AFTER;
         }
-        let found = self.work.run.ranges;
-        assert_eq!(found.place, place);
+        let found = self.work.stream.ranges;
+        assert_eq!(found.position, place);
         if place == out_of_order::AFTER {
             assert_eq!(found.before, u32::from(self.state(from)));
         }
@@ -191,13 +191,13 @@ impl Trial {
             return false;
         }
         self.work.state.side[0].next = self.at(to);
-        self.work.state.memory.text = self.state(to);
+        self.work.state.memory.data_state = self.state(to);
         self.model.next = to;
         if self.work.state.memory.has_ranges() {
             out_of_order::join(&mut self.host, &mut self.work);
             let reached = self.model.ranges.iter().copied().find(|range| range.from <= to && range.to > to);
             let stop = reached.map_or(to, |range| range.to);
-            let found = self.work.run.ranges;
+            let found = self.work.stream.ranges;
             assert_eq!(found.reached, self.at(stop));
             assert_eq!(found.text, u32::from(self.state(stop)));
             assert_eq!(found.inside != 0, reached.is_some_and(|range| range.from < to));
@@ -206,7 +206,7 @@ impl Trial {
             }
             self.joined += u32::from(reached.is_some());
             self.work.state.side[0].next = self.at(stop);
-            self.work.state.memory.text = self.state(stop);
+            self.work.state.memory.data_state = self.state(stop);
             self.model.next = stop;
         }
         let next = self.model.next;
@@ -291,7 +291,7 @@ impl Trial {
         let (start, stop) = (self.at(from), self.at(to));
         let count = boundaries::find(&mut self.host, &mut self.work, start, stop);
         let mut found: Vec<_> = (0..count)
-            .map(|index| boundaries::place(&mut self.host, &self.work, index))
+            .map(|index| boundaries::listed(&mut self.host, &self.work, index))
             .filter(|(_, state, _)| *state != data::END)
             .map(|(at, state, _)| (at.wrapping_sub(self.base), state))
             .filter(|(at, _)| *at >= from && *at < to)

@@ -7,7 +7,7 @@ use std::{collections::HashMap, sync::atomic::Ordering};
 use proptest::prelude::*;
 use smtp_filter_common::{
     action::Action,
-    entry::{CLOSED, CUT, DEAD, HELLO, MAIL_DATA, SPOKE, TRANSACTION},
+    entry::{CLOSED, DEAD, HELLO, MAIL_DATA, RESET, SPOKE, TRANSACTION},
     event::{CLOSE, CONNECT, Ended},
     flow::Key,
     policy::Policy,
@@ -334,7 +334,7 @@ fn what_was_reset_stays_so_when_it_gives_way() {
     let (mut first, _) = crowd.opens(1);
     crowd.greets(&mut first);
     crowd.of(&mut first, |net| assert_eq!(net.say("VRFY root\r\n"), Verdict::Reset));
-    assert_ne!(crowd.flags(&mut first) & CUT, 0);
+    assert_ne!(crowd.flags(&mut first) & RESET, 0);
     assert!(crowd.opens(2).1);
     crowd.net.policy.guards[Reason::UnknownConnection.number() as usize] = Action::Pass as u8;
     crowd.of(&mut first, |net| {

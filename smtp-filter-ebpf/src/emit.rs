@@ -36,5 +36,5 @@ impl Step for Emit<'_> {
 /// Copies an event into the ring of each reader. Counts it as lost if there is no room.
 #[inline(always)]
 pub fn emit(event: &Event) {
-    Kernel::repeat(SLOTS, &mut Emit(event));
+    Kernel::run_steps(SLOTS, &mut Emit(event));
 }

@@ -14,7 +14,7 @@ use smtp_filter_common::{
     bounds::{PATCH, PIECE},
     entry::{Connection, Shared, State, Windows},
     event::Event,
-    flow::{HalfOpen, Key, begun::Block, gone::Gone, handshake},
+    flow::{HalfOpen, Key, gone::Gone, handshake, handshakes_seen::Block},
     host::{FULL, Host, List, MADE, Patch, Piece, Step, UNKNOWN, Wide},
     session::data,
     stream::{boundaries, sorted},
@@ -23,7 +23,7 @@ use smtp_filter_common::{
 
 use crate::{
     emit,
-    maps::{BEGUN, COUNTERS, FRESH, GONE, HALF, LIVE, LOST, POOL, ROSTER, WORK, copy_words},
+    maps::{COUNTERS, FRESH, GONE, HALF, HANDSHAKES, LIVE, LOST, POOL, ROSTER, WORK, copy_words},
     replay,
 };
 
@@ -109,14 +109,14 @@ impl Step for Sum {
 
 /// The loop's call-back for steps of one kind.
 unsafe extern "C" fn call_back<S: Step>(index: u64, step: *mut c_void) -> i64 {
-    // SAFETY: `repeat` passes its own step, which outlives the loop.
+    // SAFETY: `run_steps` passes its own step, which outlives the loop.
     let step = unsafe { &mut *step.cast::<S>() };
     step.step(index as u32) as i64
 }
 
 impl Host for Kernel {
     #[inline(always)]
-    fn repeat<S: Step>(count: u32, step: &mut S) {
+    fn run_steps<S: Step>(count: u32, step: &mut S) {
         let call_back = call_back::<S> as unsafe extern "C" fn(u64, *mut c_void) -> i64;
         let step = core::ptr::from_mut(step).cast::<c_void>();
         // SAFETY: the call-back takes what is passed to it here.
@@ -267,7 +267,7 @@ impl Host for Kernel {
     #[inline(always)]
     fn sum(&mut self, length: u32, piece: &mut Piece) -> Option<u16> {
         let mut sum = Sum { skb: self.skb, header: self.header, length, piece: piece.as_mut_ptr(), sum: 0 };
-        Self::repeat(SUMMED / CHUNK + 1, &mut sum);
+        Self::run_steps(SUMMED / CHUNK + 1, &mut sum);
         if sum.sum < 0 {
             return None;
         }
@@ -375,9 +375,9 @@ impl Host for Kernel {
     }
 
     #[inline(always)]
-    fn begun(&mut self, block: u32) -> Option<&Block> {
+    fn handshakes_seen(&mut self, block: u32) -> Option<&Block> {
         // SAFETY: an array's value stays where it is; it is accessed by atomic operations alone.
-        BEGUN.get_ptr(block).map(|block| unsafe { &*block })
+        HANDSHAKES.get_ptr(block).map(|block| unsafe { &*block })
     }
 
     #[inline(always)]
@@ -489,18 +489,18 @@ impl Host for Kernel {
     }
 
     #[inline(always)]
-    fn note_place(&mut self, work: &mut Work, at: u32, state: u8, spare: usize) -> bool {
-        note_place(self.skb, work, self.entry, at, state as u32 | (spare as u32) << 8) != 0
+    fn note_boundary(&mut self, work: &mut Work, at: u32, state: u8, spare: usize) -> bool {
+        note_boundary(self.skb, work, self.entry, at, state as u32 | (spare as u32) << 8) != 0
     }
 
     #[inline(always)]
-    fn look_at_place(&mut self, work: &mut Work, at: u32, before: u32) -> u32 {
-        look_at_place(self.skb, work, self.entry, at, before)
+    fn look_at_boundary(&mut self, work: &mut Work, at: u32, before: u32) -> u32 {
+        look_at_boundary(self.skb, work, self.entry, at, before)
     }
 
     #[inline(always)]
-    fn find_places(&mut self, work: &mut Work, from: u32, to: u32) -> u32 {
-        find_places(work, from, to)
+    fn list_boundaries(&mut self, work: &mut Work, from: u32, to: u32) -> u32 {
+        list_boundaries(work, from, to)
     }
 
     #[inline(always)]
@@ -540,7 +540,7 @@ extern "C" fn scan(skb: *mut __sk_buff, work: *mut Work) -> u32 {
 /// free.
 #[unsafe(no_mangle)]
 #[inline(never)]
-extern "C" fn note_place(skb: *mut __sk_buff, work: *mut Work, entry: *mut Connection, at: u32, what: u32) -> u32 {
+extern "C" fn note_boundary(skb: *mut __sk_buff, work: *mut Work, entry: *mut Connection, at: u32, what: u32) -> u32 {
     // SAFETY: as in `scan`.
     let Some(work) = (unsafe { work.as_mut() }) else { return 0 };
     boundaries::note(&mut Kernel::new(skb, work, entry), work, at, what as u8, (what >> 8) as usize & 0xff) as u32
@@ -549,7 +549,13 @@ extern "C" fn note_place(skb: *mut __sk_buff, work: *mut Work, entry: *mut Conne
 /// Looks up what is known of a position in mail data.
 #[unsafe(no_mangle)]
 #[inline(never)]
-extern "C" fn look_at_place(skb: *mut __sk_buff, work: *mut Work, entry: *mut Connection, at: u32, before: u32) -> u32 {
+extern "C" fn look_at_boundary(
+    skb: *mut __sk_buff,
+    work: *mut Work,
+    entry: *mut Connection,
+    at: u32,
+    before: u32,
+) -> u32 {
     // SAFETY: as in `scan`.
     let Some(work) = (unsafe { work.as_mut() }) else { return 0 };
     boundaries::look(&mut Kernel::new(skb, work, entry), work, at, before)
@@ -558,7 +564,7 @@ extern "C" fn look_at_place(skb: *mut __sk_buff, work: *mut Work, entry: *mut Co
 /// Finds boundaries and ranges in mail data.
 #[unsafe(no_mangle)]
 #[inline(never)]
-extern "C" fn find_places(work: *mut Work, from: u32, to: u32) -> u32 {
+extern "C" fn list_boundaries(work: *mut Work, from: u32, to: u32) -> u32 {
     // SAFETY: as in `scan`.
     let Some(work) = (unsafe { work.as_mut() }) else { return 0 };
     boundaries::find(&mut Kernel::new(core::ptr::null_mut(), work, core::ptr::null_mut()), work, from, to)

@@ -8,12 +8,12 @@ use aya_ebpf::{
 use smtp_filter_common::{
     abi::{Control, Lost, Replayed, STEPS},
     bounds::{
-        self, BEGUN_BLOCKS, CONNECTIONS, HALF_OPEN, POLICY_SLOTS, POOL as SLOTS_OF_POOL, PREFIXES as MOST_PREFIXES,
+        self, CONNECTIONS, HALF_OPEN, HANDSHAKE_BLOCKS, POLICY_SLOTS, POOL as SLOTS_OF_POOL, PREFIXES as MOST_PREFIXES,
         READERS as READER_SLOTS, SCOPES,
     },
     entry::Connection,
     event::Event,
-    flow::{HalfOpen, Key, begun::Block, gone::Gone},
+    flow::{HalfOpen, Key, gone::Gone, handshakes_seen::Block},
     host::Slot,
     policy::Policy,
     reason::{COUNTERS_PER_REASON, Counter, REASONS},
@@ -48,7 +48,7 @@ pub static ROSTER: Array<Key> = Array::with_max_entries(bounds::roster(CONNECTIO
 pub static GONE: LruHashMap<Key, Gone> = LruHashMap::with_max_entries(bounds::GONE, 0);
 
 #[map]
-pub static BEGUN: Array<Block> = Array::with_max_entries(BEGUN_BLOCKS, 0);
+pub static HANDSHAKES: Array<Block> = Array::with_max_entries(HANDSHAKE_BLOCKS, 0);
 
 #[map]
 pub static HALF: LruHashMap<Key, HalfOpen> = LruHashMap::with_max_entries(HALF_OPEN, 0);

@@ -44,7 +44,7 @@ impl Bytes for Turned {
     }
 
     #[inline(always)]
-    fn cut(&mut self, length: u32) -> bool {
+    fn truncate(&mut self, length: u32) -> bool {
         // SAFETY: the context is the kernel's.
         unsafe { bpf_skb_change_tail(self.skb, length, 0) == 0 }
     }

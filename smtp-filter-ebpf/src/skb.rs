@@ -124,8 +124,8 @@ impl Frame for Skb {
     }
 
     #[inline(always)]
-    fn repeat<S: Step>(count: u32, step: &mut S) {
-        <Kernel as Host>::repeat(count, step);
+    fn run_steps<S: Step>(count: u32, step: &mut S) {
+        <Kernel as Host>::run_steps(count, step);
     }
 
     #[inline(always)]

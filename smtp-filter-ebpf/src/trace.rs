@@ -10,7 +10,7 @@ pub fn judged(skb: *mut __sk_buff, work: &Work) -> bool {
     let segment = &work.segment;
     debug!(
         &TcContext::new(skb),
-        "egress {} ports {} -> {} flags {:x} seq {} length {}: found {} reason {}, mode {}, cut {} by {}",
+        "egress {} ports {} -> {} flags {:x} seq {} length {}: found {} reason {}, mode {}, block {} by {}",
         work.met.egress as u8,
         segment.source_port,
         segment.destination_port,
@@ -20,8 +20,8 @@ pub fn judged(skb: *mut __sk_buff, work: &Work) -> bool {
         work.found.next.number(),
         work.found.reason,
         work.state.session.mode.number(),
-        work.run.cut,
-        work.run.reason,
+        work.block.action,
+        work.block.reason,
     );
     // See `handshake`.
     true

@@ -74,7 +74,7 @@ fixture!(
         "commands.ehlo drop: 1, 21 bytes",
         "commands.helo pass: 1, 21 bytes",
     ],
-    ["command client EHLO [client.example]: drop by commands.ehlo, cut EHLO client.example\\r\\n",]
+    ["command client EHLO [client.example]: drop by commands.ehlo, excerpt EHLO client.example\\r\\n",]
 );
 
 fixture!(
@@ -97,7 +97,7 @@ fixture!(
         "commands.ehlo drop: 1, 21 bytes",
         "commands.helo pass: 1, 21 bytes",
     ],
-    ["command client EHLO [client.example]: drop by commands.ehlo, cut EHLO client.example\\r\\n",]
+    ["command client EHLO [client.example]: drop by commands.ehlo, excerpt EHLO client.example\\r\\n",]
 );
 
 fixture!(
@@ -119,7 +119,7 @@ fixture!(
         "commands.ehlo drop: 1, 21 bytes",
     ],
     [
-        "command client EHLO [client.example]: drop by commands.ehlo, cut EHLO client.example\\r\\n",
+        "command client EHLO [client.example]: drop by commands.ehlo, excerpt EHLO client.example\\r\\n",
     ]
 );
 
@@ -145,9 +145,9 @@ fixture!(
         "commands.ehlo drop: 2, 42 bytes",
     ],
     [
-        "command client EHLO [client.example]: drop by commands.ehlo, cut EHLO client.example\\r\\n",
+        "command client EHLO [client.example]: drop by commands.ehlo, excerpt EHLO client.example\\r\\n",
         "command client EHLO [client.example]: log by commands.ehlo",
-        "command client EHLO [client.example]: drop by commands.ehlo, cut EHLO client.example\\r\\n",
+        "command client EHLO [client.example]: drop by commands.ehlo, excerpt EHLO client.example\\r\\n",
     ]
 );
 
@@ -173,7 +173,7 @@ fixture!(
         "commands.ehlo drop: 1, 8 bytes",
     ],
     [
-        "command client EHLO [a]: drop by commands.ehlo, cut \\n",
+        "command client EHLO [a]: drop by commands.ehlo, excerpt \\n",
     ]
 );
 
@@ -219,7 +219,7 @@ fixture!(
         "commands.noop log: 1, 6 bytes",
     ],
     [
-        "command client EHLO [a]: drop by commands.ehlo, cut EHLO a\\r\\nNOOP\\r\\n",
+        "command client EHLO [a]: drop by commands.ehlo, excerpt EHLO a\\r\\nNOOP\\r\\n",
         "command client NOOP []: log by commands.noop",
     ]
 );
@@ -241,7 +241,7 @@ fixture!(
         "stream.dropped_command drop: 7, 53 bytes",
         "commands.ehlo drop: 1, 8 bytes",
     ],
-    ["command client EHLO [a]: drop by commands.ehlo, cut ehlo a\\r\\n",]
+    ["command client EHLO [a]: drop by commands.ehlo, excerpt ehlo a\\r\\n",]
 );
 
 fixture!(
@@ -265,7 +265,7 @@ fixture!(
         "commands.x234567890123456 drop: 1, 20 bytes",
     ],
     [
-        "command client X234567890123456 [a]: drop by commands.x234567890123456, cut X234567890123456 a\\r\\n",
+        "command client X234567890123456 [a]: drop by commands.x234567890123456, excerpt X234567890123456 a\\r\\n",
         "command client (17 characters) [a]: log by commands.other",
         "command client X23456789012345 [a]: log by commands.other",
     ]
@@ -291,7 +291,7 @@ fixture!(
         "commands.helo pass: 1, 21 bytes",
         "commands.noop pass: 1, 6 bytes",
     ],
-    ["command client XYZZY []: drop by commands.other, cut XYZZY\\r\\n",]
+    ["command client XYZZY []: drop by commands.other, excerpt XYZZY\\r\\n",]
 );
 
 fixture!(
@@ -322,7 +322,7 @@ fixture!(
         "commands.quit pass: 1, 6 bytes",
         "commands.rcpt pass: 1, 30 bytes",
     ],
-    ["command client EHLO [client.example]: drop by commands.ehlo, cut EHLO client.example\\r\\n",]
+    ["command client EHLO [client.example]: drop by commands.ehlo, excerpt EHLO client.example\\r\\n",]
 );
 
 fixture!(
@@ -350,7 +350,7 @@ fixture!(
         "commands.mail pass: 1, 34 bytes",
         "commands.rcpt pass: 1, 30 bytes",
     ],
-    ["command client EHLO [a]: drop by commands.ehlo, cut EHLO a\\r\\n",]
+    ["command client EHLO [a]: drop by commands.ehlo, excerpt EHLO a\\r\\n",]
 );
 
 fixture!(
@@ -385,7 +385,7 @@ fixture!(
     ],
     [
         "command client EHLO [client.example]: log by commands.ehlo",
-        "command client EHLO [d]: drop by commands.ehlo, cut EHLO d\\r\\n",
+        "command client EHLO [d]: drop by commands.ehlo, excerpt EHLO d\\r\\n",
     ]
 );
 
@@ -437,7 +437,7 @@ fixture!(
         "commands.noop pass: 1, 6 bytes",
     ],
     [
-        "command client EHLO [client.example]: drop by commands.ehlo, cut EHLO client.example\\r\\n",
+        "command client EHLO [client.example]: drop by commands.ehlo, excerpt EHLO client.example\\r\\n",
     ]
 );
 
@@ -465,7 +465,7 @@ fixture!(
         "commands.helo pass: 1, 21 bytes",
         "commands.noop pass: 1, 6 bytes",
     ],
-    ["guard client: drop by guards.sync", "command client EHLO [a]: drop by commands.ehlo, cut EHLO a\\r\\n",]
+    ["guard client: drop by guards.sync", "command client EHLO [a]: drop by commands.ehlo, excerpt EHLO a\\r\\n",]
 );
 
 fixture!(
@@ -492,7 +492,7 @@ fixture!(
         "commands.helo pass: 1, 21 bytes",
         "commands.starttls pass: 2, 20 bytes",
     ],
-    ["command client EHLO [a]: drop by commands.ehlo, cut EHLO a\\r\\n",]
+    ["command client EHLO [a]: drop by commands.ehlo, excerpt EHLO a\\r\\n",]
 );
 
 fixture!(
@@ -532,7 +532,7 @@ fixture!(
         "commands.helo pass: 1, 21 bytes",
         "commands.starttls pass: 1, 10 bytes",
     ],
-    ["guard server: reset by guards.starttls_injection, cut 250 AUTH PLAIN\\r\\n",]
+    ["guard server: reset by guards.starttls_injection, excerpt 250 AUTH PLAIN\\r\\n",]
 );
 
 fixture!(
@@ -594,7 +594,7 @@ fixture!(
         "stream.dropped_command reset: 1, 21 bytes",
         "commands.ehlo reset: 1, 21 bytes",
     ],
-    ["command client EHLO [client.example]: reset by commands.ehlo, cut EHLO client.example\\r\\n",]
+    ["command client EHLO [client.example]: reset by commands.ehlo, excerpt EHLO client.example\\r\\n",]
 );
 
 fixture!(
@@ -614,7 +614,7 @@ fixture!(
         "stream.dropped_command reset: 1, 21 bytes",
         "commands.ehlo reset: 1, 21 bytes",
     ],
-    ["command client EHLO [client.example]: reset by commands.ehlo, cut EHLO client.example\\r\\n",]
+    ["command client EHLO [client.example]: reset by commands.ehlo, excerpt EHLO client.example\\r\\n",]
 );
 
 fixture!(
@@ -641,8 +641,8 @@ fixture!(
         "commands.ehlo reset: 2, 42 bytes",
     ],
     [
-        "command client EHLO [client.example]: reset by commands.ehlo, cut EHLO client.example\\r\\n",
-        "command client EHLO [client.example]: reset by commands.ehlo, cut EHLO client.example\\r\\n",
+        "command client EHLO [client.example]: reset by commands.ehlo, excerpt EHLO client.example\\r\\n",
+        "command client EHLO [client.example]: reset by commands.ehlo, excerpt EHLO client.example\\r\\n",
     ]
 );
 
@@ -712,7 +712,7 @@ fixture!(
         "stream.dropped_command drop: 1, 21 bytes",
         "commands.ehlo drop: 1, 21 bytes",
     ],
-    ["command client EHLO [client.example]: drop by commands.ehlo, cut EHLO client.example\\r\\n",]
+    ["command client EHLO [client.example]: drop by commands.ehlo, excerpt EHLO client.example\\r\\n",]
 );
 
 fixture!(
@@ -736,7 +736,7 @@ fixture!(
         "commands.ehlo drop: 1, 21 bytes",
         "commands.helo pass: 1, 21 bytes",
     ],
-    ["command client EHLO [client.example]: drop by commands.ehlo, cut EHLO client.example\\r\\n",]
+    ["command client EHLO [client.example]: drop by commands.ehlo, excerpt EHLO client.example\\r\\n",]
 );
 
 fixture!(
@@ -769,7 +769,7 @@ fixture!(
         "commands.ehlo drop: 1, 21 bytes",
         "commands.helo pass: 1, 21 bytes",
     ],
-    ["command client EHLO [client.example]: drop by commands.ehlo, cut EHLO client.example\\r\\n",]
+    ["command client EHLO [client.example]: drop by commands.ehlo, excerpt EHLO client.example\\r\\n",]
 );
 
 fixture!(
@@ -807,7 +807,7 @@ fixture!(
         "commands.ehlo drop: 1, 21 bytes",
         "commands.helo pass: 1, 21 bytes",
     ],
-    ["command client EHLO [client.example]: drop by commands.ehlo, cut EHLO client.example\\r\\n",]
+    ["command client EHLO [client.example]: drop by commands.ehlo, excerpt EHLO client.example\\r\\n",]
 );
 
 fixture!(
@@ -892,7 +892,7 @@ fixture!(
         "commands.ehlo drop: 1, 8 bytes",
         "commands.helo pass: 1, 8 bytes",
     ],
-    ["command client EHLO [a]: drop by commands.ehlo, cut EHLO a\\r\\n",]
+    ["command client EHLO [a]: drop by commands.ehlo, excerpt EHLO a\\r\\n",]
 );
 
 fixture!(
@@ -981,7 +981,7 @@ fixture!(
         "commands.helo pass: 1, 8 bytes",
     ],
     [
-        "command client EHLO [a]: drop by commands.ehlo, cut EHLO a\\r\\n",
+        "command client EHLO [a]: drop by commands.ehlo, excerpt EHLO a\\r\\n",
     ]
 );
 
@@ -1006,7 +1006,7 @@ fixture!(
         "pass.acknowledgement pass: 1, 0 bytes",
         "pass.replies pass: 1, 26 bytes",
     ],
-    ["guard client: drop by guards.syn_data", "guard server: drop by guards.syn_data, cut 220 a\\r\\n",]
+    ["guard client: drop by guards.syn_data", "guard server: drop by guards.syn_data, excerpt 220 a\\r\\n",]
 );
 
 fixture!(
@@ -1070,7 +1070,7 @@ fixture!(
     ["guards.unknown_connection drop: 2, 14 bytes",],
     [
         "guard client: drop by guards.unknown_connection",
-        "guard server: drop by guards.unknown_connection, cut 250 Ok\\r\\n",
+        "guard server: drop by guards.unknown_connection, excerpt 250 Ok\\r\\n",
     ]
 );
 
@@ -1120,8 +1120,8 @@ fixture!(
         "commands.noop pass: 1, 6 bytes",
     ],
     [
-        "command client EHLO [a]: drop by commands.ehlo, cut EHLO a\\r\\n",
-        "guard server: drop by guards.spoofed_server, cut 354 go\\r\\n",
+        "command client EHLO [a]: drop by commands.ehlo, excerpt EHLO a\\r\\n",
+        "guard server: drop by guards.spoofed_server, excerpt 354 go\\r\\n",
     ]
 );
 
@@ -1166,7 +1166,7 @@ fixture!(
     [
         "guard client: drop by guards.changed_retransmission",
         "guard client: drop by guards.changed_retransmission",
-        "command client EHLO [a]: drop by commands.ehlo, cut EHLO a\\r\\n",
+        "command client EHLO [a]: drop by commands.ehlo, excerpt EHLO a\\r\\n",
     ]
 );
 
@@ -1193,7 +1193,7 @@ fixture!(
         "commands.helo pass: 1, 21 bytes",
         "commands.noop pass: 1, 6 bytes",
     ],
-    ["command client EHLO [a]: drop by commands.ehlo, cut EHLO a\\r\\n",]
+    ["command client EHLO [a]: drop by commands.ehlo, excerpt EHLO a\\r\\n",]
 );
 
 fixture!(
@@ -1233,7 +1233,7 @@ fixture!(
         "commands.mail pass: 1, 34 bytes",
         "commands.rcpt pass: 1, 30 bytes",
     ],
-    ["command client EHLO [a]: drop by commands.ehlo, cut EHLO a\\r\\n",]
+    ["command client EHLO [a]: drop by commands.ehlo, excerpt EHLO a\\r\\n",]
 );
 
 fixture!(
@@ -1291,9 +1291,9 @@ fixture!(
         "commands.rset pass: 1, 6 bytes",
     ],
     [
-        "command client NOOP []: drop by commands.noop, cut NOOP\\r\\n",
+        "command client NOOP []: drop by commands.noop, excerpt NOOP\\r\\n",
         "command client NOOP []: drop by commands.noop, not enforced",
-        "command client NOOP []: drop by commands.noop, cut NOOP\\r\\n",
+        "command client NOOP []: drop by commands.noop, excerpt NOOP\\r\\n",
     ]
 );
 
@@ -1325,7 +1325,7 @@ fixture!(
     ],
     [
         "command client XYZZY []: log by commands.other",
-        "command client EHLO [a]: drop by commands.ehlo, cut EHLO a\\r\\n",
+        "command client EHLO [a]: drop by commands.ehlo, excerpt EHLO a\\r\\n",
     ]
 );
 

@@ -911,7 +911,7 @@ mod command_line {
 
         let (code, out, err) = replay(&["--profile", "drop-esmtp", file.name()], b"");
         assert_eq!(code, 0);
-        assert!(out.contains(" command drop by commands.ehlo cut 45484c4f"), "{out}");
+        assert!(out.contains(" command drop by commands.ehlo excerpt 45484c4f"), "{out}");
         assert!(err.contains("mode enforce, 2 frames would have been stopped, 0 connections reset\n"), "{err}");
     }
 

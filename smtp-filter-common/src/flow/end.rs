@@ -2,7 +2,7 @@
 
 use super::{gone, gone::Gone};
 use crate::{
-    entry::{CLOSED, CUT, DEAD, Shared, State, TLS, first},
+    entry::{CLOSED, DEAD, RESET, Shared, State, TLS, first},
     event::{CLIENT, Ended, SERVER},
     flow::lock,
     host::Host,
@@ -44,7 +44,7 @@ pub fn close<H: Host>(host: &mut H, work: &mut Work) {
         client::leave(host, work);
     }
     let Some(shared) = host.shared() else { return };
-    if flags & CUT == 0 && acknowledged::<H>(shared, &work.state) {
+    if flags & RESET == 0 && acknowledged::<H>(shared, &work.state) {
         let ends = [FROM_CLIENT, FROM_SERVER].map(|from| work.state.side[from].fin_at.wrapping_add(1));
         work.gone = Gone { ends, how: gone::CLOSED, reserved: 0 };
         host.bury(&work.key, &work.gone);

@@ -9,7 +9,7 @@
 use super::{Key, gone, gone::Gone};
 use crate::{
     datapath::Met,
-    entry::{CLOSED, CUT, DEAD, FINISHED, HELLO, MAIL_DATA, REPLACED, SPOKE, TLS, TRANSACTION},
+    entry::{CLOSED, DEAD, FINISHED, HELLO, MAIL_DATA, REPLACED, RESET, SPOKE, TLS, TRANSACTION},
     event::Ended,
     host::{Host, Step},
     report,
@@ -101,7 +101,7 @@ pub fn owner(key: &Key) -> u64 {
 fn score(flags: u64, seen: u64, now: u64) -> u64 {
     // In TLS a FIN may be forged.
     let finished = flags & (FINISHED | TLS);
-    let rank = if flags & (CUT | DEAD | REPLACED) != 0 || finished == FINISHED {
+    let rank = if flags & (RESET | DEAD | REPLACED) != 0 || finished == FINISHED {
         OVER
     } else if flags & SPOKE == 0 {
         SILENT
@@ -161,7 +161,7 @@ fn is_at<H: Host>(host: &mut H, key: &Key, slot: u32) -> bool {
 #[inline(always)]
 pub fn free_slot<H: Host>(host: &mut H, work: &mut Work) -> u32 {
     work.sample.free = NOWHERE;
-    H::repeat(TRIES, &mut Free { host, work });
+    H::run_steps(TRIES, &mut Free { host, work });
     work.sample.free
 }
 
@@ -240,7 +240,7 @@ impl<H: Host> Step for Choose<'_, H> {
         let mut score = score;
         if self.shares {
             sample.count = 0;
-            H::repeat(SAMPLE as u32, &mut Count { sample, owner });
+            H::run_steps(SAMPLE as u32, &mut Count { sample, owner });
             let over = !own && has_share(sample.count, sample.all);
             if rank == BUSY {
                 if !over || !has_little(sample.own, sample.all) {
@@ -278,10 +278,10 @@ pub fn evict<H: Host>(host: &mut H, work: &mut Work, met: Met) -> u32 {
     work.sample.all = 0;
     work.sample.own = 0;
     work.sample.best = NOBODY;
-    H::repeat(SAMPLE as u32, &mut Draw { host, work, now: met.now });
-    H::repeat(SAMPLE as u32, &mut Choose::<H> { work, shares: false, host: core::marker::PhantomData });
+    H::run_steps(SAMPLE as u32, &mut Draw { host, work, now: met.now });
+    H::run_steps(SAMPLE as u32, &mut Choose::<H> { work, shares: false, host: core::marker::PhantomData });
     if work.sample.best == NOBODY {
-        H::repeat(SAMPLE as u32, &mut Choose::<H> { work, shares: true, host: core::marker::PhantomData });
+        H::run_steps(SAMPLE as u32, &mut Choose::<H> { work, shares: true, host: core::marker::PhantomData });
     }
     if work.sample.best == NOBODY {
         return NOWHERE;
@@ -312,7 +312,7 @@ pub fn evict<H: Host>(host: &mut H, work: &mut Work, met: Met) -> u32 {
         host.emit(&work.event);
         name(work, work.key);
     }
-    if flags & CUT != 0 {
+    if flags & RESET != 0 {
         work.gone = Gone { ends: [0; 2], how: gone::RESET, reserved: 0 };
         host.bury(&work.sample.key, &work.gone);
     }

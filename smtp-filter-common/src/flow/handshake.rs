@@ -1,9 +1,9 @@
 //! From a client's SYN to a live connection, and the handling of segments that belong to none (I3, I8).
 
-use super::{HalfOpen, NO_SCALE, WINDOW, begun, end, evict, gone};
+use super::{HalfOpen, NO_SCALE, WINDOW, end, evict, gone, handshakes_seen};
 use crate::{
     datapath::Met,
-    entry::{CUT, REPLACED, SYN_NOTED, first, pair, second},
+    entry::{REPLACED, RESET, SYN_NOTED, first, pair, second},
     event::{CLIENT, Ended, SERVER},
     flow::lock,
     host::Host,
@@ -51,7 +51,7 @@ pub fn stranger<H: Host>(host: &mut H, policy: &Policy, work: &mut Work, met: Me
 /// A segment of an unknown connection. During the grace period the connection may be older than the filter.
 #[inline(always)]
 fn unknown<H: Host>(host: &mut H, policy: &Policy, work: &Work, met: Met) -> Found {
-    if met.now < policy.grace_until && !begun::remembers(host, &work.key) {
+    if met.now < policy.grace_until && !handshakes_seen::remembers(host, &work.key) {
         return Found::passes(Reason::UnknownConnection);
     }
     Found::guarded(Reason::UnknownConnection)
@@ -98,7 +98,7 @@ pub fn syn_ack<H: Host>(host: &mut H, policy: &Policy, work: &mut Work, met: Met
         another = acknowledgement != first(isns).wrapping_add(1);
         if acknowledgement == first(isns).wrapping_add(1) && sequence != second(isns) {
             // Two answers to the same SYN: one of them is forged, and the connection is live by the first.
-            H::set(&shared.flags, if policy.enforces() { CUT } else { 0 });
+            H::set(&shared.flags, if policy.enforces() { RESET } else { 0 });
             work.event.connection = H::load(&shared.id);
             work.ends = Ended::Reset as u8 * policy.enforces() as u8;
             live = false;
@@ -121,7 +121,7 @@ pub fn syn_ack<H: Host>(host: &mut H, policy: &Policy, work: &mut Work, met: Met
             // Late segments belong to the new connection from now on.
             host.unbury(&work.key);
             if met.now < policy.grace_until {
-                begun::remember(host, &work.key);
+                handshakes_seen::remember(host, &work.key);
             }
             if another && let Some(shared) = host.shared() {
                 // The server says that the old connection is over (I3). Its entry must not judge the new one, which a

@@ -32,7 +32,7 @@ pub fn take<H: Host>(lock: &AtomicU64) -> bool {
         return true;
     }
     let mut taken = 0;
-    H::repeat(TRIES, &mut Try::<H> { lock, taken: &mut taken, host: core::marker::PhantomData });
+    H::run_steps(TRIES, &mut Try::<H> { lock, taken: &mut taken, host: core::marker::PhantomData });
     taken != 0
 }
 

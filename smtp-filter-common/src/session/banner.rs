@@ -8,7 +8,7 @@ use crate::{
     policy::{Policy, SHOW_ALL, SHOW_HOST, SHOW_PIX},
     reason::Reason,
     report,
-    session::rewrite::{self, Change, Place, patch_length, present},
+    session::rewrite::{self, Change, Span, patch_length, present},
     session::server::BEFORE,
     work::Work,
 };
@@ -24,19 +24,19 @@ pub const AFTER_SPACE: u8 = 2;
 pub const IN_WORD: u8 = 3;
 
 /// Masks the current line of the banner, as far as it has arrived; `false` if there is a verdict against it in
-/// `run.cut`.
+/// `block.action`.
 #[inline(never)]
-pub fn veil<H: Host>(host: &mut H, policy: &Policy, work: &mut Work) -> bool {
+pub fn mask<H: Host>(host: &mut H, policy: &Policy, work: &mut Work) -> bool {
     let masks = policy.banner != SHOW_ALL;
     let line = &work.state.line[SIDE];
     let done = line.done();
     if masks && done && line.head as u8 != b'-' {
         // One event, with the last line of the banner, covers all its lines.
         report::banner(policy, work);
-        work.run.unreported = 1;
+        work.tally.unreported = 1;
     }
     if masks {
-        let Place { from, to, .. } = Place::of(work, SIDE, BEFORE);
+        let Span { from, to, .. } = Span::of(work, SIDE, BEFORE);
         if policy.banner == SHOW_PIX {
             digits(host, policy, work, from, to);
         } else {
@@ -47,7 +47,7 @@ pub fn veil<H: Host>(host: &mut H, policy: &Policy, work: &mut Work) -> bool {
         work.state.session.banner = AFTER_SPACE;
         work.state.session.esmtp = 0;
     }
-    work.run.cut == 0
+    !work.is_blocked()
 }
 
 /// Masks payload `from..to` except for the digits 2 and 0.
@@ -58,14 +58,14 @@ fn digits<H: Host>(host: &mut H, policy: &Policy, work: &mut Work, from: u32, to
     if to.wrapping_sub(from) as i32 > 0 {
         let cr = rewrite::ends_with_cr(host, work, from, to);
         let change = Change { digits: 1, ..Change::fill(from, to - cr, b'*') };
-        work.change = if policy.enforces() { change.told() } else { change.tried() };
+        work.change = if policy.enforces() { change.reported() } else { change.only_checked() };
     }
 }
 
 /// Masks payload `from..to` except for the host name and, if it is to be shown, the word ESMTP.
 #[inline(always)]
 fn words<H: Host>(host: &mut H, policy: &Policy, work: &mut Work, from: u32, to: u32) {
-    work.run.rewrites = 1;
+    work.tally.rewrites = 1;
     if to <= from {
         return;
     }
@@ -76,11 +76,11 @@ fn words<H: Host>(host: &mut H, policy: &Policy, work: &mut Work, from: u32, to:
         side.rewritten = work.segment.sequence.wrapping_add(to);
     }
     let start = work.state.line[SIDE].start.wrapping_sub(work.segment.sequence);
-    work.run.kept = from;
+    work.reading.banner_kept = from;
     // verifier: one loop for both cases, so that it is walked once.
     let esmtp = work.unknown::<H>((policy.banner == SHOW_HOST) as u8) as u32;
     let enforces = work.unknown::<H>(enforces as u8);
-    H::repeat(to - (from & !3), &mut Bytes { host, work, from, to, start, esmtp, enforces });
+    H::run_steps(to - (from & !3), &mut Bytes { host, work, from, to, start, esmtp, enforces });
 }
 
 struct Bytes<'a, H> {
@@ -150,7 +150,7 @@ impl<H: Host> Step for Bytes<'_, H> {
             self.work.new[i] ^= ((choose::<H>(shown, byte, b'X') ^ byte) as u64) << shift;
         }
         // verifier: one path, whatever the byte was.
-        let goes_on = (offset + 1 < PATCH as u32 && at + 1 < self.to || self.work.run.reporting == 0) as u8;
+        let goes_on = (offset + 1 < PATCH as u32 && at + 1 < self.to || self.work.tally.reporting == 0) as u8;
         if self.work.unknown::<H>(goes_on) != 0 {
             return false;
         }
@@ -160,13 +160,13 @@ impl<H: Host> Step for Bytes<'_, H> {
             return false;
         }
         if patch == self.from & !3 {
-            let told = Change::fill(self.from, self.to, b'X').told();
-            rewrite::tell::<H>(work, self.from, self.to, told.tells);
+            let told = Change::fill(self.from, self.to, b'X').reported();
+            rewrite::show::<H>(work, self.from, self.to, told.shows);
         }
         if !host.replace(patch, length, &work.old, &work.new) {
             work.hold_back(Reason::Unfetched);
         }
-        work.run.cut != 0
+        work.is_blocked()
     }
 }
 
@@ -184,8 +184,8 @@ impl<H: Host> Bytes<'_, H> {
     /// Whether a byte of the text is kept: 1 or 0. The state before it is kept in the working area, so that the
     /// verifier knows nothing of it.
     #[inline(always)]
-    fn shown(&mut self, place: (u32, u32, u32), byte: u8) -> u32 {
-        let at = place.0;
+    fn shown(&mut self, span: (u32, u32, u32), byte: u8) -> u32 {
+        let at = span.0;
         let space = space::<H>(byte);
         let before = self.work.state.session.banner;
         if before <= IN_HOST {
@@ -198,11 +198,11 @@ impl<H: Host> Bytes<'_, H> {
         let begun = self.work.state.session.esmtp * (before & 1);
         self.work.state.session.esmtp = begun * (1 ^ space as u8);
         let goes_on = before == AFTER_SPACE || begun != 0 && begun <= 5;
-        if space == 0 && goes_on && at.wrapping_sub(self.work.run.kept) as i32 >= 0 {
-            let count = self.continues_esmtp(place, begun as u32) * self.esmtp;
-            self.work.run.kept = at.wrapping_add(count);
+        if space == 0 && goes_on && at.wrapping_sub(self.work.reading.banner_kept) as i32 >= 0 {
+            let count = self.continues_esmtp(span, begun as u32) * self.esmtp;
+            self.work.reading.banner_kept = at.wrapping_add(count);
             self.work.state.session.esmtp = if count == 0 { u8::MAX } else { begun + count as u8 };
         }
-        space | at.wrapping_sub(self.work.run.kept) >> 31
+        space | at.wrapping_sub(self.work.reading.banner_kept) >> 31
     }
 }

@@ -110,7 +110,7 @@ const UNREADABLE: u64 = u64::MAX;
 /// What [`read`] found: the octets, and whether this is the last chunk; `None` if the argument is not plainly written.
 #[inline(always)]
 pub const fn size(work: &Work) -> Option<(u64, bool)> {
-    match work.run.chunk {
+    match work.reading.bdat {
         UNREADABLE => None,
         size => Some((size & (IS_LAST - 1), size & IS_LAST != 0)),
     }
@@ -119,7 +119,7 @@ pub const fn size(work: &Work) -> Option<(u64, bool)> {
 /// Reads the argument of the current line. Not inlined, so that its stack frame is not part of its callers'.
 #[inline(never)]
 pub fn read<H: Host>(work: &mut Work) -> bool {
-    work.run.chunk = number::<H>(work);
+    work.reading.bdat = number::<H>(work);
     true
 }
 
@@ -131,7 +131,7 @@ fn number<H: Host>(work: &Work) -> u64 {
     if length > ROOM || !line.is_plain() {
         return UNREADABLE;
     }
-    H::repeat(ROOM, &mut Read { arg, length, size: &mut size, digits: &mut digits, state: &mut state });
+    H::run_steps(ROOM, &mut Read { arg, length, size: &mut size, digits: &mut digits, state: &mut state });
     if digits > DIGITS {
         return UNREADABLE;
     }

@@ -34,6 +34,6 @@ impl<const N: usize> Step for Begins<'_, N> {
 #[inline(always)]
 pub fn allowed<H: Host, const N: usize>(rules: &[VerbRule; N], word: Word, length: u32) -> bool {
     let mut found = 0;
-    H::repeat(N as u32, &mut Begins { rules, word, length, found: &mut found });
+    H::run_steps(N as u32, &mut Begins { rules, word, length, found: &mut found });
     found != 0
 }

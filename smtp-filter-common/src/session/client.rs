@@ -8,28 +8,29 @@ use crate::{
     policy::{FILL_NOOP, Policy, VerbVerdict},
     reason::{FIRST_NAME, Reason},
     report,
+    session::data::NOWHERE,
     session::{
         Mode, bdat, begins, data,
         line::{self, CROSSED, DOWNGRADED, IN_WORD, MASKED, NOOPED},
         monitor, proxy,
-        rewrite::{self, Change, Place},
+        rewrite::{self, Change, Span},
         verb::{self, Command},
     },
     stream::chunks,
-    work::{NOWHERE, Work},
+    work::Work,
 };
 
 const SIDE: usize = CLIENT as usize;
 /// What a session begins with.
 pub const FIRST_MODE: Mode = Mode::COMMAND;
 
-/// Reads payload `run.at..run.end` as the client's next bytes; `false` if there is a verdict against them in `run.cut`.
+/// Reads payload `reading.at..reading.end` as the client's next bytes; `false` if there is a verdict against them in `block.action`.
 #[inline(always)]
 pub fn read<H: Host>(host: &mut H, policy: &Policy, work: &mut Work) -> bool {
     // Each step but the last reads at least one byte.
-    let steps = work.run.end - work.run.at + 1;
-    H::repeat(steps, &mut Steps { host, policy, work });
-    work.run.cut == 0
+    let steps = work.reading.end - work.reading.at + 1;
+    H::run_steps(steps, &mut Steps { host, policy, work });
+    !work.is_blocked()
 }
 
 struct Steps<'a, H> {
@@ -42,7 +43,7 @@ impl<H: Host> Step for Steps<'_, H> {
     #[inline(always)]
     fn step(&mut self, _index: u32) -> bool {
         let (host, work) = (&mut *self.host, &mut *self.work);
-        let over = work.run.at >= work.run.end;
+        let over = work.reading.at >= work.reading.end;
         match work.state.session.mode {
             Mode::COMMAND if over => {
                 let line = &work.state.line[SIDE];
@@ -51,7 +52,7 @@ impl<H: Host> Step for Steps<'_, H> {
                 }
                 // Looked up here and not in `unfinished`, because the stack is deep there.
                 let (word, length) = (line.name(), line.word_length as u32);
-                work.run.begins = begins::allowed::<H, _>(&self.policy.verbs, word, length) as u8;
+                work.reading.begins = begins::allowed::<H, _>(&self.policy.verbs, word, length) as u8;
                 if !unfinished(host, self.policy, work) {
                     return true;
                 }
@@ -61,7 +62,7 @@ impl<H: Host> Step for Steps<'_, H> {
             Mode::CHUNK => chunk(work),
             Mode::MASKED_CHUNK => masked_chunk(work),
             Mode::COMMAND | Mode::AUTH_EXCHANGE => command_bytes(host, self.policy, work),
-            _ => work.run.at = work.run.end,
+            _ => work.reading.at = work.reading.end,
         }
         over | carry_out::<H, SIDE>(host, work)
     }
@@ -71,20 +72,20 @@ impl<H: Host> Step for Steps<'_, H> {
 /// verdict against the segment.
 #[inline(always)]
 pub fn carry_out<H: Host, const FROM: usize>(host: &mut H, work: &mut Work) -> bool {
-    if work.run.cut == 0 && work.change.pending != 0 && !rewrite::make::<H, FROM>(host, work) {
+    if !work.is_blocked() && work.change.pending != 0 && !rewrite::make::<H, FROM>(host, work) {
         return true;
     }
-    if work.run.unreported & work.run.reporting != 0 && work.run.cut == 0 {
-        report::tell(host, work);
+    if work.tally.unreported & work.tally.reporting != 0 && !work.is_blocked() {
+        report::current_event(host, work);
     }
-    work.run.unreported = 0;
-    work.run.cut != 0
+    work.tally.unreported = 0;
+    work.is_blocked()
 }
 
 /// The sequence number of the next byte.
 #[inline(always)]
 fn next_sequence(work: &Work) -> u32 {
-    work.segment.sequence.wrapping_add(work.run.at)
+    work.segment.sequence.wrapping_add(work.reading.at)
 }
 
 /// Returns to commands, from the next byte on.
@@ -98,23 +99,23 @@ pub fn begin_commands(work: &mut Work) {
 
 #[inline(always)]
 fn mail_data<H: Host>(host: &mut H, work: &mut Work) {
-    work.run.text = work.state.memory.text;
-    let (from, to) = (work.run.at, work.run.end);
+    work.scan.state = work.state.memory.data_state;
+    let (from, to) = (work.reading.at, work.reading.end);
     data::scan(host, work, from, to);
-    if work.run.cut != 0 {
+    if work.is_blocked() {
         return;
     }
-    if work.run.found == NOWHERE {
-        work.run.at = to;
-        work.state.memory.text = work.run.text;
+    if work.scan.end_of_data == NOWHERE {
+        work.reading.at = to;
+        work.state.memory.data_state = work.scan.state;
         return;
     }
-    work.run.at = work.run.found;
-    work.state.memory.text = data::MIDDLE;
+    work.reading.at = work.scan.end_of_data;
+    work.state.memory.data_state = data::MIDDLE;
     let at = next_sequence(work);
     if work.state.memory.has_range_after(at) {
         // What comes after the end of data has already passed as mail data.
-        work.cut(Reason::LateEndOfData.number(), Action::Reset as u8, at);
+        work.block_by(Reason::LateEndOfData.number(), Action::Reset as u8, at);
         if !work.passes_over() {
             return;
         }
@@ -127,14 +128,14 @@ fn mail_data<H: Host>(host: &mut H, work: &mut Work) {
 
 #[inline(always)]
 fn chunk(work: &mut Work) {
-    let here = (work.run.end - work.run.at) as u64;
+    let here = (work.reading.end - work.reading.at) as u64;
     let left = work.state.session.chunk;
     if left > here {
         work.state.session.chunk = left - here;
-        work.run.at = work.run.end;
+        work.reading.at = work.reading.end;
     } else {
         work.state.session.chunk = 0;
-        work.run.at += left as u32;
+        work.reading.at += left as u32;
         begin_commands(work);
     }
 }
@@ -142,12 +143,12 @@ fn chunk(work: &mut Work) {
 /// The chunk of a masked BDAT becomes X, and its last two bytes become the line's end.
 #[inline(always)]
 fn masked_chunk(work: &mut Work) {
-    let here = work.run.end - work.run.at;
+    let here = work.reading.end - work.reading.at;
     let left = work.state.session.chunk as u32;
     let here = if left > here { here } else { left };
-    let (from, to) = (work.run.at, work.run.at + here);
+    let (from, to) = (work.reading.at, work.reading.at + here);
     let crlf = from.wrapping_add(left).wrapping_sub(2);
-    work.run.at = to;
+    work.reading.at = to;
     work.state.session.chunk = (left - here) as u64;
     if left == here {
         let at = next_sequence(work);
@@ -168,10 +169,10 @@ fn command_bytes<H: Host>(host: &mut H, policy: &Policy, work: &mut Work) {
         };
         // A BDAT without a size is reported once.
         let at = next_sequence(work) * (hold != Command::BDAT || work.monitors == 0) as u32;
-        work.cut(reason.number(), policy.guard(reason.number()), at);
+        work.block_by(reason.number(), policy.guard(reason.number()), at);
         if work.monitors != 0 && monitor::reply_was_lost(work) {
             // The client may have seen the reply, so the bytes did not come before it.
-            work.run.cut = 0;
+            work.block.action = 0;
         }
         if !work.passes_over() || !monitor::reads_on(work, hold) {
             return;
@@ -181,16 +182,16 @@ fn command_bytes<H: Host>(host: &mut H, policy: &Policy, work: &mut Work) {
     if length == 0 {
         return;
     }
-    work.run.read = 0;
-    let Work { state, piece, run, .. } = &mut *work;
-    line::read::<H, 0>(&mut state.line[SIDE], &mut state.arg, piece, (from, length), &mut run.read);
-    work.run.at += work.run.read;
+    work.reading.loop_read = 0;
+    let Work { state, piece, reading, .. } = &mut *work;
+    line::read::<H, 0>(&mut state.line[SIDE], &mut state.arg, piece, (from, length), &mut reading.loop_read);
+    work.reading.at += work.reading.loop_read;
     if proxy::is_signed::<H>(work, from) {
         let reason = Reason::ProxyProtocol.number();
         let action = policy.guard(reason);
         // A guard that passes the header passes version 1 only; this is version 2.
         let action = if Action::number_blocks(action) { action } else { Action::Drop as u8 };
-        work.cut(reason, action, work.segment.sequence);
+        work.block_by(reason, action, work.segment.sequence);
         if work.passes_over() {
             monitor::skip(work);
         }
@@ -205,11 +206,11 @@ fn command_bytes<H: Host>(host: &mut H, policy: &Policy, work: &mut Work) {
     }
 }
 
-/// A whole line has been read; `false` if there is a verdict against it in `run.cut`. Not inlined, so that its stack
+/// A whole line has been read; `false` if there is a verdict against it in `block.action`. Not inlined, so that its stack
 /// frame does not lie below the loop over the line.
 #[inline(never)]
 fn command<H: Host>(host: &mut H, policy: &Policy, work: &mut Work) -> bool {
-    if work.run.commands >= LINES && work.run.commands >= work.segment.length / BYTES_OF_LINE {
+    if work.tally.commands >= LINES && work.tally.commands >= work.segment.length / BYTES_OF_LINE {
         work.hold_back(Reason::ManyLines);
         if !work.passes_over() {
             return false;
@@ -235,8 +236,8 @@ fn command<H: Host>(host: &mut H, policy: &Policy, work: &mut Work) -> bool {
     }
     report::command::<H>(policy, work, line, kind, verdict);
     if policy.enforces() && Action::number_blocks(verdict.action) {
-        work.cut(verdict.reason, verdict.action, line.start);
-        work.run.line_blocked = 1;
+        work.block_by(verdict.reason, verdict.action, line.start);
+        work.block.of_command = 1;
         return false;
     }
     if kind == Command::BDAT && !bdat::read::<H>(work) {
@@ -249,12 +250,12 @@ fn command<H: Host>(host: &mut H, policy: &Policy, work: &mut Work) -> bool {
     let mut kind = kind;
     if asked != 0 {
         kind = rewritten(host, policy, work, kind);
-        if work.run.cut != 0 {
+        if work.is_blocked() {
             return false;
         }
     }
-    work.run.unreported = 1;
-    work.run.mark |= (policy.enforces() && verdict.action == Action::Mark as u8) as u8;
+    work.tally.unreported = 1;
+    work.tally.mark |= (policy.enforces() && verdict.action == Action::Mark as u8) as u8;
     let session = &mut work.state.session;
     session.commands = session.commands.wrapping_add(1);
     session.recipients = session.recipients.wrapping_add((kind == Command::RCPT) as u32);
@@ -292,8 +293,8 @@ fn command<H: Host>(host: &mut H, policy: &Policy, work: &mut Work) -> bool {
 /// against it.
 #[inline(never)]
 fn rewritten<H: Host>(host: &mut H, policy: &Policy, work: &mut Work, kind: Command) -> Command {
-    let at = work.run.at;
-    let place = Place::of(work, SIDE, work.state.line[SIDE].head);
+    let at = work.reading.at;
+    let span = Span::of(work, SIDE, work.state.line[SIDE].head);
     let line = &work.state.line[SIDE];
     let (facts, start, length) = (line.facts, line.start, line.length);
     if line.word_length == 0 {
@@ -305,34 +306,34 @@ fn rewritten<H: Host>(host: &mut H, policy: &Policy, work: &mut Work, kind: Comm
     if facts & MASKED == 0 && kind == Command::EHLO {
         // The downgraded word has not continued in this segment.
         let downgraded = facts & DOWNGRADED != 0;
-        if downgraded || work.event.action == Action::Downgrade as u8 && place.has_word(place.from) {
+        if downgraded || work.event.action == Action::Downgrade as u8 && span.has_word(span.from) {
             work.event.action = Action::Downgrade as u8;
             if !downgraded {
-                work.change = Change::downgrade(place.word).told();
+                work.change = Change::downgrade(span.word).reported();
             }
             return Command::DOWNGRADED;
         }
     }
     work.event.action = Action::Mask as u8;
-    let cr = rewrite::ends_with_cr(host, work, place.from, place.to);
-    if facts & MASKED == 0 && !place.breaks_word(cr) {
+    let cr = rewrite::ends_with_cr(host, work, span.from, span.to);
+    if facts & MASKED == 0 && !span.breaks_word(cr) {
         // The word and the byte after it have already been forwarded: the server would recognise the command.
         work.event.action = Action::Reset as u8;
-        work.cut(work.event.reason, Action::Reset as u8, start);
-        work.run.line_blocked = 1;
+        work.block_by(work.event.reason, Action::Reset as u8, start);
+        work.block.of_command = 1;
         return Command::PLAIN;
     }
     // The CR before the LF is kept.
-    let place = Place { to: place.to - cr, ..place };
-    let mut change = fill(policy, facts, kind, &place);
+    let span = Span { to: span.to - cr, ..span };
+    let mut change = fill(policy, facts, kind, &span);
     if kind == Command::BDAT
         && let Some((size, _)) = bdat::size(work)
         && size > 0
     {
         if length as u64 + size > MASKED_LINE {
             work.event.action = Action::Reset as u8;
-            work.cut(work.event.reason, Action::Reset as u8, start);
-            work.run.line_blocked = 1;
+            work.block_by(work.event.reason, Action::Reset as u8, start);
+            work.block.of_command = 1;
             return Command::PLAIN;
         }
         // The line's own end becomes X as well.
@@ -343,23 +344,23 @@ fn rewritten<H: Host>(host: &mut H, policy: &Policy, work: &mut Work, kind: Comm
     }
     // Of a withheld argument the event shows nothing: it reports the verb alone.
     let withheld = work.event.arg_flags & ARG_WITHHELD != 0;
-    let verb_end = place.word.wrapping_add(work.event.verb_length as u32);
-    work.change = if withheld { change.reported_up_to(verb_end) } else { change.told() };
+    let verb_end = span.word.wrapping_add(work.event.verb_length as u32);
+    work.change = if withheld { change.reported_up_to(verb_end) } else { change.reported() };
     Command::PLAIN
 }
 
 /// What a masked command becomes. NOOP does not serve where the client would take its 250 for the success of AUTH,
 /// STARTTLS, BDAT, DATA and the like.
 #[inline(always)]
-fn fill(policy: &Policy, facts: u8, kind: Command, place: &Place) -> Change {
+fn fill(policy: &Policy, facts: u8, kind: Command, span: &Span) -> Change {
     let noop = (policy.fill == FILL_NOOP) as u8
-        & place.has_word(place.from) as u8
-        & (place.to.wrapping_sub(place.from) as i32 >= 4) as u8
+        & span.has_word(span.from) as u8
+        & (span.to.wrapping_sub(span.from) as i32 >= 4) as u8
         & !kind.is_built_upon() as u8;
     let begun = facts & MASKED != 0;
     let noop = noop & !begun as u8;
     let spaces = noop != 0 || facts & NOOPED != 0;
-    Change { noop, ..Change::fill(place.from, place.to, if spaces { b' ' } else { b'X' }) }
+    Change { noop, ..Change::fill(span.from, span.to, if spaces { b' ' } else { b'X' }) }
 }
 
 /// Whether the current BDAT, as far as it was read, announces a chunk.
@@ -372,22 +373,22 @@ fn announces_chunk<H: Host>(work: &mut Work) -> bool {
 /// forwarded before the rest of the line arrives. Returns whether there is anything to overwrite.
 #[inline(never)]
 fn unfinished<H: Host>(host: &mut H, policy: &Policy, work: &mut Work) -> bool {
-    let end = work.run.at;
-    let place = Place::of(work, SIDE, work.state.line[SIDE].head);
+    let end = work.reading.at;
+    let span = Span::of(work, SIDE, work.state.line[SIDE].head);
     // The last byte may be the CR of the line's end.
-    let cr = rewrite::ends_with_cr(host, work, place.from, place.to);
+    let cr = rewrite::ends_with_cr(host, work, span.from, span.to);
     // verifier: in this order, as in `command`.
     let verdict = policy.verb_hiding(work.state.line[SIDE].name(), H::opaque_word);
     let kind = Command(work.unknown::<H>(verb::kind(work.state.line[SIDE].name()).0));
     // If a chunk follows, line and chunk become one line, so this CR is overwritten too.
     let kept = cr & (1 ^ (kind == Command::BDAT && announces_chunk::<H>(work)) as u32);
-    let place = Place { to: place.to - kept, ..place };
+    let span = Span { to: span.to - kept, ..span };
     let line = &work.state.line[SIDE];
     // The word continues after HELO, so it is another one.
     let crossed = line.facts & DOWNGRADED != 0 && kind != Command::EHLO;
     if line.facts & MASKED != 0 || crossed {
         let fill = if line.facts & NOOPED != 0 { b' ' } else { b'X' };
-        return ask(work, Change::fill(place.from, place.to, fill), CROSSED * crossed as u8);
+        return ask(work, Change::fill(span.from, span.to, fill), CROSSED * crossed as u8);
     }
     let asked = verdict.action.wrapping_sub(Action::Downgrade as u8) < 2;
     if !policy.enforces() || !asked || line.word_length == 0 || line.facts & DOWNGRADED != 0 {
@@ -395,20 +396,20 @@ fn unfinished<H: Host>(host: &mut H, policy: &Policy, work: &mut Work) -> bool {
     }
     let in_word = line.state == IN_WORD;
     let other = verdict.reason == FIRST_NAME;
-    if in_word && other && work.run.begins != 0 {
+    if in_word && other && work.reading.begins != 0 {
         return false;
     }
-    if verdict.action == Action::Downgrade as u8 && place.has_word(place.from) {
-        return ask(work, Change::downgrade(place.word), DOWNGRADED);
+    if verdict.action == Action::Downgrade as u8 && span.has_word(span.from) {
+        return ask(work, Change::downgrade(span.word), DOWNGRADED);
     }
     if in_word {
         // Overwrite its last byte, so that the word cannot become whole.
         return ask(work, Change::fill(end - 1, end, b'X'), CROSSED);
     }
-    if !place.breaks_word(0) {
+    if !span.breaks_word(0) {
         return false;
     }
-    let change = fill(policy, 0, kind, &place);
+    let change = fill(policy, 0, kind, &span);
     ask(work, change, if change.fill == b' ' { NOOPED } else { CROSSED })
 }
 

@@ -7,7 +7,7 @@ use crate::{
     bounds::PIECE,
     host::{Host, Piece, Step, byte},
     reason::Reason,
-    work::{NOWHERE, Work},
+    work::Work,
 };
 
 /// Within a line.
@@ -39,7 +39,7 @@ pub const fn next(state: u8, byte: u8) -> u8 {
 /// The state after these four bytes (the last one highest), whatever was before them, provided that no end of data lies
 /// among them.
 #[inline(always)]
-pub const fn behind(last: u32) -> u8 {
+pub const fn state_after(last: u32) -> u8 {
     const FOUR: u32 = u32::from_le_bytes(*b"\r\n.\r");
     const THREE: u32 = u32::from_le_bytes(*b"\0\r\n.") >> 8;
     const TWO: u32 = u32::from_le_bytes(*b"\0\0\r\n") >> 16;
@@ -100,6 +100,32 @@ static CLASS: [u8; 256] = {
     table
 };
 
+/// No offset.
+pub const NOWHERE: u32 = u32::MAX;
+
+/// How far the scanner has come in the current segment. Offsets are in the payload.
+#[repr(C, align(8))]
+#[derive(Clone, Copy, Debug)]
+pub struct Progress {
+    /// Offset after an end of data; [`NOWHERE`] if there is none.
+    pub end_of_data: u32,
+    /// Offset that it has reached.
+    pub at: u32,
+    /// Offset where it ends.
+    pub to: u32,
+    /// Bytes from `at` on that are read one by one.
+    pub exact: u32,
+    /// Bytes from `at` on that lie in a field with dots.
+    pub dotted: u32,
+    /// The state: [`MIDDLE`] and the others.
+    pub state: u8,
+}
+
+impl Progress {
+    /// It has not begun.
+    pub const NONE: Self = Self { end_of_data: NOWHERE, at: 0, to: 0, exact: 0, dotted: 0, state: MIDDLE };
+}
+
 const ONES: u64 = 0x0101_0101_0101_0101;
 const HIGH: u64 = 0x8080_8080_8080_8080;
 
@@ -145,12 +171,12 @@ impl<H: Host> Step for Scan<'_, H> {
     #[inline(always)]
     fn step(&mut self, _index: u32) -> bool {
         let (host, work) = (&mut *self.host, &mut *self.work);
-        let left = work.run.scan_to.wrapping_sub(work.run.scan_at);
-        if left == 0 || work.run.found != NOWHERE {
+        let left = work.scan.to.wrapping_sub(work.scan.at);
+        if left == 0 || work.scan.end_of_data != NOWHERE {
             return true;
         }
-        let mut here = work.run.scan_at.wrapping_sub(work.run.piece_at);
-        if here >= work.run.piece_length {
+        let mut here = work.scan.at.wrapping_sub(work.reading.piece_at);
+        if here >= work.reading.piece_length {
             if !piece(host, work, left) {
                 return true;
             }
@@ -158,13 +184,13 @@ impl<H: Host> Step for Scan<'_, H> {
         }
         // verifier: forgets how the value came about.
         let here = work.unknown_number::<H>(here);
-        if work.run.exact != 0 {
+        if work.scan.exact != 0 {
             group::<H>(work, here);
             return false;
         }
         // A field begins where the last one ended. If a block was handled on its own, further blocks lead to the next
         // field.
-        if work.run.dotted == 0 && work.run.text < DOT && here & (FIELD_BYTES - 1) == 0 {
+        if work.scan.dotted == 0 && work.scan.state < DOT && here & (FIELD_BYTES - 1) == 0 {
             field(work, here);
         } else {
             block(work, here);
@@ -182,9 +208,9 @@ fn field(work: &mut Work, here: u32) {
         found |= dots(work.piece[first + 1 + i]) | dots(work.piece[first + 2 + i]);
         i += 2;
     }
-    let length = shorter(work.run.piece_length - here, FIELD_BYTES);
-    if found & HIGH != 0 || work.run.piece_length < 4 {
-        work.run.dotted = length;
+    let length = shorter(work.reading.piece_length - here, FIELD_BYTES);
+    if found & HIGH != 0 || work.reading.piece_length < 4 {
+        work.scan.dotted = length;
     } else {
         done(work, here, length);
     }
@@ -202,25 +228,25 @@ fn block(work: &mut Work, here: u32) {
         before = word;
         i += 1;
     }
-    let length = shorter(work.run.piece_length - here, BLOCK_BYTES);
-    work.run.dotted -= shorter(work.run.dotted, length);
+    let length = shorter(work.reading.piece_length - here, BLOCK_BYTES);
+    work.scan.dotted -= shorter(work.scan.dotted, length);
     // Less than four bytes say too little about the state after them.
-    if found & HIGH == 0 && work.run.text < DOT && work.run.piece_length >= 4 {
+    if found & HIGH == 0 && work.scan.state < DOT && work.reading.piece_length >= 4 {
         done(work, here, length);
         return;
     }
     if here > 0 {
-        work.run.text = behind((work.piece[first] >> 32) as u32);
+        work.scan.state = state_after((work.piece[first] >> 32) as u32);
     }
-    work.run.exact = length;
+    work.scan.exact = length;
 }
 
 /// `length` bytes from `here` on contain no possible end of data.
 #[inline(always)]
 fn done(work: &mut Work, here: u32, length: u32) {
-    work.run.scan_at += length;
-    if here + length == work.run.piece_length {
-        work.run.text = behind(last_four(&work.piece, work.run.piece_length));
+    work.scan.at += length;
+    if here + length == work.reading.piece_length {
+        work.scan.state = state_after(last_four(&work.piece, work.reading.piece_length));
     }
 }
 
@@ -233,16 +259,16 @@ const fn shorter(a: u32, b: u32) -> u32 {
 #[inline(always)]
 fn piece<H: Host>(host: &mut H, work: &mut Work, left: u32) -> bool {
     let length = if left > PIECE as u32 { PIECE as u32 } else { left };
-    let at = work.run.scan_at;
-    work.run.piece_length = 0;
+    let at = work.scan.at;
+    work.reading.piece_length = 0;
     if !host.fetch(at, length, &mut work.piece) {
         work.hold_back(Reason::Unfetched);
         return false;
     }
-    work.run.piece_at = at;
-    work.run.piece_length = length;
+    work.reading.piece_at = at;
+    work.reading.piece_length = length;
     // The state before decides whether a dot in the first byte is at the start of a line.
-    work.piece[0] = if work.run.text == LINE { (b'\n' as u64) << 56 } else { (b'a' as u64) << 56 };
+    work.piece[0] = if work.scan.state == LINE { (b'\n' as u64) << 56 } else { (b'a' as u64) << 56 };
     true
 }
 
@@ -255,8 +281,8 @@ fn step<H: Host>(state: u32, byte: u8) -> u32 {
 /// Reads the next bytes of the block one by one.
 #[inline(always)]
 fn group<H: Host>(work: &mut Work, here: u32) {
-    let length = work.run.exact;
-    let (mut state, mut read, mut i) = (work.run.text as u32, 0, 0);
+    let length = work.scan.exact;
+    let (mut state, mut read, mut i) = (work.scan.state as u32, 0, 0);
     while i < GROUP {
         // 1 as long as there are bytes left and no end was found.
         let open = (i.wrapping_sub(length) >> 31) & (state.wrapping_sub(END as u32) >> 31);
@@ -264,11 +290,11 @@ fn group<H: Host>(work: &mut Work, here: u32) {
         read += open;
         i += 1;
     }
-    work.run.text = state as u8;
-    work.run.exact = length - read;
-    work.run.scan_at += read;
+    work.scan.state = state as u8;
+    work.scan.exact = length - read;
+    work.scan.at += read;
     if state == END as u32 {
-        work.run.found = work.run.scan_at;
+        work.scan.end_of_data = work.scan.at;
     }
 }
 
@@ -284,25 +310,25 @@ fn last_four(piece: &Piece, length: u32) -> u32 {
     ((high | low) >> 32) as u32
 }
 
-/// Scans payload `from..to`, starting in state `run.text`. Afterwards `run.text` is the state after the bytes, and
-/// `run.found` the offset after an end of data, if there is one.
+/// Scans payload `from..to`, starting in state `scan.state`. Afterwards `scan.state` is the state after the bytes, and
+/// `scan.end_of_data` the offset after an end of data, if there is one.
 #[inline(always)]
 pub fn scan<H: Host>(host: &mut H, work: &mut Work, from: u32, to: u32) {
-    work.run.found = NOWHERE;
-    work.run.scan_at = from;
-    work.run.scan_to = to;
-    work.run.exact = 0;
-    work.run.dotted = 0;
-    work.run.piece_length = 0;
+    work.scan.end_of_data = NOWHERE;
+    work.scan.at = from;
+    work.scan.to = to;
+    work.scan.exact = 0;
+    work.scan.dotted = 0;
+    work.reading.piece_length = 0;
     host.scan(work);
 }
 
-/// The same for payload `run.scan_at..run.scan_to`.
+/// The same for payload `scan.at..scan.to`.
 #[inline(always)]
 pub fn run<H: Host>(host: &mut H, work: &mut Work) {
-    let length = work.run.scan_to.wrapping_sub(work.run.scan_at);
+    let length = work.scan.to.wrapping_sub(work.scan.at);
     // Every step reads at least a group, except those that only find that a field has dots or a block needs a closer
     // look.
     let steps = length / GROUP + length / BLOCK_BYTES * 2 + 8;
-    H::repeat(steps, &mut Scan { host, work });
+    H::run_steps(steps, &mut Scan { host, work });
 }

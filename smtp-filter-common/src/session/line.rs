@@ -222,27 +222,27 @@ pub fn read<H: Host, const REPLY: u32>(
     read: &mut u32,
 ) {
     let step = &mut Read::<H, REPLY> { line, arg, piece, read, from, length, host: PhantomData };
-    H::repeat(length / GROUP + 1, step);
+    H::run_steps(length / GROUP + 1, step);
 }
 
 /// Makes sure that the segment's next bytes are in the piece. Returns where they begin there, and how many there are; 0
 /// if they could not be fetched, and then there is a verdict against the segment.
 #[inline(always)]
 pub fn at_hand<H: Host>(host: &mut H, work: &mut Work) -> (u32, u32) {
-    let at = work.run.at;
-    let left = work.run.end - at;
-    let from = at.wrapping_sub(work.run.piece_at);
-    if from < work.run.piece_length {
-        let here = work.run.piece_length - from;
+    let at = work.reading.at;
+    let left = work.reading.end - at;
+    let from = at.wrapping_sub(work.reading.piece_at);
+    if from < work.reading.piece_length {
+        let here = work.reading.piece_length - from;
         return (from, if here > left { left } else { here });
     }
     let length = if left > PIECE as u32 { PIECE as u32 } else { left };
-    work.run.piece_length = 0;
+    work.reading.piece_length = 0;
     if !host.fetch(at, length, &mut work.piece) {
         work.hold_back(Reason::Unfetched);
         return (0, 0);
     }
-    work.run.piece_at = at;
-    work.run.piece_length = length;
+    work.reading.piece_at = at;
+    work.reading.piece_length = length;
     (0, length)
 }

@@ -9,6 +9,7 @@ pub mod line;
 pub mod monitor;
 pub mod pending;
 pub mod proxy;
+pub mod reading;
 pub mod replies;
 pub mod rewrite;
 pub mod server;

@@ -35,7 +35,7 @@ pub fn reads_on(work: &mut Work, hold: Command) -> bool {
             let session = &mut work.state.session;
             session.hold = Command::NONE;
             session.hasty = session.hasty.saturating_add(1);
-            begin_mail_data(work, work.segment.sequence.wrapping_add(work.run.at));
+            begin_mail_data(work, work.segment.sequence.wrapping_add(work.reading.at));
             false
         }
         // A chunk, or commands: the reply says which.
@@ -75,7 +75,7 @@ pub fn was_missed(work: &Work) -> u8 {
 /// Skips the rest of the segment.
 #[inline(always)]
 pub fn skip(work: &mut Work) {
-    work.run.at = work.run.end;
+    work.reading.at = work.reading.end;
     work.state.line[SIDE].begin(false, work.segment.end());
 }
 
@@ -115,7 +115,7 @@ pub fn is_command(work: &mut Work, kind: Command, reason: u16) -> bool {
 #[inline(always)]
 fn begin_mail_data(work: &mut Work, at: u32) {
     work.state.session.mode = Mode::MAIL_DATA;
-    work.state.memory.text = data::LINE;
+    work.state.memory.data_state = data::LINE;
     work.begin_region(Mode::MAIL_DATA, at);
 }
 
@@ -220,7 +220,7 @@ pub fn unmatched(work: &mut Work, code: u16) {
 #[inline(always)]
 pub fn pass_lost_replies<H: Host>(session: &mut Session, code: u16) {
     if matches!(code, 200..600) {
-        H::repeat(PENDING as u32, &mut LostReplies { session, code });
+        H::run_steps(PENDING as u32, &mut LostReplies { session, code });
     }
 }
 

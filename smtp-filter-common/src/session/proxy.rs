@@ -27,7 +27,7 @@ impl Step for Compare<'_> {
     #[inline(always)]
     fn step(&mut self, index: u32) -> bool {
         let at = self.before.wrapping_add(index);
-        if index >= self.work.run.read || at >= LENGTH {
+        if index >= self.work.reading.loop_read || at >= LENGTH {
             return true;
         }
         let same = byte(&self.work.piece, self.from.wrapping_add(index)) == SIGNATURE[at as usize & 15];
@@ -37,15 +37,15 @@ impl Step for Compare<'_> {
     }
 }
 
-/// Checks the last `run.read` bytes, which begin at offset `from` of the piece. Returns whether they complete the
+/// Checks the last `reading.loop_read` bytes, which begin at offset `from` of the piece. Returns whether they complete the
 /// signature of version 2 at the start of the client's stream.
 #[inline(never)]
 pub fn is_signed<H: Host>(work: &mut Work, from: u32) -> bool {
-    let first = work.segment.sequence.wrapping_add(work.run.at).wrapping_sub(work.run.read);
+    let first = work.segment.sequence.wrapping_add(work.reading.at).wrapping_sub(work.reading.loop_read);
     let before = first.wrapping_sub(work.state.side[CLIENT as usize].isn.wrapping_add(1));
     if before >= LENGTH || work.state.session.signature as u32 != before {
         return false;
     }
-    H::repeat(LENGTH, &mut Compare { work, from, before });
+    H::run_steps(LENGTH, &mut Compare { work, from, before });
     work.state.session.signature as u32 == LENGTH
 }

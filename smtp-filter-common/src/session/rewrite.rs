@@ -5,7 +5,7 @@
 use core::marker::PhantomData;
 
 use crate::{
-    bounds::{CUT, PATCH},
+    bounds::{EXCERPT, PATCH},
     branchless::same,
     event::EXCERPT_MORE,
     host::{Host, Patch, Step},
@@ -35,10 +35,10 @@ pub struct Change {
     pub digits: u8,
     /// 1: it has yet to be made.
     pub pending: u8,
-    /// Bytes of it that the current event shows, at most [`CUT`].
-    pub tells: u8,
+    /// Bytes of it that the current event shows, at most [`EXCERPT`].
+    pub shows: u8,
     /// 1: nothing is written; it is only checked whether it would change anything (mode `monitor`).
-    pub tries: u8,
+    pub only_checks: u8,
     /// Zero.
     pub reserved: u8,
 }
@@ -54,7 +54,19 @@ const fn all(byte: u8) -> u64 {
 impl Change {
     /// Every byte becomes `fill`.
     pub const fn fill(from: u32, to: u32, fill: u8) -> Self {
-        Self { from, to, crlf: NO_END, keep: 0, fill, noop: 0, digits: 0, pending: 1, tells: 0, tries: 0, reserved: 0 }
+        Self {
+            from,
+            to,
+            crlf: NO_END,
+            keep: 0,
+            fill,
+            noop: 0,
+            digits: 0,
+            pending: 1,
+            shows: 0,
+            only_checks: 0,
+            reserved: 0,
+        }
     }
 
     /// No change.
@@ -68,13 +80,13 @@ impl Change {
 
     /// Nothing is written; it is only checked.
     #[inline(always)]
-    pub const fn tried(self) -> Self {
-        Self { tries: 1, ..self }
+    pub const fn only_checked(self) -> Self {
+        Self { only_checks: 1, ..self }
     }
 
     /// The current event shows it.
     #[inline(always)]
-    pub const fn told(self) -> Self {
+    pub const fn reported(self) -> Self {
         self.reported_up_to(self.to)
     }
 
@@ -83,7 +95,7 @@ impl Change {
     pub const fn reported_up_to(self, end: u32) -> Self {
         let length = end.wrapping_sub(self.from);
         let length = if length as i32 <= 0 { 0 } else { length };
-        Self { tells: if length > CUT as u32 { CUT as u8 } else { length as u8 }, ..self }
+        Self { shows: if length > EXCERPT as u32 { EXCERPT as u8 } else { length as u8 }, ..self }
     }
 
     /// The new value of the eight bytes at offset `at`.
@@ -170,17 +182,17 @@ impl<H: Host> Step for Patches<'_, H> {
             work.hold_back(Reason::Unfetched);
             return true;
         }
-        H::repeat(PATCH as u32 / 8, &mut Words::<H> { work, start, length, host: PhantomData });
+        H::run_steps(PATCH as u32 / 8, &mut Words::<H> { work, start, length, host: PhantomData });
         // Read again instead of kept over the loop: the stack is small here.
         let change = &{ work.change };
         if change.digits != 0 {
             work.state.session.masks_banner |= changes::<H>(&work.old, &work.new);
         }
-        if change.tries != 0 {
+        if change.only_checks != 0 {
             return false;
         }
-        if index == 0 && change.tells != 0 {
-            tell::<H>(work, change.from, change.to, change.tells);
+        if index == 0 && change.shows != 0 {
+            show::<H>(work, change.from, change.to, change.shows);
         }
         if !host.replace(start, length, &work.old, &work.new) {
             work.hold_back(Reason::Unfetched);
@@ -212,25 +224,25 @@ pub(super) fn changes<H: Host>(old: &Patch, new: &Patch) -> u8 {
 
 /// Copies the old and the new bytes into the current event.
 #[inline(always)]
-pub(super) fn tell<H: Host>(work: &mut Work, from: u32, to: u32, tells: u8) {
+pub(super) fn show<H: Host>(work: &mut Work, from: u32, to: u32, shows: u8) {
     let shift = (from & 3) * 8;
     let mut i = 0;
-    while i < CUT / 8 {
+    while i < EXCERPT / 8 {
         let old = (work.old[i] >> shift) | (work.old[i + 1] << 1) << (63 - shift);
         let new = (work.new[i] >> shift) | (work.new[i + 1] << 1) << (63 - shift);
-        let told = present::<H>((tells as u32).wrapping_sub(i as u32 * 8));
-        let (old, new) = ((old & told).to_le_bytes(), (new & told).to_le_bytes());
+        let shown = present::<H>((shows as u32).wrapping_sub(i as u32 * 8));
+        let (old, new) = ((old & shown).to_le_bytes(), (new & shown).to_le_bytes());
         let mut k = 0;
         while k < 8 {
-            work.event.cut[i * 8 + k] = old[k];
+            work.event.excerpt[i * 8 + k] = old[k];
             work.event.became[i * 8 + k] = new[k];
             k += 1;
         }
         i += 1;
     }
-    let more = if to.wrapping_sub(from) > tells as u32 { EXCERPT_MORE } else { 0 };
-    work.event.excerpt_length = tells | more;
-    work.event.became_length = tells | more;
+    let more = if to.wrapping_sub(from) > shows as u32 { EXCERPT_MORE } else { 0 };
+    work.event.excerpt_length = shows | more;
+    work.event.became_length = shows | more;
 }
 
 /// Makes the requested change in direction `FROM`.
@@ -238,25 +250,25 @@ pub(super) fn tell<H: Host>(work: &mut Work, from: u32, to: u32, tells: u8) {
 pub fn make<H: Host, const FROM: usize>(host: &mut H, work: &mut Work) -> bool {
     let change = &{ work.change };
     work.change.pending = 0;
-    work.run.rewrites = 1;
+    work.tally.rewrites = 1;
     if change.to <= change.from {
         return true;
     }
-    if change.tries == 0 {
+    if change.only_checks == 0 {
         let side = &mut work.state.side[FROM];
         side.rewrote = 1;
         side.rewritten = work.segment.sequence.wrapping_add(change.to);
     }
-    if work.run.reporting != 0 {
+    if work.tally.reporting != 0 {
         let patches = (change.to - (change.from & !3)) / PATCH as u32 + 1;
-        H::repeat(patches, &mut Patches { host, work });
+        H::run_steps(patches, &mut Patches { host, work });
     }
-    work.run.cut == 0
+    !work.is_blocked()
 }
 
 /// Where a line and its word lie in the current segment: offsets in the payload.
 #[derive(Clone, Copy, Debug)]
-pub struct Place {
+pub struct Span {
     /// First new byte of the line.
     pub from: u32,
     /// End of the line without its LF.
@@ -267,13 +279,13 @@ pub struct Place {
     pub word_end: u32,
 }
 
-impl Place {
+impl Span {
     /// For the current line of a side, as far as it was read; `before` is the number of bytes before its word.
     #[inline(always)]
     pub fn of(work: &Work, side: usize, before: u32) -> Self {
-        let (line, at) = (&work.state.line[side], work.run.at);
+        let (line, at) = (&work.state.line[side], work.reading.at);
         let start = line.start.wrapping_sub(work.segment.sequence);
-        let first = work.run.first;
+        let first = work.reading.first;
         // The line began before the first new byte: its start wrapped, or is among the retransmitted bytes.
         let from = if start.wrapping_sub(first) as i32 >= 0 { start } else { first };
         let word = start.wrapping_add(before);

@@ -13,10 +13,10 @@ use crate::{
         line::{self, CROSSED, HEAD, IN_WORD},
         monitor,
         replies::Answer,
-        rewrite::{self, Change, Place},
+        rewrite::{self, Change, Span},
         verb::Command,
     },
-    stream::alike,
+    stream::identical,
     word::Word,
     work::Work,
 };
@@ -34,13 +34,13 @@ const _: () = {
     assert!(Ended::Fin as u8 + ENDED_BY_SERVER == Ended::Refused as u8);
 };
 
-/// Reads payload `run.at..run.end` as the server's next bytes; `false` if there is a verdict against them in `run.cut`.
+/// Reads payload `reading.at..reading.end` as the server's next bytes; `false` if there is a verdict against them in `block.action`.
 #[inline(never)]
 pub fn read<H: Host>(host: &mut H, policy: &Policy, work: &mut Work) -> bool {
     // Each step but the last reads at least one byte.
-    let steps = work.run.end - work.run.at + 1;
-    H::repeat(steps, &mut Steps { host, policy, work });
-    work.run.cut == 0
+    let steps = work.reading.end - work.reading.at + 1;
+    H::run_steps(steps, &mut Steps { host, policy, work });
+    !work.is_blocked()
 }
 
 struct Steps<'a, H> {
@@ -53,12 +53,12 @@ impl<H: Host> Step for Steps<'_, H> {
     #[inline(always)]
     fn step(&mut self, _index: u32) -> bool {
         let (host, work) = (&mut *self.host, &mut *self.work);
-        let over = work.run.at >= work.run.end;
+        let over = work.reading.at >= work.reading.end;
         if over {
             let begun = work.state.line[SIDE].length != 0 && work.state.session.mode != Mode::TLS;
             let asked = match work.state.session.greeted {
                 _ if !begun => false,
-                0 => banner::veil(host, self.policy, work),
+                0 => banner::mask(host, self.policy, work),
                 _ => unfinished(host, self.policy, work),
             };
             if !asked {
@@ -66,11 +66,11 @@ impl<H: Host> Step for Steps<'_, H> {
             }
         } else if work.state.session.mode == Mode::TLS {
             // RFC 3207 section 4: after the 220 it is the client's turn.
-            let at = work.segment.sequence.wrapping_add(work.run.at);
+            let at = work.segment.sequence.wrapping_add(work.reading.at);
             let reason = Reason::StarttlsInjection;
-            work.cut(reason.number(), self.policy.guard(reason.number()), at);
+            work.block_by(reason.number(), self.policy.guard(reason.number()), at);
             if work.passes_over() {
-                work.run.at = work.run.end;
+                work.reading.at = work.reading.end;
             }
             return true;
         } else {
@@ -86,21 +86,21 @@ fn reply_bytes<H: Host>(host: &mut H, policy: &Policy, work: &mut Work) {
     if length == 0 {
         return;
     }
-    work.run.read = 0;
-    let Work { state, piece, run, discard, .. } = &mut *work;
-    line::read::<H, 1>(&mut state.line[SIDE], discard, piece, (from, length), &mut run.read);
-    work.run.at += work.run.read;
+    work.reading.loop_read = 0;
+    let Work { state, piece, reading, discard, .. } = &mut *work;
+    line::read::<H, 1>(&mut state.line[SIDE], discard, piece, (from, length), &mut reading.loop_read);
+    work.reading.at += work.reading.loop_read;
     if work.state.line[SIDE].done() {
         let shown = match work.state.session.greeted {
-            0 => banner::veil(host, policy, work),
+            0 => banner::mask(host, policy, work),
             _ => !has_keyword(work) || keyword(host, policy, work),
         };
         let line = work.state.line[SIDE];
         if shown {
             reply_line::<H>(policy, work, &line);
         }
-        alike::note(work, line.start);
-        let at = work.segment.sequence.wrapping_add(work.run.at);
+        identical::note(work, line.start);
+        let at = work.segment.sequence.wrapping_add(work.reading.at);
         work.state.line[SIDE].begin(true, at);
     }
 }
@@ -126,46 +126,46 @@ fn has_keyword(work: &Work) -> bool {
     session.greeted != 0 && session.reply != 0 && asked && good && line.word_length != 0 && line.length > BEFORE
 }
 
-/// A whole line with a keyword; `false` if there is a verdict against it in `run.cut`. Not inlined, so that its stack
+/// A whole line with a keyword; `false` if there is a verdict against it in `block.action`. Not inlined, so that its stack
 /// frame does not lie below the loop over the line.
 #[inline(never)]
 fn keyword<H: Host>(host: &mut H, policy: &Policy, work: &mut Work) -> bool {
-    let place = Place::of(work, SIDE, BEFORE);
+    let span = Span::of(work, SIDE, BEFORE);
     let line = &work.state.line[SIDE];
     let crossed = line.facts & CROSSED != 0;
     let verdict = policy.keyword_hiding(line.name(), H::opaque_word);
     report::extension(policy, work, verdict);
     if crossed || policy.enforces() && verdict.action == Action::Mask as u8 {
         work.event.action = Action::Mask as u8;
-        let from = keyword_from(&place);
-        let to = place.to - rewrite::ends_with_cr(host, work, from, place.to);
+        let from = keyword_from(&span);
+        let to = span.to - rewrite::ends_with_cr(host, work, from, span.to);
         // If only the line's end is left, the client already has the keyword.
         work.event.enforced = (crossed || to > from) as u8;
-        work.change = Change::fill(from, to, b'X').told();
+        work.change = Change::fill(from, to, b'X').reported();
     }
-    work.run.unreported = 1;
-    work.run.cut == 0
+    work.tally.unreported = 1;
+    !work.is_blocked()
 }
 
 /// Offset of the first available byte of keyword and parameters.
 #[inline(always)]
-const fn keyword_from(place: &Place) -> u32 {
-    if place.has_word(place.from) { place.word } else { place.from }
+const fn keyword_from(span: &Span) -> u32 {
+    if span.has_word(span.from) { span.word } else { span.from }
 }
 
 /// The segment ends within a reply line. The part of a keyword that must not get through has to be overwritten now.
 /// Returns whether there is any.
 #[inline(never)]
 fn unfinished<H: Host>(host: &mut H, policy: &Policy, work: &mut Work) -> bool {
-    let end = work.run.at;
-    let place = Place::of(work, SIDE, BEFORE);
+    let end = work.reading.at;
+    let span = Span::of(work, SIDE, BEFORE);
     if work.state.line[SIDE].state >= HEAD || !has_keyword(work) {
         return false;
     }
-    let from = keyword_from(&place);
+    let from = keyword_from(&span);
     // The last byte may be the CR of the line's end.
-    let cr = rewrite::ends_with_cr(host, work, from, place.to);
-    let mut change = Change::fill(from, place.to - cr, b'X');
+    let cr = rewrite::ends_with_cr(host, work, from, span.to);
+    let mut change = Change::fill(from, span.to - cr, b'X');
     let line = &work.state.line[SIDE];
     if line.facts & CROSSED == 0 {
         let verdict = policy.keyword_hiding(line.name(), H::opaque_word);
@@ -254,7 +254,7 @@ fn reply<H: Host>(policy: &Policy, work: &mut Work, code: u16) {
     // The end of data may be in a gap after which nothing has come yet: the server acknowledges it.
     let missed = monitor::was_missed(work) != 0;
     let session = &mut work.state.session;
-    let gap = work.run.gap != 0 || missed || work.monitors != 0 && work.state.memory.has_ranges();
+    let gap = work.stream.uncertain != 0 || missed || work.monitors != 0 && work.state.memory.has_ranges();
     if kind == Command::NONE && gap && session.mode == Mode::MAIL_DATA {
         monitor::mail_data_answered(work, code);
         return;
@@ -295,7 +295,7 @@ fn reply<H: Host>(policy: &Policy, work: &mut Work, code: u16) {
             session.hold = Command::NONE;
             if code == 354 {
                 session.mode = Mode::MAIL_DATA;
-                work.state.memory.text = data::LINE;
+                work.state.memory.data_state = data::LINE;
                 let at = work.state.side[CLIENT as usize].next;
                 work.begin_region(Mode::MAIL_DATA, at);
             }
@@ -332,7 +332,7 @@ fn reply<H: Host>(policy: &Policy, work: &mut Work, code: u16) {
             let over = !good || session.runs == 0;
             session.messages = session.messages.wrapping_add((kind == Command::BDAT_LAST && good) as u32);
             session.transaction &= (kind != Command::BDAT_LAST) as u8;
-            // Bytes of a chunk are missing, and the server does not seem to wait for them. Bytes sent in their place
+            // Bytes of a chunk are missing, and the server does not seem to wait for them. Bytes sent in their span
             // may be commands to it, so they are refused until it has acknowledged that part, as an honest reply does
             // at once.
             let memory = &mut work.state.memory;
@@ -358,7 +358,8 @@ fn unmatched(work: &mut Work, code: u16) {
     // After a gap, it may answer something in the gap.
     let missed = monitor::was_missed(work);
     let session = &mut work.state.session;
-    work.run.unmatched = 1 ^ (work.run.gap | work.uncertain | missed | (session.doubt & monitor::REPLIES != 0) as u8);
+    work.tally.unmatched =
+        1 ^ (work.stream.uncertain | work.uncertain | missed | (session.doubt & monitor::REPLIES != 0) as u8);
     if work.monitors != 0 {
         monitor::unmatched(work, code);
         return;
@@ -387,7 +388,7 @@ fn login(work: &mut Work) {
 /// Begins a session: nothing has been said yet.
 #[inline(always)]
 pub fn begin(work: &mut Work, client_next: u32, server_next: u32) {
-    work.run.at = 0;
+    work.reading.at = 0;
     work.state.line[SIDE].begin(true, server_next);
     work.state.line[CLIENT as usize].begin(false, client_next);
     work.state.session.mode = client::FIRST_MODE;

@@ -19,7 +19,7 @@ pub const BEYOND: u8 = 2;
 
 /// Where a segment of direction `FROM` lies. A window that shrinks again is ignored: the sender may not know of it.
 #[inline(always)]
-pub fn place<H: Host, const FROM: usize>(shared: &Shared, segment: &Segment) -> u8 {
+pub fn position<H: Host, const FROM: usize>(shared: &Shared, segment: &Segment) -> u8 {
     let peer = H::load(&shared.peer[FROM]);
     // A FIN takes one sequence number and needs no window.
     if ahead(segment.sequence, second(peer)) > 1 {

@@ -34,10 +34,10 @@ const fn coarse(time: u64) -> u32 {
 /// Notes that the current segment was held back for lack of room, or blocked after many lines had been read.
 #[inline(always)]
 pub fn note<H: Host>(shared: &Shared, work: &Work) {
-    let reason = work.run.reason;
+    let reason = work.block.reason;
     let held = reason == Reason::Backlog.number() || reason == Reason::ManyLines.number();
-    if held || work.run.commands >= MANY && !Reason::is_forced(reason) {
-        let next = work.segment.sequence.wrapping_add(work.run.first);
+    if held || work.tally.commands >= MANY && !Reason::is_forced(reason) {
+        let next = work.segment.sequence.wrapping_add(work.reading.first);
         let since = coarse(work.event.time) | SET | if held { 0 } else { BLOCKED };
         H::store(&shared.held, pair(next, since));
     }

@@ -78,7 +78,7 @@ impl<H: Host> Step for Look<'_, H> {
         if *self.state as u8 != data::END {
             return true;
         }
-        let (place, state, is_end) = place(self.host, self.work, index);
+        let (place, state, is_end) = listed(self.host, self.work, index);
         // A bar says too little.
         let state = choose::<H>((state / BARRED) as u32, data::END, state);
         let before = place.wrapping_sub(self.at);
@@ -102,8 +102,8 @@ pub fn state_at<H: Host>(host: &mut H, work: &mut Work, at: u32, before: u32) ->
     // The longest way to an end of data says nothing of boundaries further back.
     //
     // verifier: one function after the other, for the stack of Linux 6.1 has no room for one below the other.
-    host.find_places(work, at, at.wrapping_add(data::END as u32));
-    let state = host.look_at_place(work, at, before);
+    host.list_boundaries(work, at, at.wrapping_add(data::END as u32));
+    let state = host.look_at_boundary(work, at, before);
     (state as u8, (state >> 8) as u8)
 }
 
@@ -118,11 +118,11 @@ pub fn look<H: Host>(host: &mut H, work: &mut Work, at: u32, before: u32) -> u32
             under_way::<H>(data::END, last.wrapping_sub(at)),
             under_way::<H>(data::END, other.wrapping_sub(at)),
         ),
-        under_way::<H>(memory.text, before),
+        under_way::<H>(memory.data_state, before),
     );
     let mut state = known as u32 | (data::END as u32) << 8;
-    let count = work.run.places.count;
-    H::repeat(count, &mut Look { host, work, at, state: &mut state });
+    let count = work.stream.listed.count;
+    H::run_steps(count, &mut Look { host, work, at, state: &mut state });
     state
 }
 
@@ -132,7 +132,7 @@ const ENTRY: u32 = (ENTRY_BOUNDARIES + ENTRY_RANGES) as u32;
 /// Which items are looked at: the result of [`find`].
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Places {
+pub struct Listed {
     /// Items of the entry that are skipped: all of them if none lies in the interval, else 0.
     skipped: u32,
     /// Number of the first range in the pool.
@@ -145,7 +145,7 @@ pub struct Places {
     count: u32,
 }
 
-impl Places {
+impl Listed {
     /// None.
     pub const NONE: Self = Self { skipped: 0, range: 0, ranges: 0, boundary: 0, count: 0 };
 }
@@ -158,34 +158,34 @@ pub fn find<H: Host>(host: &mut H, work: &mut Work, from: u32, to: u32) -> u32 {
     let slot = memory.slot;
     let (ranges, boundaries) = (memory.sorted_ranges(), memory.sorted_boundaries());
     let skipped = ENTRY * (1 ^ memory.any_from::<H>(from, to.wrapping_sub(from)));
-    work.run.places = Places { skipped, ..Places::NONE };
+    work.stream.listed = Listed { skipped, ..Listed::NONE };
     let mut count = ENTRY - skipped;
-    work.run.places.count = count;
+    work.stream.listed.count = count;
     if slot == 0 {
         return count;
     }
     if ranges.count != 0 {
         let first = sorted::before(host, slot, ranges, from);
         let found = sorted::before(host, slot, ranges, to).saturating_sub(first);
-        work.run.places.range = first;
-        work.run.places.ranges = found;
+        work.stream.listed.range = first;
+        work.stream.listed.ranges = found;
         count += found;
     }
     if boundaries.count != 0 {
         let first = sorted::before(host, slot, boundaries, from);
-        work.run.places.boundary = first;
+        work.stream.listed.boundary = first;
         count += sorted::before(host, slot, boundaries, to).saturating_sub(first);
     }
-    work.run.places.count = count;
+    work.stream.listed.count = count;
     count
 }
 
 /// Position, state, and whether it is the end of an out-of-order range, of item `index` among those that [`find`]
 /// found. The state is [`data::END`] if the item is not in use.
 #[inline(always)]
-pub fn place<H: Host>(host: &mut H, work: &Work, index: u32) -> (u32, u8, bool) {
+pub fn listed<H: Host>(host: &mut H, work: &Work, index: u32) -> (u32, u8, bool) {
     let memory = &work.state.memory;
-    let Places { skipped, range, ranges, boundary, .. } = work.run.places;
+    let Listed { skipped, range, ranges, boundary, .. } = work.stream.listed;
     let index = index + skipped;
     if index < ENTRY_BOUNDARIES as u32 {
         let (at, state) = memory.in_entry(H::opaque(index) as usize);
@@ -211,7 +211,7 @@ const STATE: u32 = 59;
 /// the pool lie after the counted ones.
 #[inline(always)]
 pub fn remember<H: Host>(host: &mut H, work: &mut Work, at: u32, state: u8, spare: usize) -> bool {
-    host.note_place(work, at, state, spare)
+    host.note_boundary(work, at, state, spare)
 }
 
 /// See [`remember`].
@@ -243,7 +243,7 @@ pub fn forget_first<H: Host>(host: &mut H, work: &mut Work) {
     if memory.boundaries == 0 {
         return;
     }
-    let over = sorted::before(host, memory.slot, memory.sorted_boundaries(), work.run.acknowledged) as u16;
+    let over = sorted::before(host, memory.slot, memory.sorted_boundaries(), work.stream.acknowledged) as u16;
     memory.first_boundary = memory.first_boundary.wrapping_add(over);
     memory.boundaries = memory.boundaries.saturating_sub(over);
 }

@@ -13,7 +13,8 @@ use crate::{
     host::{Host, List, Step},
     reason::Reason,
     session,
-    work::{FORGOTTEN, Work},
+    stream::in_segment::FORGOTTEN,
+    work::Work,
 };
 
 /// Low bits of a word: sequence number of the first line. Above it: octets of each chunk in 20 bits, then in 10 bits
@@ -112,7 +113,7 @@ impl Said {
 }
 
 #[inline(always)]
-fn place<H: Host>(memory: &Memory, number: u32) -> usize {
+fn index_of<H: Host>(memory: &Memory, number: u32) -> usize {
     H::opaque((memory.first_chunk as u32).wrapping_add(number)) as usize & (RUN - 1)
 }
 
@@ -120,16 +121,16 @@ fn place<H: Host>(memory: &Memory, number: u32) -> usize {
 /// entry, so that a dropped segment does not change it.
 #[inline(always)]
 fn chunks<H: Host>(list: &List, memory: &Memory, number: u32) -> Chunks {
-    let found = Chunks::new(list[place::<H>(memory, number)]);
+    let found = Chunks::new(list[index_of::<H>(memory, number)]);
     let newest = number.wrapping_add(1) == memory.chunks as u32;
-    Chunks { more: if newest { memory.alike as u32 } else { found.more }, ..found }
+    Chunks { more: if newest { memory.equal_chunks as u32 } else { found.more }, ..found }
 }
 
 /// A chunk begins at the next byte, after a line that began at `start`. `false` if there is no room to remember that:
 /// the segment is held back. Until the segment passes, words written to the pool lie after the counted ones.
 #[inline(never)]
 pub fn begin<H: Host>(host: &mut H, work: &mut Work, start: u32, octets: u32, last: bool) -> bool {
-    let at = work.segment.sequence.wrapping_add(work.run.at);
+    let at = work.segment.sequence.wrapping_add(work.reading.at);
     let memory = &mut work.state.memory;
     if memory.chunks == 0 && memory.chunk_slot == 0 {
         memory.chunk_slot = pool::take(host, &work.key, pool::CHUNKS);
@@ -147,12 +148,12 @@ pub fn begin<H: Host>(host: &mut H, work: &mut Work, start: u32, octets: u32, la
     let newest = (memory.chunks as u32).wrapping_sub(1);
     let large = octets > OCTETS;
     let rest = octets | if large { LARGE } else { 0 } | if last { IS_LAST } else { 0 };
-    let word = &mut list[place::<H>(memory, newest)];
-    let alike = memory.alike as u32;
+    let word = &mut list[index_of::<H>(memory, newest)];
+    let alike = memory.equal_chunks as u32;
     if memory.chunks != 0 && memory.of_size == rest && !large && alike < MORE {
         let before = Chunks { more: alike, ..Chunks::new(*word) };
         if before.end() == start {
-            memory.alike += 1;
+            memory.equal_chunks += 1;
             return true;
         }
     }
@@ -160,9 +161,9 @@ pub fn begin<H: Host>(host: &mut H, work: &mut Work, start: u32, octets: u32, la
         // From now on this word is no longer the newest, so its count moves into the word.
         *word = *word & !((MORE as u64) << 52) | if *word >> 62 & 1 == 0 { (alike as u64) << 52 } else { 0 };
     }
-    list[place::<H>(memory, memory.chunks as u32)] = start as u64 | (rest as u64) << 32;
+    list[index_of::<H>(memory, memory.chunks as u32)] = start as u64 | (rest as u64) << 32;
     memory.chunks += 1;
-    memory.alike = 0;
+    memory.equal_chunks = 0;
     memory.of_size = rest;
     true
 }
@@ -201,7 +202,7 @@ impl<H: Host> Step for Forget<'_, H> {
         let memory = &mut self.work.state.memory;
         let Some(list) = self.host.list(memory.chunk_slot.wrapping_sub(1)) else { return true };
         let end = chunks::<H>(list, memory, 0).end();
-        if memory.chunks == 0 || ahead(end, self.work.run.acknowledged) > 0 {
+        if memory.chunks == 0 || ahead(end, self.work.stream.acknowledged) > 0 {
             return true;
         }
         memory.first_chunk = memory.first_chunk.wrapping_add(1);
@@ -222,10 +223,10 @@ pub fn look_after<H: Host>(host: &mut H, work: &mut Work) -> bool {
         return true;
     }
     if pool::holds(host, slot, pool::CHUNKS) {
-        H::repeat(count, &mut Forget { host, work });
+        H::run_steps(count, &mut Forget { host, work });
         return true;
     }
-    if ahead(work.run.acknowledged, work.state.side[CLIENT as usize].next) < 0 {
+    if ahead(work.stream.acknowledged, work.state.side[CLIENT as usize].next) < 0 {
         work.hold_back(Reason::Forgotten);
         return false;
     }
@@ -271,7 +272,7 @@ impl<H: Host> Step for Find<'_, H> {
     }
 }
 
-/// Compares the lines in a retransmission, one per step. The current line is in `run.ranges`.
+/// Compares the lines in a retransmission, one per step. The current line is in `stream.ranges`.
 struct Lines<'a, H> {
     host: &'a mut H,
     work: &'a mut Work,
@@ -283,10 +284,10 @@ impl<H: Host> Step for Lines<'_, H> {
     #[inline(always)]
     fn step(&mut self, index: u32) -> bool {
         let (host, work) = (&mut *self.host, &mut *self.work);
-        let (number, which) = work.run.ranges.line();
+        let (number, which) = work.stream.ranges.line();
         let memory = &work.state.memory;
         let Some(list) = host.list(memory.chunk_slot.wrapping_sub(1)) else {
-            work.run.differs |= FORGOTTEN;
+            work.stream.differs |= FORGOTTEN;
             return true;
         };
         let chunks = chunks::<H>(list, memory, number);
@@ -295,13 +296,13 @@ impl<H: Host> Step for Lines<'_, H> {
             return true;
         }
         if index >= LINES {
-            work.run.differs |= FORGOTTEN;
+            work.stream.differs |= FORGOTTEN;
             return true;
         }
         if which < chunks.more {
-            work.run.ranges.set_line(number, which + 1);
+            work.stream.ranges.set_line(number, which + 1);
         } else {
-            work.run.ranges.set_line(number + 1, 0);
+            work.stream.ranges.set_line(number + 1, 0);
         }
         let from = later(start, self.from);
         let to = earlier(start.wrapping_add(chunks.said.line()), self.to);
@@ -310,12 +311,12 @@ impl<H: Host> Step for Lines<'_, H> {
         }
         let length = to.wrapping_sub(from);
         if !host.fetch_patch(from.wrapping_sub(work.segment.sequence), length, &mut work.old) {
-            work.run.differs |= FORGOTTEN;
+            work.stream.differs |= FORGOTTEN;
             return true;
         }
         let at = from.wrapping_sub(start);
-        H::repeat(length, &mut Line::<H> { work, said: chunks.said, at, host: core::marker::PhantomData });
-        self.work.run.differs != 0
+        H::run_steps(length, &mut Line::<H> { work, said: chunks.said, at, host: core::marker::PhantomData });
+        self.work.stream.differs != 0
     }
 }
 
@@ -334,14 +335,14 @@ impl<H: Host> Step for Line<'_, H> {
         let work = &mut *self.work;
         let byte = (work.old[(index >> 3) as usize & (work.old.len() - 1)] >> ((index & 7) * 8)) as u8;
         let expected = self.said.byte::<H>(self.at.wrapping_add(index));
-        work.run.differs |= (byte.to_ascii_uppercase() != expected) as u32;
+        work.stream.differs |= (byte.to_ascii_uppercase() != expected) as u32;
         false
     }
 }
 
 /// Checks the retransmitted sequence numbers `from..to`: the BDAT lines have to announce the same as the first time.
 #[inline(never)]
-pub fn repeat<H: Host>(host: &mut H, work: &mut Work, from: u32, to: u32) -> bool {
+pub fn check_retransmitted<H: Host>(host: &mut H, work: &mut Work, from: u32, to: u32) -> bool {
     let memory = &work.state.memory;
     let count = memory.chunks as u32;
     if count == 0 {
@@ -349,12 +350,12 @@ pub fn repeat<H: Host>(host: &mut H, work: &mut Work, from: u32, to: u32) -> boo
         return true;
     }
     let Some(list) = host.list(memory.chunk_slot.wrapping_sub(1)) else {
-        work.run.differs |= FORGOTTEN;
+        work.stream.differs |= FORGOTTEN;
         return false;
     };
     let (mut first, mut last) = (0, count);
     let halve = Halve { list, memory, at: from, from: &mut first, to: &mut last };
-    H::repeat(RUN.ilog2() + 1, &mut Find::<H> { halve, host: core::marker::PhantomData });
+    H::run_steps(RUN.ilog2() + 1, &mut Find::<H> { halve, host: core::marker::PhantomData });
     if first >= count {
         return true;
     }
@@ -362,7 +363,7 @@ pub fn repeat<H: Host>(host: &mut H, work: &mut Work, from: u32, to: u32) -> boo
     let chunks = chunks::<H>(list, memory, first);
     let into = ahead(from, chunks.start);
     let which = if into <= 0 { 0 } else { (into as u32).checked_div(chunks.whole()).unwrap_or(0) };
-    work.run.ranges.set_line(first, which);
-    H::repeat(LINES + 1, &mut Lines { host, work, from, to });
+    work.stream.ranges.set_line(first, which);
+    H::run_steps(LINES + 1, &mut Lines { host, work, from, to });
     true
 }

@@ -12,8 +12,10 @@ use crate::{
     host::{Host, Step},
     policy::Policy,
     reason::Reason,
+    session::data::NOWHERE,
     session::{self, Mode, client as automaton, data, monitor},
-    work::{FORGOTTEN, NOWHERE, REFUSED, UNFETCHED, Work},
+    stream::in_segment::{FORGOTTEN, REFUSED, UNFETCHED},
+    work::Work,
 };
 
 const SIDE: usize = CLIENT as usize;
@@ -36,7 +38,7 @@ pub fn payload<H: Host>(host: &mut H, policy: &Policy, work: &mut Work, acknowle
     let next = work.state.side[SIDE].next;
     // An acknowledgement of bytes that have not passed means nothing.
     let acknowledged = super::earlier(acknowledged, next);
-    work.run.acknowledged = acknowledged;
+    work.stream.acknowledged = acknowledged;
     if work.monitors == 0 && beyond(work, edge) {
         work.hold_back(Reason::BeyondWindow);
         return Taken::Unchanged(Reason::BeyondWindow);
@@ -59,14 +61,14 @@ pub fn payload<H: Host>(host: &mut H, policy: &Policy, work: &mut Work, acknowle
     // bytes.
     let gap = ahead(work.segment.sequence, work.state.side[SIDE].next);
     let within = gap > 0 && within_chunk(work, gap as u32);
-    if work.run.cut != 0 {
+    if work.is_blocked() {
         return Taken::Unchanged(Reason::Backlog);
     }
     if gap > 0 && !within {
         if before_gap(host, work) {
             return Taken::Changed(Reason::OutOfOrderData);
         }
-        if work.run.cut == 0 {
+        if !work.is_blocked() {
             work.hold_back(Reason::OutOfOrder);
         }
         if !work.passes_over() {
@@ -74,7 +76,7 @@ pub fn payload<H: Host>(host: &mut H, policy: &Policy, work: &mut Work, acknowle
         }
         gap::leap(work);
     }
-    work.run.next = work.state.side[SIDE].next;
+    work.stream.next = work.state.side[SIDE].next;
     // verifier: forgets how the value came about.
     let new = handle_retransmitted(host, policy, work) as u8;
     if work.unknown::<H>(new) == 0 {
@@ -104,7 +106,7 @@ pub fn at_rest<H: Host>(host: &mut H, work: &mut Work) -> bool {
     }
     let Memory { slot, ranges, chunk_slot, .. } = work.state.memory;
     if slot != 0 && ranges == 0 && work.state.session.mode != Mode::MAIL_DATA {
-        pool::release(host, slot, pool::PLACES);
+        pool::release(host, slot, pool::LISTS);
         work.state.memory.slot = 0;
         work.state.memory.boundaries = 0;
         work.state.memory.fresh = 0;
@@ -124,7 +126,7 @@ pub fn leave<H: Host>(host: &mut H, work: &mut Work) -> bool {
     let [client, server] = [work.state.side[0].slot, work.state.side[1].slot];
     pool::leave(host, client, pool::BYTES);
     pool::leave(host, server, pool::BYTES + 1);
-    pool::leave(host, slot, pool::PLACES);
+    pool::leave(host, slot, pool::LISTS);
     pool::leave(host, chunk_slot, pool::CHUNKS);
     true
 }
@@ -141,33 +143,33 @@ fn handle_retransmitted<H: Host>(host: &mut H, policy: &Policy, work: &mut Work)
     if !agrees(host, work) && !differs(policy, work) {
         return false;
     }
-    work.run.next.wrapping_sub(work.segment.sequence) < work.segment.length
+    work.stream.next.wrapping_sub(work.segment.sequence) < work.segment.length
 }
 
 /// Whether bytes of the segment have passed before.
 #[inline(always)]
 const fn has_retransmitted(work: &Work) -> bool {
-    work.run.next != work.segment.sequence
+    work.stream.next != work.segment.sequence
 }
 
 /// Whether retransmitted bytes agree with what passed. Not inlined, because long call chains lead here.
 #[inline(never)]
 fn agrees<H: Host>(host: &mut H, work: &mut Work) -> bool {
-    work.run.differs = 0;
-    let acknowledged = work.run.acknowledged;
+    work.stream.differs = 0;
+    let acknowledged = work.stream.acknowledged;
     if !window::blank::<H, SIDE>(host, work, acknowledged) {
-        work.run.differs = UNFETCHED;
+        work.stream.differs = UNFETCHED;
         return false;
     }
-    let from = later(work.segment.sequence, work.run.acknowledged);
-    let to = super::earlier(work.segment.end(), work.run.next);
+    let from = later(work.segment.sequence, work.stream.acknowledged);
+    let to = super::earlier(work.segment.end(), work.stream.next);
     ahead(to, from) <= 0 || retransmission::check(host, work, from, to)
 }
 
 /// They differ, or it is not known; `false` if the verdict is against the segment.
 #[inline(never)]
 fn differs(policy: &Policy, work: &mut Work) -> bool {
-    match work.run.differs {
+    match work.stream.differs {
         UNFETCHED => {
             work.hold_back(Reason::Unfetched);
             return false;
@@ -176,55 +178,55 @@ fn differs(policy: &Policy, work: &mut Work) -> bool {
         differs => {
             let refused = differs & REFUSED != 0;
             let reason = if refused { Reason::BdatRefused } else { Reason::ChangedRetransmission }.number();
-            work.cut(reason, policy.guard(reason), work.segment.sequence);
+            work.block_by(reason, policy.guard(reason), work.segment.sequence);
         }
     }
     work.passes_over()
 }
 
-/// The new bytes begin at `run.next`; `false` if they have to wait. Not inlined, so that its stack frame does not lie
+/// The new bytes begin at `stream.next`; `false` if they have to wait. Not inlined, so that its stack frame does not lie
 /// below the code that reads them.
 #[inline(never)]
 fn begin<H: Host>(host: &mut H, work: &mut Work) -> bool {
-    if work.run.late != 0 {
+    if work.stream.late != 0 {
         return true;
     }
-    let next = work.run.next;
+    let next = work.stream.next;
     if work.state.session.doubt & monitor::SEGMENT != 0 {
         work.state.line[SIDE].begin(false, next);
     }
     let at = next.wrapping_sub(work.segment.sequence);
-    work.run.piece_length = 0;
+    work.reading.piece_length = 0;
     if work.state.session.mode == Mode::MAIL_DATA && !begin_data(host, work, at) && !work.passes_over() {
         return false;
     }
-    work.run.at = at;
-    work.run.first = at;
-    work.run.end = work.segment.length;
+    work.reading.at = at;
+    work.reading.first = at;
+    work.reading.end = work.segment.length;
     true
 }
 
 /// New mail data begins at offset `at`; `false` if it has to wait.
 #[inline(always)]
 fn begin_data<H: Host>(host: &mut H, work: &mut Work, at: u32) -> bool {
-    let state = work.state.memory.text;
+    let state = work.state.memory.data_state;
     if !remember_boundary(host, work, at, state, 0) {
         return false;
     }
     let length = work.segment.length;
     let overlaps = work.state.memory.has_ranges() as u8;
     work.data = pieces::Data { from: at, to: length, before: state, overlaps, spare: 0, reserved: 0 };
-    work.run.differs = 0;
+    work.stream.differs = 0;
     if !pieces::look_through::<H, { pieces::NEW }>(host, work) {
         return false;
     }
-    if overlaps != 0 && work.run.differs == 0 {
+    if overlaps != 0 && work.stream.differs == 0 {
         retransmission::agrees(host, work, at, length, state);
     }
-    if work.run.differs != 0 {
+    if work.stream.differs != 0 {
         work.hold_back(Reason::OutOfOrder);
     }
-    work.run.cut == 0
+    !work.is_blocked()
 }
 
 /// Remembers the boundary at offset `at` if it matters; `false` if there is no room.
@@ -237,23 +239,23 @@ fn remember_boundary<H: Host>(host: &mut H, work: &mut Work, at: u32, state: u8,
         work.hold_back(Reason::Unfetched);
         return false;
     }
-    let place = work.segment.sequence.wrapping_add(at);
-    !boundaries::matters(state, work.piece[1] as u32, short) || boundaries::remember(host, work, place, state, spare)
+    let position = work.segment.sequence.wrapping_add(at);
+    !boundaries::matters(state, work.piece[1] as u32, short) || boundaries::remember(host, work, position, state, spare)
 }
 
-/// The segment's new bytes, from `run.next` on, have been read.
+/// The segment's new bytes, from `stream.next` on, have been read.
 #[inline(never)]
 fn settle<H: Host>(host: &mut H, work: &mut Work) -> bool {
-    if work.run.late != 0 {
+    if work.stream.late != 0 {
         return gap::end_late(work);
     }
-    let next = work.run.next;
+    let next = work.stream.next;
     let end = work.segment.end();
     work.state.side[SIDE].next = end;
     work.state.side[SIDE].bytes += end.wrapping_sub(next) as u64;
     if work.state.memory.has_ranges() {
         join(host, work);
-        if work.run.cut != 0 {
+        if work.is_blocked() {
             if !work.passes_over() {
                 return false;
             }
@@ -261,7 +263,7 @@ fn settle<H: Host>(host: &mut H, work: &mut Work) -> bool {
         }
     }
     keep(host, work, next);
-    work.run.cut == 0
+    !work.is_blocked()
 }
 
 /// A segment after a gap in mail data; whether it passes.
@@ -275,25 +277,25 @@ fn before_gap<H: Host>(host: &mut H, work: &mut Work) -> bool {
         return false;
     }
     out_of_order::search(host, work, sequence, end);
-    match work.run.ranges.place {
+    match work.stream.ranges.position {
         out_of_order::APART | out_of_order::AFTER => {}
-        out_of_order::INSIDE => return retransmission::early(host, work),
+        out_of_order::INSIDE => return retransmission::out_of_order(host, work),
         _ => return false,
     }
-    let out_of_order::Found { before, barred, .. } = work.run.ranges;
+    let out_of_order::Found { before, barred, .. } = work.stream.ranges;
     if !data_before_gap(host, work, before as u8) {
         return false;
     }
-    let after = work.run.text;
+    let after = work.scan.state;
     // Together with the bytes after it, which have already passed, the segment would form an end of data.
     if barred != 0 && barred == after as u32 {
         return false;
     }
     let before = before as u8;
     let spare = boundaries::SPARE as u8;
-    work.run.differs = 0;
+    work.stream.differs = 0;
     work.data = pieces::Data { from: 0, to: length, before, overlaps: 0, spare, reserved: 0 };
-    if !pieces::look_through::<H, { pieces::NEW }>(host, work) || work.run.differs != 0 {
+    if !pieces::look_through::<H, { pieces::NEW }>(host, work) || work.stream.differs != 0 {
         return false;
     }
     // A receiver may switch to a retransmission here. A position without a boundary counts as the middle of a line.
@@ -315,17 +317,17 @@ fn within_chunk(work: &mut Work, gap: u32) -> bool {
     work.state.side[SIDE].bytes += gap as u64;
     work.state.session.chunk -= gap as u64;
     if work.state.session.chunk == 0 {
-        work.run.at = 0;
+        work.reading.at = 0;
         automaton::begin_commands(work);
     }
     true
 }
 
-/// Scans out-of-order mail data; the state after it is then `run.text`. `false` if it may contain an end of data.
+/// Scans out-of-order mail data; the state after it is then `scan.state`. `false` if it may contain an end of data.
 /// `before` is the state before it. If that is not known ([`data::END`]), one state may be barred there.
 #[inline(always)]
 fn data_before_gap<H: Host>(host: &mut H, work: &mut Work, before: u8) -> bool {
-    work.run.piece_length = 0;
+    work.reading.piece_length = 0;
     if before == data::END {
         if !host.fetch(0, 4, &mut work.piece) {
             return false;
@@ -341,17 +343,17 @@ fn data_before_gap<H: Host>(host: &mut H, work: &mut Work, before: u8) -> bool {
         if barred != data::MIDDLE && !boundaries::remember(host, work, at, boundaries::bar(barred), boundaries::SPARE) {
             return false;
         }
-        work.run.ranges.barred_before = barred as u32;
-        work.run.text = data::MIDDLE;
+        work.stream.ranges.barred_before = barred as u32;
+        work.scan.state = data::MIDDLE;
     } else {
         if !remember_boundary(host, work, 0, before, boundaries::SPARE) {
             return false;
         }
-        work.run.text = before;
+        work.scan.state = before;
     }
     let length = work.segment.length;
     data::scan(host, work, 0, length);
-    work.run.cut == 0 && work.run.found == NOWHERE
+    !work.is_blocked() && work.scan.end_of_data == NOWHERE
 }
 
 /// The gap before an out-of-order range may be filled now.
@@ -359,10 +361,10 @@ fn data_before_gap<H: Host>(host: &mut H, work: &mut Work, before: u8) -> bool {
 fn join<H: Host>(host: &mut H, work: &mut Work) {
     let before = work.state.side[SIDE].next;
     out_of_order::join(host, work);
-    let out_of_order::Found { reached, text, astray, inside, barred, .. } = work.run.ranges;
+    let out_of_order::Found { reached, text, astray, inside, barred, .. } = work.stream.ranges;
     if astray == out_of_order::ENDS {
         // What comes after the end of data has already passed as mail data.
-        work.cut(Reason::LateEndOfData.number(), Action::Reset as u8, before);
+        work.block_by(Reason::LateEndOfData.number(), Action::Reset as u8, before);
         return;
     }
     if astray != 0 {
@@ -373,7 +375,7 @@ fn join<H: Host>(host: &mut H, work: &mut Work) {
     if joined == 0 {
         return;
     }
-    let state = work.state.memory.text;
+    let state = work.state.memory.data_state;
     // A boundary, as at the end of an out-of-order segment. If the new bytes end inside a range, it is no longer known
     // how the range continues from there: it might end the mail data. If a state was barred at the range's start, the
     // state is known now and replaces the bar.
@@ -382,7 +384,7 @@ fn join<H: Host>(host: &mut H, work: &mut Work) {
     }
     work.state.side[SIDE].next = reached;
     work.state.side[SIDE].bytes += joined as u64;
-    work.state.memory.text = text as u8;
+    work.state.memory.data_state = text as u8;
 }
 
 struct Keep<'a, H> {
@@ -419,7 +421,7 @@ impl<H: Host> Step for Keep<'_, H> {
         if !window::keep::<H, SIDE>(host, work, start.wrapping_sub(sequence), stop.wrapping_sub(sequence)) {
             work.hold_back(Reason::Unfetched);
         }
-        work.run.cut != 0
+        work.is_blocked()
     }
 }
 
@@ -432,12 +434,12 @@ fn keep<H: Host>(host: &mut H, work: &mut Work, next: u32) {
     let mut i = 0;
     while i < REGIONS {
         if i < memory.regions as usize && !found && memory.region_kind[i] == session::Mode::COMMAND {
-            oldest = later(memory.region_at[i], work.run.acknowledged);
+            oldest = later(memory.region_at[i], work.stream.acknowledged);
             found = true;
         }
         i += 1;
     }
     if found {
-        H::repeat(REGIONS as u32, &mut Keep { host, work, oldest, from: next });
+        H::run_steps(REGIONS as u32, &mut Keep { host, work, oldest, from: next });
     }
 }

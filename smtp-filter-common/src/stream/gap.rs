@@ -38,11 +38,11 @@ pub fn leap(work: &mut Work) -> bool {
     let session = &mut work.state.session;
     match session.mode {
         // Assume the middle of a line, since the bytes before are unknown.
-        Mode::MAIL_DATA => work.state.memory.text = data::MIDDLE,
+        Mode::MAIL_DATA => work.state.memory.data_state = data::MIDDLE,
         Mode::COMMAND => {
             session.doubt |= monitor::LINE;
             let open = work.state.memory.gap;
-            if open[0] == open[1] || ahead(work.run.acknowledged, open[1]) >= 0 {
+            if open[0] == open[1] || ahead(work.stream.acknowledged, open[1]) >= 0 {
                 work.state.memory.gap = gap;
             }
         }
@@ -64,7 +64,7 @@ pub fn leap_of_server(work: &mut Work) -> bool {
     side.bytes += sequence.wrapping_sub(side.next) as u64;
     side.next = sequence;
     side.unkept = 1;
-    work.state.alike.length = 0;
+    work.state.identical.length = 0;
     work.state.session.reply = 0;
     work.state.session.greeted = 1;
     work.state.line[SERVER as usize].begin(true, sequence);
@@ -84,11 +84,11 @@ pub fn begin_late(work: &mut Work) -> bool {
         return false;
     }
     let stop = earlier(end, to);
-    work.run.late = 1;
-    work.run.at = from.wrapping_sub(sequence);
-    work.run.first = work.run.at;
-    work.run.end = stop.wrapping_sub(sequence);
-    work.run.piece_length = 0;
+    work.stream.late = 1;
+    work.reading.at = from.wrapping_sub(sequence);
+    work.reading.first = work.reading.at;
+    work.reading.end = stop.wrapping_sub(sequence);
+    work.reading.piece_length = 0;
     work.aside = Aside { line: work.state.line[SIDE], arg: work.state.arg, hold: session.hold, doubt: session.doubt };
     session.doubt |= monitor::LINE;
     session.hold = Command::NONE;

@@ -1,12 +1,13 @@
 //! The sequence discipline: which bytes of a segment are new, retransmitted, out of order or impossible.
 
 pub mod acceptable;
-pub mod alike;
 pub mod backlog;
 pub mod boundaries;
 pub mod chunks;
 pub mod client;
 pub mod gap;
+pub mod identical;
+pub mod in_segment;
 pub mod normalise;
 pub mod out_of_order;
 pub mod pieces;

@@ -91,7 +91,7 @@ pub fn refused<H: Host, const FROM: usize>(
     // An original that its retransmission overtook. The receiver takes no payload from it whatever its timestamp, and
     // nothing in it is believed here. It passes because its receiver reports the duplicate (DSACK, RFC 2883), from
     // which the sender learns that nothing was lost.
-    let twice = acceptable::place::<H, FROM>(shared, segment) == acceptable::BEFORE;
+    let twice = acceptable::position::<H, FROM>(shared, segment) == acceptable::BEFORE;
     if agreed >> STAMPED & 1 != 0 && (!stamped || old && !twice) {
         return Some(Reason::OldTimestamp);
     }

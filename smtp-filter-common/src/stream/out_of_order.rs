@@ -49,7 +49,7 @@ pub const ACROSS: u32 = 3;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Found {
     /// [`APART`] or one of the others.
-    pub place: u32,
+    pub position: u32,
     /// With [`AFTER`], the state before the segment; else [`data::END`].
     pub before: u32,
     /// The range that ends where the segment begins.
@@ -174,21 +174,21 @@ impl<H: Host> Step for Search<'_, H> {
         let (host, work) = (&mut *self.host, &mut *self.work);
         let index = neighbour(work, index);
         let (from, to, state) = range(host, &work.state.memory, index);
-        let found = &mut work.run.ranges;
+        let found = &mut work.stream.ranges;
         if state & USED == 0 {
             found.free = if found.free == NONE && index < ENTRY_RANGES as u32 { index } else { found.free };
             return false;
         }
         if self.start == to {
             found.left = index;
-            found.place |= AFTER;
+            found.position |= AFTER;
             found.before = (state & STATE) as u32;
         } else if self.end == from {
             found.right = index;
             found.barred = barred(state);
         } else if ahead(self.end, from) > 0 && ahead(self.start, to) < 0 {
             let inside = ahead(self.start, from) >= 0 && ahead(self.end, to) <= 0;
-            found.place = if inside { INSIDE } else { ACROSS };
+            found.position = if inside { INSIDE } else { ACROSS };
             found.barred = if self.start == from { barred(state) } else { 0 };
             return true;
         }
@@ -202,7 +202,7 @@ const NEAR: u32 = ENTRY_RANGES as u32 + 2;
 /// Maps `0..NEAR` to the index of a range.
 #[inline(always)]
 const fn neighbour(work: &Work, index: u32) -> u32 {
-    if index < ENTRY_RANGES as u32 { index } else { index.wrapping_add(work.run.ranges.cursor) }
+    if index < ENTRY_RANGES as u32 { index } else { index.wrapping_add(work.stream.ranges.cursor) }
 }
 
 /// How many ranges in the pool end before `at`.
@@ -212,11 +212,11 @@ fn before<H: Host>(host: &mut H, work: &Work, at: u32) -> u32 {
     if memory.ranges == 0 { 0 } else { sorted::before(host, memory.slot, memory.sorted_ranges(), at) }
 }
 
-/// Finds out how `start..end` lies among the ranges. The result is in `run.ranges`.
+/// Finds out how `start..end` lies among the ranges. The result is in `stream.ranges`.
 #[inline(never)]
 pub fn search<H: Host>(host: &mut H, work: &mut Work, start: u32, end: u32) -> bool {
-    work.run.ranges = Found { cursor: before(host, work, start), ..Found::NONE };
-    H::repeat(NEAR, &mut Search { host, work, start, end });
+    work.stream.ranges = Found { cursor: before(host, work, start), ..Found::NONE };
+    H::run_steps(NEAR, &mut Search { host, work, start, end });
     true
 }
 
@@ -234,7 +234,7 @@ fn put<H: Host>(memory: &mut Memory, index: u32, (start, end): (u32, u32), state
 #[inline(never)]
 pub fn add<H: Host>(host: &mut H, work: &mut Work, start: u32, end: u32, state: u8) -> bool {
     let (mut start, mut end, mut state) = (start, end, state);
-    let Found { left, right, free, cursor, barred_before, .. } = work.run.ranges;
+    let Found { left, right, free, cursor, barred_before, .. } = work.stream.ranges;
     let mut before = bar(barred_before);
     let fresh = if free == NONE { ENTRY_RANGES as u32 + cursor } else { free };
     let index = if left != NONE {
@@ -298,7 +298,7 @@ pub fn add<H: Host>(host: &mut H, work: &mut Work, start: u32, end: u32, state: 
 #[inline(always)]
 pub fn need_slot<H: Host>(host: &mut H, work: &mut Work) -> bool {
     if work.state.memory.slot == 0 {
-        work.state.memory.slot = pool::take(host, &work.key, pool::PLACES);
+        work.state.memory.slot = pool::take(host, &work.key, pool::LISTS);
         if work.state.memory.slot == 0 {
             work.hold_back(Reason::Pool);
             return false;
@@ -314,14 +314,14 @@ pub fn look_after<H: Host>(host: &mut H, work: &mut Work) -> bool {
     let next = work.state.side[CLIENT as usize].next;
     let memory = &mut work.state.memory;
     if memory.ranges | memory.boundaries == 0 {
-        pool::release(host, memory.slot, pool::PLACES);
+        pool::release(host, memory.slot, pool::LISTS);
         work.state.memory.slot = 0;
         return true;
     }
     if memory.ranges != 0 && ahead(next, memory.top_range) >= 0 {
         memory.ranges = 0;
     }
-    if pool::holds(host, memory.slot, pool::PLACES) {
+    if pool::holds(host, memory.slot, pool::LISTS) {
         sorted::sort_boundaries(host, work);
         boundaries::forget_first(host, work);
         let over = before(host, work, next.wrapping_add(1)) as u16;
@@ -331,7 +331,7 @@ pub fn look_after<H: Host>(host: &mut H, work: &mut Work) -> bool {
         return true;
     }
     let memory = &mut work.state.memory;
-    if memory.ranges != 0 || ahead(work.run.acknowledged, next) < 0 {
+    if memory.ranges != 0 || ahead(work.stream.acknowledged, next) < 0 {
         work.hold_back(Reason::Forgotten);
         return false;
     }
@@ -352,7 +352,7 @@ impl<H: Host> Step for Join<'_, H> {
     fn step(&mut self, index: u32) -> bool {
         let (host, work) = (&mut *self.host, &mut *self.work);
         let (start, end, state) = range(host, &work.state.memory, neighbour(work, index));
-        let found = &mut work.run.ranges;
+        let found = &mut work.stream.ranges;
         let joins = state & USED != 0 && ahead(start, found.reached) <= 0 && ahead(end, found.reached) > 0;
         if joins {
             let barred = barred(state);
@@ -377,7 +377,7 @@ impl<H: Host> Step for Border<'_, H> {
     fn step(&mut self, index: u32) -> bool {
         let (host, work) = (&mut *self.host, &mut *self.work);
         let (start, end, state) = range(host, &work.state.memory, index);
-        let found = &mut work.run.ranges;
+        let found = &mut work.stream.ranges;
         if state & USED == 0 || ahead(start, found.reached) >= 0 {
             return false;
         }
@@ -394,16 +394,16 @@ impl<H: Host> Step for Border<'_, H> {
     }
 }
 
-/// Joins the range that has been reached. `run.ranges` says how far the stream is read then.
+/// Joins the range that has been reached. `stream.ranges` says how far the stream is read then.
 #[inline(never)]
 pub fn join<H: Host>(host: &mut H, work: &mut Work) -> bool {
-    let (reached, text) = (work.state.side[CLIENT as usize].next, work.state.memory.text as u32);
+    let (reached, text) = (work.state.side[CLIENT as usize].next, work.state.memory.data_state as u32);
     let cursor = before(host, work, reached);
-    work.run.ranges = Found { reached, text, cursor, ..Found::NONE };
+    work.stream.ranges = Found { reached, text, cursor, ..Found::NONE };
     // All ranges that begin within the bytes that were read.
-    H::repeat(ENTRY_RANGES as u32 + cursor + 1, &mut Border { host: &mut *host, work: &mut *work });
-    H::repeat(NEAR, &mut Join { host, work });
-    let reached = work.run.ranges.reached;
+    H::run_steps(ENTRY_RANGES as u32 + cursor + 1, &mut Border { host: &mut *host, work: &mut *work });
+    H::run_steps(NEAR, &mut Join { host, work });
+    let reached = work.stream.ranges.reached;
     let memory = &mut work.state.memory;
     let mut i = 0;
     while i < ENTRY_RANGES {
@@ -430,7 +430,7 @@ impl Found {
 
     /// The initial value.
     pub const NONE: Self = Self {
-        place: APART,
+        position: APART,
         before: data::END as u32,
         left: NONE,
         right: NONE,

@@ -71,35 +71,35 @@ impl<H: Host, const ALREADY_PASSED: bool> Step for Borders<'_, H, ALREADY_PASSED
         }
         let bytes = work.piece[1];
         let state =
-            if few { retransmission::after_few(before, bytes as u32, count) } else { data::behind(bytes as u32) };
+            if few { retransmission::after_few(before, bytes as u32, count) } else { data::state_after(bytes as u32) };
         let next = (bytes >> (((at - start) & 7) * 8)) as u32;
         let short = work.segment.length - at < 4 || piece < 4;
         if !boundaries::matters(state, next, short) {
             return false;
         }
-        let place = work.segment.sequence.wrapping_add(at);
+        let position = work.segment.sequence.wrapping_add(at);
         if state == data::END {
             // The bytes before would decide, and they are not known.
-            work.run.differs = 1;
-        } else if ALREADY_PASSED || work.data.overlaps != 0 && inside(host, work, place) {
-            work.run.differs |= (retransmission::state_at(host, work, place).0 != state) as u32;
+            work.stream.differs = 1;
+        } else if ALREADY_PASSED || work.data.overlaps != 0 && inside(host, work, position) {
+            work.stream.differs |= (retransmission::state_at(host, work, position).0 != state) as u32;
         } else {
             let spare = work.data.spare as usize;
-            boundaries::remember(host, work, place, state, spare);
+            boundaries::remember(host, work, position, state, spare);
         }
-        work.run.differs != 0 || work.run.cut != 0
+        work.stream.differs != 0 || work.is_blocked()
     }
 }
 
 /// Whether a position lies inside an out-of-order range.
 #[inline(always)]
-fn inside<H: Host>(host: &mut H, work: &mut Work, place: u32) -> bool {
-    out_of_order::search(host, work, place.wrapping_sub(1), place.wrapping_add(1));
-    work.run.ranges.place == out_of_order::INSIDE
+fn inside<H: Host>(host: &mut H, work: &mut Work, position: u32) -> bool {
+    out_of_order::search(host, work, position.wrapping_sub(1), position.wrapping_add(1));
+    work.stream.ranges.position == out_of_order::INSIDE
 }
 
 /// Examines the pieces of the current segment within `Work::data`. A border between two pieces, where it matters what
-/// came before, is remembered. If the bytes passed before, it has to agree with what is known; otherwise `run.differs`
+/// came before, is remembered. If the bytes passed before, it has to agree with what is known; otherwise `stream.differs`
 /// is not 0 afterwards. `false` if the segment is held back: there is no room to remember the border, or there are too
 /// many pieces.
 // verifier: inlined, because the calls below `remember` take three more frames.
@@ -109,11 +109,11 @@ pub fn look_through<H: Host, const ALREADY_PASSED: bool>(host: &mut H, work: &mu
     if piece == 0 {
         return true;
     }
-    work.run.piece_length = 0;
+    work.reading.piece_length = 0;
     if work.segment.length / piece > PIECES {
         work.hold_back(Reason::Backlog);
         return false;
     }
-    H::repeat(PIECES + 1, &mut Borders::<H, ALREADY_PASSED> { host, work });
-    work.run.cut == 0
+    H::run_steps(PIECES + 1, &mut Borders::<H, ALREADY_PASSED> { host, work });
+    !work.is_blocked()
 }

@@ -17,7 +17,7 @@ use crate::{
 /// Kind of use: bytes of a direction; [`crate::event::CLIENT`] or [`crate::event::SERVER`] is added.
 pub const BYTES: u8 = 1;
 /// Kind of use: out-of-order ranges and boundaries in mail data.
-pub const PLACES: u8 = 3;
+pub const LISTS: u8 = 3;
 /// Kind of use: chunks in flight.
 pub const CHUNKS: u8 = 4;
 
@@ -107,7 +107,7 @@ pub fn take<H: Host>(host: &mut H, key: &Key, kind: u8) -> u32 {
     let address = evict::owner(key).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 52;
     let word = word::<H>(shared, kind) | address << 32;
     let mut probe = Probe { host: &*host, word, found: Found { slot: 0, free: 0, own: 0 } };
-    H::repeat(PROBES, &mut probe);
+    H::run_steps(PROBES, &mut probe);
     let found = probe.found;
     if found.slot == 0 || !may_take(&found) {
         return 0;

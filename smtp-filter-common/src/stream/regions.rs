@@ -56,7 +56,7 @@ impl Step for Forget<'_> {
 /// Forgets what lies before `acknowledged`.
 #[inline(always)]
 pub fn forget<H: Host>(memory: &mut Memory, acknowledged: u32) {
-    H::repeat(REGIONS as u32, &mut Forget { memory, acknowledged });
+    H::run_steps(REGIONS as u32, &mut Forget { memory, acknowledged });
     // The start of the oldest region advances, because comparisons with it would invert across 2^31 bytes.
     memory.region_at[0] = later(memory.region_at[0], acknowledged);
 }

@@ -10,8 +10,10 @@ use crate::{
     bounds::REGIONS,
     event::CLIENT,
     host::{Host, Step},
+    session::data::NOWHERE,
     session::{self, data},
-    work::{FORGOTTEN, NOWHERE, REFUSED, Work},
+    stream::in_segment::{FORGOTTEN, REFUSED},
+    work::Work,
 };
 
 const SIDE: usize = CLIENT as usize;
@@ -30,7 +32,7 @@ impl<H: Host> Step for Regions<'_, H> {
         let i = index as usize & (REGIONS - 1);
         let memory = &work.state.memory;
         let used = memory.regions as usize;
-        if i >= used || work.run.differs != 0 {
+        if i >= used || work.stream.differs != 0 {
             return true;
         }
         let stop = if i + 1 < used { memory.region_at[(i + 1) & (REGIONS - 1)] } else { work.state.side[SIDE].next };
@@ -42,11 +44,11 @@ impl<H: Host> Step for Regions<'_, H> {
         let sequence = work.segment.sequence;
         let (from, to) = (start.wrapping_sub(sequence), stop.wrapping_sub(sequence));
         match memory.region_kind[i] {
-            session::Mode::MAIL_DATA => text(host, work, (from, to), 0),
-            session::Mode::CHUNK | session::Mode::CHUNKS if refused(work, start) => work.run.differs |= REFUSED,
+            session::Mode::MAIL_DATA => mail_data(host, work, (from, to), 0),
+            session::Mode::CHUNK | session::Mode::CHUNKS if refused(work, start) => work.stream.differs |= REFUSED,
             // BDAT lines are checked afterwards, in `check`.
             session::Mode::CHUNK | session::Mode::CHUNKS | session::Mode::TLS => {}
-            _ => window::repeat::<H, SIDE>(host, work, from, to),
+            _ => window::check_retransmitted::<H, SIDE>(host, work, from, to),
         }
         false
     }
@@ -62,12 +64,12 @@ const fn refused(work: &Work, start: u32) -> bool {
 /// server.
 #[inline(always)]
 pub fn check<H: Host>(host: &mut H, work: &mut Work, from: u32, to: u32) -> bool {
-    work.run.differs = 0;
-    H::repeat(REGIONS as u32, &mut Regions { host: &mut *host, work: &mut *work, from, to });
+    work.stream.differs = 0;
+    H::run_steps(REGIONS as u32, &mut Regions { host: &mut *host, work: &mut *work, from, to });
     if work.state.memory.chunks != 0 {
-        chunks::repeat(host, work, from, to);
+        chunks::check_retransmitted(host, work, from, to);
     }
-    work.run.differs == 0
+    work.stream.differs == 0
 }
 
 /// The state after the first `count` (less than four) of these bytes. [`data::END`] if it depends on the bytes before
@@ -87,7 +89,7 @@ pub const fn after_few(before: u8, bytes: u32, count: u32) -> u8 {
         data::DOT_CR => word(*b"\r\n.\r"),
         _ => return if plain { data::MIDDLE } else { data::END },
     };
-    data::behind((prefix >> ((count * 8) & 31)) | (bytes << (32_u32.wrapping_sub(count * 8) & 31)))
+    data::state_after((prefix >> ((count * 8) & 31)) | (bytes << (32_u32.wrapping_sub(count * 8) & 31)))
 }
 
 /// Compares the segment with the remembered boundaries.
@@ -105,7 +107,7 @@ impl<H: Host> Step for Agree<'_, H> {
     #[inline(always)]
     fn step(&mut self, index: u32) -> bool {
         let (host, work) = (&mut *self.host, &mut *self.work);
-        let (at, state, _) = boundaries::place(host, work, index);
+        let (at, state, _) = boundaries::listed(host, work, index);
         // Offset in the payload; positions outside the segment wrap to very large values.
         let offset = at.wrapping_sub(work.segment.sequence);
         if state == data::END || offset <= self.from || offset >= self.to {
@@ -117,24 +119,24 @@ impl<H: Host> Step for Agree<'_, H> {
         // The segment may end before four bytes; bytes after the boundary do not count.
         let left = work.segment.length - at;
         if !host.fetch(at, if left > 4 { 4 } else { left }, &mut work.piece) {
-            work.run.differs |= FORGOTTEN;
+            work.stream.differs |= FORGOTTEN;
             return true;
         }
         let bytes = work.piece[1] as u32;
-        let here = if few { after_few(self.before, bytes, count) } else { data::behind(bytes) };
-        work.run.differs |= boundaries::differs::<H>(here, state);
-        work.run.differs != 0
+        let here = if few { after_few(self.before, bytes, count) } else { data::state_after(bytes) };
+        work.stream.differs |= boundaries::differs::<H>(here, state);
+        work.stream.differs != 0
     }
 }
 
 /// Whether payload `from..to` agrees with the boundaries in it, and with the ends of out-of-order ranges. If not,
-/// `run.differs` is not 0 afterwards. `before` is the state at `from`, or [`data::END`] if it is not known.
+/// `stream.differs` is not 0 afterwards. `before` is the state at `from`, or [`data::END`] if it is not known.
 #[inline(always)]
 pub fn agrees<H: Host>(host: &mut H, work: &mut Work, from: u32, to: u32, before: u8) {
-    work.run.piece_length = 0;
+    work.reading.piece_length = 0;
     let sequence = work.segment.sequence;
-    let count = host.find_places(work, sequence.wrapping_add(from).wrapping_add(1), sequence.wrapping_add(to));
-    H::repeat(count, &mut Agree { host, work, from, to, before });
+    let count = host.list_boundaries(work, sequence.wrapping_add(from).wrapping_add(1), sequence.wrapping_add(to));
+    H::run_steps(count, &mut Agree { host, work, from, to, before });
 }
 
 /// The state at a position in mail data: see [`boundaries::state_at`].
@@ -146,10 +148,10 @@ pub fn state_at<H: Host>(host: &mut H, work: &mut Work, at: u32) -> (u8, u8) {
     boundaries::state_at(host, work, at, before)
 }
 
-/// Scans retransmitted mail data, payload `from..to`, again. Afterwards `run.differs` is not 0 if a receiver might
+/// Scans retransmitted mail data, payload `from..to`, again. Afterwards `stream.differs` is not 0 if a receiver might
 /// assemble other mail data from it than was read. The state `barred` (0: none) is known not to occur before it.
 #[inline(always)]
-pub fn text<H: Host>(host: &mut H, work: &mut Work, (from, to): (u32, u32), barred: u32) {
+pub fn mail_data<H: Host>(host: &mut H, work: &mut Work, (from, to): (u32, u32), barred: u32) {
     let sequence = work.segment.sequence;
     let (start, end) = (sequence.wrapping_add(from), sequence.wrapping_add(to));
     let length = to - from;
@@ -158,16 +160,16 @@ pub fn text<H: Host>(host: &mut H, work: &mut Work, (from, to): (u32, u32), barr
         // would have left a boundary, or (a retransmission) been blocked below. So without a boundary the state is
         // MIDDLE. One exception: a copy that ended here before anything after this position was read. It ended in the
         // state of the first copy, which is `near`.
-        (data::END, data::END) if start == work.run.acknowledged => data::MIDDLE,
-        (data::END, near) if start == work.run.acknowledged => near,
+        (data::END, data::END) if start == work.stream.acknowledged => data::MIDDLE,
+        (data::END, near) if start == work.stream.acknowledged => near,
         (before, _) => before,
     };
     let before = work.unknown::<H>(before);
     let known = before != data::END;
-    work.run.piece_length = 0;
+    work.reading.piece_length = 0;
     work.piece[1] = 0;
     if !host.fetch(from, if length > 4 { 4 } else { length }, &mut work.piece) {
-        work.run.differs |= FORGOTTEN;
+        work.stream.differs |= FORGOTTEN;
         return;
     }
     let first = work.piece[1] as u32;
@@ -177,16 +179,16 @@ pub fn text<H: Host>(host: &mut H, work: &mut Work, (from, to): (u32, u32), barr
     let may_end = completes != 0 && (few || completes != barred || data::completes_another(first));
     if !known && (may_end || unclear) {
         // The bytes before are not known, so these might complete an end of data.
-        work.run.differs |= 1;
+        work.stream.differs |= 1;
         return;
     }
-    work.run.text = if known { before } else { data::MIDDLE };
+    work.scan.state = if known { before } else { data::MIDDLE };
     data::scan(host, work, from, to);
-    if work.run.cut != 0 {
+    if work.is_blocked() {
         return;
     }
-    let state = if work.run.found == NOWHERE { work.run.text } else { data::END };
-    let stops = sequence.wrapping_add(work.run.found);
+    let state = if work.scan.end_of_data == NOWHERE { work.scan.state } else { data::END };
+    let stops = sequence.wrapping_add(work.scan.end_of_data);
     // Expected after the bytes: the end of data if one was read here, else the known state. If none is known, only
     // MIDDLE passes: any other would have left a boundary.
     let (known_after, _) = state_at(host, work, end);
@@ -199,11 +201,11 @@ pub fn text<H: Host>(host: &mut H, work: &mut Work, (from, to): (u32, u32), barr
         known_after
     };
     let differs = state != expected || state == data::END && stops != end;
-    work.run.differs |= differs as u32;
-    if work.run.differs == 0 {
+    work.stream.differs |= differs as u32;
+    if work.stream.differs == 0 {
         agrees(host, work, from, to, before);
     }
-    if work.run.differs == 0 {
+    if work.stream.differs == 0 {
         work.data = pieces::Data { from, to, before, overlaps: 0, spare: 0, reserved: 0 };
         pieces::look_through::<H, { pieces::PASSED }>(host, work);
     }
@@ -211,10 +213,10 @@ pub fn text<H: Host>(host: &mut H, work: &mut Work, (from, to): (u32, u32), barr
 
 /// Checks a retransmission of bytes that passed out of order; whether it passes.
 #[inline(always)]
-pub fn early<H: Host>(host: &mut H, work: &mut Work) -> bool {
-    work.run.differs = 0;
+pub fn out_of_order<H: Host>(host: &mut H, work: &mut Work) -> bool {
+    work.stream.differs = 0;
     let length = work.segment.length;
-    let barred = work.run.ranges.barred;
-    text(host, work, (0, length), barred);
-    work.run.cut == 0 && work.run.differs == 0
+    let barred = work.stream.ranges.barred;
+    mail_data(host, work, (0, length), barred);
+    !work.is_blocked() && work.stream.differs == 0
 }

@@ -1,14 +1,9 @@
 //! A server's segment with payload.
 
-use super::{ahead, alike, beyond, earlier, gap, later, window};
+use super::{ahead, beyond, earlier, gap, identical, later, window};
 use crate::{
-    event::SERVER,
-    host::Host,
-    policy::Policy,
-    reason::Reason,
-    session::server as automaton,
-    stream::client::Taken,
-    work::{FORGOTTEN, Work},
+    event::SERVER, host::Host, policy::Policy, reason::Reason, session::server as automaton, stream::client::Taken,
+    stream::in_segment::FORGOTTEN, work::Work,
 };
 
 const SIDE: usize = SERVER as usize;
@@ -34,10 +29,10 @@ pub fn payload<H: Host>(host: &mut H, policy: &Policy, work: &mut Work, acknowle
     if !handle_retransmitted(host, policy, work, acknowledged, next) {
         return Taken::Unchanged(Reason::Retransmission);
     }
-    work.run.at = next.wrapping_sub(work.segment.sequence);
-    work.run.first = work.run.at;
-    work.run.end = work.segment.length;
-    work.run.piece_length = 0;
+    work.reading.at = next.wrapping_sub(work.segment.sequence);
+    work.reading.first = work.reading.at;
+    work.reading.end = work.segment.length;
+    work.reading.piece_length = 0;
     if !automaton::read(host, policy, work) || !settle(host, work, acknowledged, next) {
         return Taken::Unchanged(Reason::Replies);
     }
@@ -55,19 +50,19 @@ fn handle_retransmitted<H: Host>(host: &mut H, policy: &Policy, work: &mut Work,
     let from = later(sequence, acknowledged);
     let to = earlier(end, next);
     if ahead(to, from) > 0 {
-        work.run.differs = 0;
-        alike::repeat(host, work, from, to);
-        let from = work.run.windowed;
-        if work.run.differs == 0 && from != to.wrapping_sub(sequence) {
-            window::repeat::<H, SIDE>(host, work, from, to.wrapping_sub(sequence));
+        work.stream.differs = 0;
+        identical::check_retransmitted(host, work, from, to);
+        let from = work.stream.windowed;
+        if work.stream.differs == 0 && from != to.wrapping_sub(sequence) {
+            window::check_retransmitted::<H, SIDE>(host, work, from, to.wrapping_sub(sequence));
         }
-        if work.run.differs == FORGOTTEN {
+        if work.stream.differs == FORGOTTEN {
             work.hold_back(Reason::Forgotten);
-        } else if work.run.differs != 0 {
+        } else if work.stream.differs != 0 {
             let action = policy.guard(Reason::ChangedRetransmission.number());
-            work.cut(Reason::ChangedRetransmission.number(), action, sequence);
+            work.block_by(Reason::ChangedRetransmission.number(), action, sequence);
         }
-        if work.run.cut != 0 && !work.passes_over() {
+        if work.is_blocked() && !work.passes_over() {
             return false;
         }
     }
@@ -82,15 +77,15 @@ fn settle<H: Host>(host: &mut H, work: &mut Work, acknowledged: u32, next: u32) 
     let side = &mut work.state.side[SIDE];
     side.next = end;
     side.bytes += end.wrapping_sub(next) as u64;
-    alike::follow(host, work, acknowledged, next);
-    let covered = work.run.covered;
+    identical::follow(host, work, acknowledged, next);
+    let covered = work.stream.covered;
     if !window::make_room::<H, SIDE>(host, work, (acknowledged, next, end), covered) {
         let passes = work.passes_over();
         work.state.side[SIDE].unkept = passes as u8;
         return passes;
     }
-    work.run.keeps_line = 1;
-    let from = work.run.windowed;
+    work.identical.keeps_line = 1;
+    let from = work.stream.windowed;
     let length = work.segment.length;
     if !window::keep::<H, SIDE>(host, work, from, length) {
         work.hold_back(Reason::Unfetched);

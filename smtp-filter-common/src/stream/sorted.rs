@@ -116,7 +116,7 @@ impl<H: Host> Step for Sort<'_, H> {
     #[inline(always)]
     fn step(&mut self, _index: u32) -> bool {
         let work = &mut *self.work;
-        let Sorting { ring, items } = work.run.sorting;
+        let Sorting { ring, items } = work.stream.sorting;
         if items == 0 {
             return true;
         }
@@ -130,13 +130,13 @@ impl<H: Host> Step for Sort<'_, H> {
                 list[ring.index::<H>(count - i + items)] = list[ring.index::<H>(count - i)];
                 i += 1;
             }
-            work.run.sorting.ring.count = count - BLOCK;
+            work.stream.sorting.ring.count = count - BLOCK;
         } else if count > 0 && ahead(end(list[ring.index::<H>(count - 1)]), at) > 0 {
             list[ring.index::<H>(count - 1 + items)] = list[ring.index::<H>(count - 1)];
-            work.run.sorting.ring.count = count - 1;
+            work.stream.sorting.ring.count = count - 1;
         } else {
             list[ring.index::<H>(count + items - 1)] = word;
-            work.run.sorting.items = items - 1;
+            work.stream.sorting.items = items - 1;
         }
         false
     }
@@ -146,15 +146,15 @@ impl<H: Host> Step for Sort<'_, H> {
 #[inline(always)]
 pub fn insert<H: Host>(host: &mut H, work: &mut Work, ring: Ring, word: u64) {
     work.piece[1] = word;
-    work.run.sorting = Sorting { ring, items: 1 };
+    work.stream.sorting = Sorting { ring, items: 1 };
     host.sort(work);
 }
 
-/// Sorts in what `run.sorting` describes. Afterwards the piece holds no bytes of the segment.
+/// Sorts in what `stream.sorting` describes. Afterwards the piece holds no bytes of the segment.
 #[inline(always)]
 pub fn sort<H: Host>(host: &mut H, work: &mut Work) {
-    work.run.piece_length = 0;
-    H::repeat(STEPS, &mut Sort { host, work });
+    work.reading.piece_length = 0;
+    H::run_steps(STEPS, &mut Sort { host, work });
 }
 
 /// Copies fresh boundaries into the piece.
@@ -196,7 +196,7 @@ pub fn sort_boundaries<H: Host>(host: &mut H, work: &mut Work) {
         // Already sorted: the usual case, with segments in order.
         return;
     }
-    H::repeat(items.div_ceil(BLOCK), &mut Copy { host: &mut *host, work: &mut *work, ring });
-    work.run.sorting = Sorting { ring, items };
+    H::run_steps(items.div_ceil(BLOCK), &mut Copy { host: &mut *host, work: &mut *work, ring });
+    work.stream.sorting = Sorting { ring, items };
     host.sort(work);
 }

@@ -12,7 +12,8 @@ use crate::{
     host::{Host, Piece, Step, Wide, byte},
     reason::Reason,
     session::rewrite,
-    work::{FORGOTTEN, Work},
+    stream::in_segment::FORGOTTEN,
+    work::Work,
 };
 
 /// Bytes that one step handles.
@@ -113,7 +114,7 @@ fn wide<'a, H: Host, const FROM: usize>(host: &'a mut H, state: &State) -> Optio
 
 /// Makes room for bytes `from..to`; `oldest..from` are kept and not acknowledged. `false` if the segment is held back:
 /// it has to wait for acknowledgements, or for other connections to release slots of the pool. `covered` is 1 if bytes
-/// that do not fit are known from elsewhere ([`super::alike`]).
+/// that do not fit are known from elsewhere ([`super::identical`]).
 #[inline(always)]
 pub fn make_room<H: Host, const FROM: usize>(
     host: &mut H,
@@ -155,14 +156,14 @@ pub fn make_room<H: Host, const FROM: usize>(
 fn widen<H: Host, const FROM: usize>(host: &mut H, work: &mut Work, oldest: u32, kept: u32) -> bool {
     if kept > 0 {
         let Some(windows) = host.windows() else { return false };
-        work.run.piece_length = 0;
+        work.reading.piece_length = 0;
         let piece = &mut work.piece;
         if FROM == CLIENT as usize {
             let ring = &windows.client;
-            H::repeat(CLIENT_WINDOW as u32 / GROUP, &mut Collect { ring, piece, sequence: oldest });
+            H::run_steps(CLIENT_WINDOW as u32 / GROUP, &mut Collect { ring, piece, sequence: oldest });
         } else {
             let ring = &windows.server;
-            H::repeat(SERVER_WINDOW as u32 / GROUP, &mut Collect { ring, piece, sequence: oldest });
+            H::run_steps(SERVER_WINDOW as u32 / GROUP, &mut Collect { ring, piece, sequence: oldest });
         }
     }
     let slot = pool::take(host, &work.key, kind(FROM));
@@ -172,7 +173,7 @@ fn widen<H: Host, const FROM: usize>(host: &mut H, work: &mut Work, oldest: u32,
     };
     if kept > 0 {
         let piece = &work.piece;
-        H::repeat(kept / GROUP + 1, &mut Record { ring, piece, sequence: oldest, length: kept });
+        H::run_steps(kept / GROUP + 1, &mut Record { ring, piece, sequence: oldest, length: kept });
     }
     work.state.side[FROM].slot = slot;
     true
@@ -193,25 +194,25 @@ pub fn keep<H: Host, const FROM: usize>(host: &mut H, work: &mut Work, from: u32
     let piece = &work.piece;
     if work.state.side[FROM].slot != 0 {
         let Some(ring) = wide::<H, FROM>(host, &work.state) else { return false };
-        H::repeat(length / GROUP + 1, &mut Record { ring, piece, sequence, length });
+        H::run_steps(length / GROUP + 1, &mut Record { ring, piece, sequence, length });
         return true;
     }
     let Some(windows) = host.windows() else { return false };
     if FROM == CLIENT as usize {
         let ring = &mut windows.client;
-        H::repeat(length / GROUP + 1, &mut Record { ring, piece, sequence, length });
+        H::run_steps(length / GROUP + 1, &mut Record { ring, piece, sequence, length });
     } else {
         let ring = &mut windows.server;
-        H::repeat(length / GROUP + 1, &mut Record { ring, piece, sequence, length });
+        H::run_steps(length / GROUP + 1, &mut Record { ring, piece, sequence, length });
     }
     true
 }
 
 /// Makes sure that retransmitted payload `from..to` is what was forwarded. Unacknowledged bytes that were rewritten are
-/// rewritten again; otherwise the bytes are compared. Afterwards `run.differs` is not 0 if they differ, and
+/// rewritten again; otherwise the bytes are compared. Afterwards `stream.differs` is not 0 if they differ, and
 /// [`FORGOTTEN`] if the forwarded bytes are no longer known.
 #[inline(always)]
-pub fn repeat<H: Host, const FROM: usize>(host: &mut H, work: &mut Work, from: u32, to: u32) {
+pub fn check_retransmitted<H: Host, const FROM: usize>(host: &mut H, work: &mut Work, from: u32, to: u32) {
     let side = &work.state.side[FROM];
     if side.rewrote != 0 && ahead(side.rewritten, work.segment.sequence.wrapping_add(from)) > 0 {
         restore::<H, FROM>(host, work, from, to);
@@ -235,11 +236,11 @@ pub fn blank<H: Host, const FROM: usize>(host: &mut H, work: &mut Work, acknowle
 /// Fills the first `length` bytes of the payload with bytes that begin no word.
 #[inline(never)]
 fn overwrite<H: Host>(host: &mut H, work: &mut Work, length: u32) -> bool {
-    work.run.piece_length = 0;
-    work.run.differs = 0;
-    H::repeat(PIECE as u32 / 8, &mut Blank { piece: &mut work.piece });
-    H::repeat(length / PATCH as u32 + 2, &mut Restore { host, work, from: 0, to: length });
-    work.run.differs == 0
+    work.reading.piece_length = 0;
+    work.stream.differs = 0;
+    H::run_steps(PIECE as u32 / 8, &mut Blank { piece: &mut work.piece });
+    H::run_steps(length / PATCH as u32 + 2, &mut Restore { host, work, from: 0, to: length });
+    work.stream.differs == 0
 }
 
 /// Fills the piece with one byte, so that it serves for any length.
@@ -260,16 +261,16 @@ impl Step for Blank<'_> {
 fn restore<H: Host, const FROM: usize>(host: &mut H, work: &mut Work, from: u32, to: u32) -> bool {
     let length = to - from;
     let sequence = work.segment.sequence.wrapping_add(from);
-    work.run.piece_length = 0;
+    work.reading.piece_length = 0;
     // Begins where the first patch begins, so that words of the piece are words of patches. In a full window the last
     // word coincides with the first, in the piece as in the ring.
     let before = from & 3;
     if length > WIDE_WINDOW as u32 || !collect::<H, FROM>(host, work, sequence.wrapping_sub(before), before + length) {
-        work.run.differs |= FORGOTTEN;
+        work.stream.differs |= FORGOTTEN;
         return false;
     }
-    H::repeat(length / PATCH as u32 + 2, &mut Restore { host, work, from, to });
-    work.run.differs == 0
+    H::run_steps(length / PATCH as u32 + 2, &mut Restore { host, work, from, to });
+    work.stream.differs == 0
 }
 
 struct Restore<'a, H> {
@@ -289,14 +290,14 @@ impl<H: Host> Step for Restore<'_, H> {
         }
         let length = rewrite::patch_length(self.to, start, work.segment.length);
         if !host.fetch_patch(start, length, &mut work.old) {
-            work.run.differs |= FORGOTTEN;
+            work.stream.differs |= FORGOTTEN;
             return true;
         }
         let differs = put::<H>(work, (start, length), (self.from, self.to), index);
         if differs != 0 && !host.replace(start, length, &work.old, &work.new) {
-            work.run.differs |= FORGOTTEN;
+            work.stream.differs |= FORGOTTEN;
         }
-        work.run.differs != 0
+        work.stream.differs != 0
     }
 }
 
@@ -327,19 +328,19 @@ fn collect<H: Host, const FROM: usize>(host: &mut H, work: &mut Work, sequence: 
     let steps = length / GROUP + 1;
     if state.side[FROM].slot != 0 {
         let Some(ring) = wide::<H, FROM>(host, state) else { return false };
-        H::repeat(steps, &mut Collect { ring: &*ring, piece, sequence });
+        H::run_steps(steps, &mut Collect { ring: &*ring, piece, sequence });
         return true;
     }
     let Some(windows) = host.windows() else { return false };
     if FROM == CLIENT as usize {
-        H::repeat(steps, &mut Collect { ring: &windows.client, piece, sequence });
+        H::run_steps(steps, &mut Collect { ring: &windows.client, piece, sequence });
     } else {
-        H::repeat(steps, &mut Collect { ring: &windows.server, piece, sequence });
+        H::run_steps(steps, &mut Collect { ring: &windows.server, piece, sequence });
     }
     true
 }
 
-/// Compares payload `from..to` with what was forwarded. Afterwards `run.differs` is not 0 if it differs, and
+/// Compares payload `from..to` with what was forwarded. Afterwards `stream.differs` is not 0 if it differs, and
 /// [`FORGOTTEN`] if it can no longer be compared.
 #[inline(always)]
 fn compare<H: Host, const FROM: usize>(host: &mut H, work: &mut Work, from: u32, to: u32) {
@@ -347,26 +348,26 @@ fn compare<H: Host, const FROM: usize>(host: &mut H, work: &mut Work, from: u32,
     let sequence = work.segment.sequence.wrapping_add(from);
     let unkept = work.state.side[FROM].unkept != 0;
     if unkept || length > WIDE_WINDOW as u32 || !fetch(host, work, from, length) {
-        work.run.differs |= FORGOTTEN;
+        work.stream.differs |= FORGOTTEN;
         return;
     }
-    let Work { piece, run, state, .. } = work;
-    let (piece, differs) = (&*piece, &mut run.differs);
+    let Work { piece, stream, state, .. } = work;
+    let (piece, differs) = (&*piece, &mut stream.differs);
     if state.side[FROM].slot != 0 {
         let Some(ring) = wide::<H, FROM>(host, state) else {
             *differs |= FORGOTTEN;
             return;
         };
-        H::repeat(length / GROUP + 1, &mut Compare { ring, piece, differs, sequence, length });
+        H::run_steps(length / GROUP + 1, &mut Compare { ring, piece, differs, sequence, length });
         return;
     }
     let Some(windows) = host.windows() else { return };
     if FROM == CLIENT as usize {
         let ring = &windows.client;
-        H::repeat(length / GROUP + 1, &mut Compare { ring, piece, differs, sequence, length });
+        H::run_steps(length / GROUP + 1, &mut Compare { ring, piece, differs, sequence, length });
     } else {
         let ring = &windows.server;
-        H::repeat(length / GROUP + 1, &mut Compare { ring, piece, differs, sequence, length });
+        H::run_steps(length / GROUP + 1, &mut Compare { ring, piece, differs, sequence, length });
     }
 }
 
@@ -374,14 +375,14 @@ fn compare<H: Host, const FROM: usize>(host: &mut H, work: &mut Work, from: u32,
 #[inline(always)]
 fn fetch<H: Host>(host: &mut H, work: &mut Work, from: u32, length: u32) -> bool {
     // Not after a rewrite: then the piece holds the old bytes.
-    if work.run.piece_at == from && work.run.piece_length >= length && work.run.rewrites == 0 {
+    if work.reading.piece_at == from && work.reading.piece_length >= length && work.tally.rewrites == 0 {
         return true;
     }
-    work.run.piece_length = 0;
+    work.reading.piece_length = 0;
     if length > WIDE_WINDOW as u32 || !host.fetch(from, length, &mut work.piece) {
         return false;
     }
-    work.run.piece_at = from;
-    work.run.piece_length = length;
+    work.reading.piece_at = from;
+    work.reading.piece_length = length;
     true
 }

@@ -83,8 +83,8 @@ impl<'a> SliceFrame<'a> {
     }
 }
 
-/// Runs steps: see [`crate::host::Host::repeat`].
-pub(super) fn repeat<S: Step>(count: u32, step: &mut S) {
+/// Runs steps: see [`crate::host::Host::run_steps`].
+pub(super) fn run_steps<S: Step>(count: u32, step: &mut S) {
     for index in 0..count {
         if step.step(index) {
             return;
@@ -110,8 +110,8 @@ impl Frame for SliceFrame<'_> {
         self.piece
     }
 
-    fn repeat<S: Step>(count: u32, step: &mut S) {
-        repeat(count, step);
+    fn run_steps<S: Step>(count: u32, step: &mut S) {
+        run_steps(count, step);
     }
 
     fn read<const N: usize>(&self, offset: u32) -> Option<Raw<N>> {

@@ -42,7 +42,7 @@ impl Bytes for Vec<u8> {
         true
     }
 
-    fn cut(&mut self, length: u32) -> bool {
+    fn truncate(&mut self, length: u32) -> bool {
         let fits = length as usize <= self.len();
         self.truncate(length as usize);
         fits

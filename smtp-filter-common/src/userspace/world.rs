@@ -9,15 +9,15 @@ use std::{
 
 use super::{
     checksum,
-    frame::{SliceFrame, repeat},
+    frame::{SliceFrame, run_steps},
 };
 use crate::{
     action::Action,
-    bounds::{self, BEGUN_BLOCKS, CLIENT_WINDOW, POOL, SERVER_WINDOW, WIDE_WINDOW},
+    bounds::{self, CLIENT_WINDOW, HANDSHAKE_BLOCKS, POOL, SERVER_WINDOW, WIDE_WINDOW},
     datapath::{self, Met},
     entry::{Connection, Shared, State, Windows},
     event::Event,
-    flow::{HalfOpen, Key, begun::Block, gone::Gone},
+    flow::{HalfOpen, Key, gone::Gone, handshakes_seen::Block},
     host::{Host, List, Patch, Piece, Step, Wide},
     reason::{COUNTERS_PER_REASON, Counter, REASONS, counter},
     scope::Policies,
@@ -48,7 +48,7 @@ pub struct World {
     room: usize,
     roster: Vec<Key>,
     gone: HashMap<Key, Gone>,
-    begun: Vec<Block>,
+    handshakes_seen: Vec<Block>,
     dice: u64,
     half: HashMap<Key, HalfOpen>,
     /// The shared pool: the owners of its slots, and their contents.
@@ -84,7 +84,7 @@ impl World {
             // One slot that is never taken: without eviction no others are needed.
             roster: std::vec![Key::default()],
             gone: HashMap::new(),
-            begun: (0..BEGUN_BLOCKS).map(|_| Block::default()).collect(),
+            handshakes_seen: (0..HANDSHAKE_BLOCKS).map(|_| Block::default()).collect(),
             dice: 0x9e37_79b9_7f4a_7c15,
             half: HashMap::new(),
             owners: (0..POOL).map(|_| AtomicU64::new(0)).collect(),
@@ -263,8 +263,8 @@ fn fill_words(words: &mut [u64], bytes: &[u8]) -> bool {
 }
 
 impl Host for Hook<'_> {
-    fn repeat<S: Step>(count: u32, step: &mut S) {
-        repeat(count, step);
+    fn run_steps<S: Step>(count: u32, step: &mut S) {
+        run_steps(count, step);
     }
 
     fn load(place: &AtomicU64) -> u64 {
@@ -391,8 +391,8 @@ impl Host for Hook<'_> {
         self.world.gone.remove(key);
     }
 
-    fn begun(&mut self, block: u32) -> Option<&Block> {
-        self.world.begun.get(block as usize)
+    fn handshakes_seen(&mut self, block: u32) -> Option<&Block> {
+        self.world.handshakes_seen.get(block as usize)
     }
 
     fn draw(&mut self) -> u32 {

@@ -124,7 +124,7 @@ fn add_up<F: Frame, const N: usize>(frame: &F, ip: &Raw<N>, offset: u32, header:
         i += 2;
     }
     if header > 20 {
-        F::repeat(OPTION_WORDS, &mut Options { frame, start: offset + 20, end: offset + header, read: &mut read });
+        F::run_steps(OPTION_WORDS, &mut Options { frame, start: offset + 20, end: offset + header, read: &mut read });
     }
     read
 }

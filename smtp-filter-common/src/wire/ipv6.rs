@@ -104,7 +104,7 @@ pub(super) fn read<F: Frame>(frame: &F, policy: &Policy, start: u32, segment: &m
     let mut chain =
         Chain { next: ip.0[6] as u32, offset: start + 40, end: OPEN, first_fragment: 0, fragmented: 0, odd: 0 };
     if is_extension(ip.0[6]) {
-        F::repeat(EXTENSION_HEADERS as u32 + 1, &mut Walk { frame, chain: &mut chain });
+        F::run_steps(EXTENSION_HEADERS as u32 + 1, &mut Walk { frame, chain: &mut chain });
     } else {
         chain.end = UPPER;
     }

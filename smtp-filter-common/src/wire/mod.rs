@@ -44,8 +44,8 @@ pub trait Frame {
     fn piece(&self) -> u16 {
         0
     }
-    /// Runs steps, as [`crate::host::Host::repeat`] does.
-    fn repeat<S: Step>(count: u32, step: &mut S);
+    /// Runs steps, as [`crate::host::Host::run_steps`] does.
+    fn run_steps<S: Step>(count: u32, step: &mut S);
     /// Returns `value`, as [`crate::host::Host::opaque`] does.
     fn opaque(value: u32) -> u32 {
         value

@@ -118,7 +118,7 @@ pub(super) fn read<F: Frame>(frame: &F, head: &Raw<32>, start: u32, end: u32, se
     if options.at < end {
         // If the last byte exists, they all do.
         frame.read::<1>(end - 1);
-        F::repeat(MOST, &mut Walk { frame, options: &mut options, end });
+        F::run_steps(MOST, &mut Walk { frame, options: &mut options, end });
     }
     segment.options |= options.facts as u8;
     segment.stamp = options.stamp;

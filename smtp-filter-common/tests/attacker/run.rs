@@ -8,7 +8,7 @@
 //! - *keyword*: the client assembles no keyword that every policy of the run hides.
 
 use smtp_filter_common::{
-    entry::{CUT, Connection},
+    entry::{Connection, RESET},
     event::{CLIENT, SERVER},
     policy::Policy,
     session::{self, verb::Command},
@@ -300,7 +300,7 @@ impl<'a, F: Filter> Run<'a, F> {
             self.region -= 1;
         }
         let flags = connection.shared.flags.load(std::sync::atomic::Ordering::Relaxed);
-        self.over |= flags & CUT != 0 || state.session.mode == session::Mode::TLS;
+        self.over |= flags & RESET != 0 || state.session.mode == session::Mode::TLS;
         self.full |= state.memory.boundary_state.iter().all(|state| *state != 0);
     }
 

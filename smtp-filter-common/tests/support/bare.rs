@@ -6,7 +6,7 @@ use smtp_filter_common::{
     bounds::WIDE_WINDOW,
     entry::{Shared, State, Windows},
     event::Event,
-    flow::{HalfOpen, Key, begun::Block, gone::Gone},
+    flow::{HalfOpen, Key, gone::Gone, handshakes_seen::Block},
     host::{Host, List, Patch, Piece, Step, Wide},
 };
 
@@ -24,7 +24,7 @@ impl Bare {
 }
 
 impl Host for Bare {
-    fn repeat<S: Step>(count: u32, step: &mut S) {
+    fn run_steps<S: Step>(count: u32, step: &mut S) {
         let _ = (0..count).find(|index| step.step(*index));
     }
     fn load(place: &AtomicU64) -> u64 {
@@ -96,7 +96,7 @@ impl Host for Bare {
     fn unbury(&mut self, _: &Key) {
         unreachable!()
     }
-    fn begun(&mut self, _: u32) -> Option<&Block> {
+    fn handshakes_seen(&mut self, _: u32) -> Option<&Block> {
         unreachable!()
     }
     fn draw(&mut self) -> u32 {

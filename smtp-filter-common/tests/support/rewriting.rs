@@ -70,7 +70,7 @@ pub fn text(bytes: &[u8]) -> String {
 
 pub fn rewritten(event: &Event) -> (String, String) {
     let length = usize::from(event.became_length & 0x7f);
-    (text(&event.cut[..length]), text(&event.became[..length]))
+    (text(&event.excerpt[..length]), text(&event.became[..length]))
 }
 
 pub fn hiding(keywords: &[&str], other: Action) -> Policy {

@@ -4,9 +4,9 @@ use std::{fs, path::Path};
 
 use aya::util::KernelVersion;
 use smtp_filter_common::{
-    bounds::{self, BEGUN_BLOCKS, HALF_OPEN, POLICY_SLOTS, POOL, SCOPES},
+    bounds::{self, HALF_OPEN, HANDSHAKE_BLOCKS, POLICY_SLOTS, POOL, SCOPES},
     entry::Connection,
-    flow::{HalfOpen, begun::Block, gone::Gone},
+    flow::{HalfOpen, gone::Gone, handshakes_seen::Block},
     host::Slot,
     policy::Policy,
     scope::Pairs,
@@ -53,7 +53,7 @@ fn needed(connections: u32) -> u64 {
         + u64::from(bounds::roster(connections)) * ROSTER_ENTRY
         + u64::from(HALF_OPEN) * (HALF_ENTRY + ENTRY)
         + u64::from(bounds::GONE) * (size_of::<Gone>() as u64 + ENTRY)
-        + u64::from(BEGUN_BLOCKS) * size_of::<Block>() as u64
+        + u64::from(HANDSHAKE_BLOCKS) * size_of::<Block>() as u64
         + u64::from(POOL) * SLOT
         + u64::from(POLICY_SLOTS) * (SCOPES * size_of::<Policy>() + size_of::<Pairs>()) as u64
 }

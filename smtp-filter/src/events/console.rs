@@ -8,12 +8,12 @@ use super::view::{EventView, LostView, SummaryView, WITHHELD};
 
 const DIM: Style = Style::new().dimmed();
 const WARN: Style = AnsiColor::Yellow.on_default();
-const CUT: Style = AnsiColor::Red.on_default();
+const BLOCKED: Style = AnsiColor::Red.on_default();
 const BOLD: Style = Style::new().bold();
 
 fn action_style(action: &str) -> Style {
     match action {
-        "drop" | "reset" => CUT,
+        "drop" | "reset" => BLOCKED,
         "mark" => WARN,
         _ => Style::new(),
     }
@@ -48,7 +48,7 @@ impl fmt::Display for Line<'_> {
             was,
             became,
             connection,
-            cut,
+            excerpt,
             summary,
             client_ip: _,
             client_port: _,
@@ -64,7 +64,7 @@ impl fmt::Display for Line<'_> {
             ("scope", scope.clone()),
             ("was", was.as_deref().map(quoted)),
             ("became", became.as_deref().map(quoted)),
-            ("cut", cut.clone()),
+            ("excerpt", excerpt.clone()),
         ];
         for (name, value) in extras {
             if let Some(value) = value {
@@ -126,7 +126,7 @@ mod tests {
         fn events()(
             verb in proptest::collection::vec(any::<u8>(), 1..=16),
             arg in proptest::collection::vec(any::<u8>(), 0..=32),
-            cut in proptest::collection::vec(any::<u8>(), 0..=16),
+            excerpt in proptest::collection::vec(any::<u8>(), 0..=16),
             numbers in any::<(u64, u32, [u8; 16], u16, u8, u8)>(),
             arg_flags in 0..=ARG_MORE | ARG_WITHHELD,
             kind in event::CONNECT..=event::BANNER,
@@ -142,11 +142,11 @@ mod tests {
                 verb: Word::new(&verb).unwrap(),
                 verb_length: verb.len() as u8,
                 arg_length: arg.len() as u8,
-                excerpt_length: cut.len() as u8,
+                excerpt_length: excerpt.len() as u8,
                 ..Event::EMPTY
             };
             event.arg[..arg.len()].copy_from_slice(&arg);
-            event.cut[..cut.len()].copy_from_slice(&cut);
+            event.excerpt[..excerpt.len()].copy_from_slice(&excerpt);
             if let Some(became) = became
                 && kind != event::CLOSE
             {
@@ -182,10 +182,10 @@ mod tests {
             None => (reason, false),
         };
         let mut next = if ends { None } else { word() };
-        let mut cut = None;
-        if next == Some("cut") {
+        let mut excerpt = None;
+        if next == Some("excerpt") {
             let hex = word()?;
-            cut = Some(hex.strip_suffix(',').unwrap_or(hex));
+            excerpt = Some(hex.strip_suffix(',').unwrap_or(hex));
             next = hex.strip_suffix(',').map(|_| "");
         }
         let summary = if ends || next.is_some() { Some(summary(&words.collect::<Vec<_>>())?) } else { None };
@@ -206,8 +206,8 @@ mod tests {
         if kind == "extension" {
             json["arg"] = serde_json::Value::Null;
         }
-        if let Some(cut) = cut {
-            json["cut"] = cut.into();
+        if let Some(excerpt) = excerpt {
+            json["excerpt"] = excerpt.into();
         }
         if let Some(summary) = summary {
             json["summary"] = summary;

@@ -128,10 +128,10 @@ pub struct EventView {
     pub server_ip: IpAddr,
     /// Server's port alone.
     pub server_port: u16,
-    /// First bytes of what was cut, in hexadecimal.
+    /// First bytes of what was blocked, in hexadecimal.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[cfg_attr(test, schemars(with = "String"))]
-    pub cut: Option<String>,
+    pub excerpt: Option<String>,
     /// What the connection came to, of `close` alone.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[cfg_attr(test, schemars(with = "SummaryView"))]
@@ -145,7 +145,7 @@ impl EventView {
         let server = address(event.server, event.server_port);
         let action = Action::from_u8(event.action);
         let is_command = event.kind == event::COMMAND;
-        let cut = event.cut.get(..event.cut_bytes()).unwrap_or_default();
+        let excerpt = event.excerpt.get(..event.excerpt_bytes()).unwrap_or_default();
         let rewritten = event.became_length != 0;
         Self {
             v: 1,
@@ -161,14 +161,14 @@ impl EventView {
             reason: lookup.reason(event.reason),
             scope: lookup.scope(event.scope),
             enforced: event.enforced != 0 || action <= Action::Log,
-            was: rewritten.then(|| bytes(&event.cut, event.excerpt_length)),
+            was: rewritten.then(|| bytes(&event.excerpt, event.excerpt_length)),
             became: rewritten.then(|| bytes(&event.became, event.became_length)),
             connection: format!("{:016x}", event.connection),
             client_ip: client.ip(),
             client_port: client.port(),
             server_ip: server.ip(),
             server_port: server.port(),
-            cut: (!cut.is_empty() && !rewritten).then(|| hex(cut)),
+            excerpt: (!excerpt.is_empty() && !rewritten).then(|| hex(excerpt)),
             summary: (event.kind == event::CLOSE).then(|| SummaryView::new(event)),
         }
     }
@@ -341,7 +341,7 @@ mod tests {
     }
 
     #[test]
-    fn arguments_are_escaped_cut_and_withheld() {
+    fn arguments_are_escaped_shortened_and_withheld() {
         let mut event = command("MAIL", b"FROM:<\x1b[2J>\\...");
         assert_eq!(view(&event).arg.as_deref(), Some("FROM:<\\x1b[2J>\\x5c..."));
         event.arg_flags = ARG_MORE;
@@ -352,13 +352,16 @@ mod tests {
     }
 
     #[test]
-    fn only_a_command_has_a_verb_and_only_a_cut_has_bytes() {
+    fn only_a_command_has_a_verb_and_only_a_block_has_bytes() {
         let mut event = command("EHLO", b"x");
         event.kind = event::GUARD;
-        event.cut[..3].copy_from_slice(b"RS\xff");
+        event.excerpt[..3].copy_from_slice(b"RS\xff");
         event.excerpt_length = 3;
         let shown = view(&event);
-        assert_eq!((shown.kind, shown.verb, shown.arg, shown.cut.as_deref()), ("guard", None, None, Some("5253ff")));
+        assert_eq!(
+            (shown.kind, shown.verb, shown.arg, shown.excerpt.as_deref()),
+            ("guard", None, None, Some("5253ff"))
+        );
     }
 
     #[test]
@@ -402,6 +405,6 @@ mod tests {
         let mut event = command("EHLO", b"");
         (event.arg_length, event.excerpt_length) = (255, 255);
         let shown = view(&event);
-        assert!(shown.arg.is_some() && shown.cut.is_some());
+        assert!(shown.arg.is_some() && shown.excerpt.is_some());
     }
 }

@@ -7,9 +7,9 @@ use aya::maps::{Array, ArrayOfMaps, HashMap, Map, MapData, MapError, PerCpuArray
 use smtp_filter_common::{
     abi::{self, Control, Lost},
     action::Action,
-    bounds::{BEGUN_BLOCKS, POLICY_SLOTS, POOL, READERS, SCOPES},
+    bounds::{HANDSHAKE_BLOCKS, POLICY_SLOTS, POOL, READERS, SCOPES},
     entry::Connection,
-    flow::{HalfOpen, Key, begun::Block, gone::Gone},
+    flow::{HalfOpen, Key, gone::Gone, handshakes_seen::Block},
     host::Slot,
     policy::Policy,
     reason::{COUNTERS_PER_REASON, Counter, REASONS, counter},
@@ -40,7 +40,7 @@ pub const PINNED_MAPS: [&str; 13] = [
     abi::LIVE,
     abi::ROSTER,
     abi::GONE,
-    abi::BEGUN,
+    abi::HANDSHAKES,
     abi::HALF,
     abi::POOL,
 ];
@@ -139,7 +139,7 @@ impl Tables {
             (abi::LIVE, size_of::<Key>(), size_of::<Connection>(), None),
             (abi::ROSTER, 4, size_of::<Key>(), None),
             (abi::GONE, size_of::<Key>(), size_of::<Gone>(), None),
-            (abi::BEGUN, 4, size_of::<Block>(), Some(BEGUN_BLOCKS)),
+            (abi::HANDSHAKES, 4, size_of::<Block>(), Some(HANDSHAKE_BLOCKS)),
             (abi::HALF, size_of::<Key>(), size_of::<HalfOpen>(), None),
             (abi::POOL, 4, size_of::<Slot>(), Some(POOL)),
         ] {

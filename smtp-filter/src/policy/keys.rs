@@ -25,7 +25,7 @@ pub(super) const EXTENSIONS: &[Action] = &[Pass, Log, Mask];
 /// Actions for what may go on unread.
 const UNREAD: &[Action] = &[Pass, Log, Drop];
 /// Actions for what may not.
-const CUT: &[Action] = &[Drop, Reset];
+const DROP_OR_RESET: &[Action] = &[Drop, Reset];
 
 /// Longest grace. Connections that live longer without a segment are gone from every table anyway.
 const GRACE: Duration = Duration::from_secs(7 * 24 * 3600);
@@ -123,21 +123,21 @@ pub(super) static KEYS: &[Key] = &[
         "headers that cannot be read: wrong lengths, chains without end, too many VLAN tags",
     ),
     guard(Reason::SynData, &[Drop], Drop, "payload in a SYN or SYN-ACK"),
-    guard(Reason::Urgent, CUT, Drop, "the urgent flag, by which a receiver takes a byte out of the stream"),
-    guard(Reason::Sync, CUT, Drop, "client bytes after DATA or AUTH before the reply"),
+    guard(Reason::Urgent, DROP_OR_RESET, Drop, "the urgent flag, by which a receiver takes a byte out of the stream"),
+    guard(Reason::Sync, DROP_OR_RESET, Drop, "client bytes after DATA or AUTH before the reply"),
     guard(
         Reason::StarttlsInjection,
-        CUT,
+        DROP_OR_RESET,
         Reset,
         "client bytes after STARTTLS before its reply, server bytes after the 220",
     ),
     guard(
         Reason::BdatRefused,
-        CUT,
+        DROP_OR_RESET,
         Reset,
         "client bytes after a BDAT that the server refused, did not offer, or cannot read",
     ),
-    guard(Reason::ChangedRetransmission, CUT, Drop, "a retransmission with other bytes than the first time"),
+    guard(Reason::ChangedRetransmission, DROP_OR_RESET, Drop, "a retransmission with other bytes than the first time"),
     guard(Reason::LateEndOfData, &[Reset], Reset, "an end of data before mail data that has already passed"),
     // A reset would do what the forger of the segments wants.
     guard(Reason::SpoofedServer, &[Drop], Drop, "a segment in the server's name from where the client's segments come"),

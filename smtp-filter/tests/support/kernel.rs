@@ -346,15 +346,15 @@ impl Kernel {
 
     fn words(&self, event: &Event) -> String {
         let view = EventView::new(event, &mut Words(&self.names));
-        let EventView { kind, direction, verb, arg, action, reason, enforced, cut, .. } = &view;
+        let EventView { kind, direction, verb, arg, action, reason, enforced, excerpt, .. } = &view;
         let what = match (verb, arg) {
             (Some(verb), Some(arg)) => format!(" {verb} [{arg}]"),
             (Some(verb), None) => format!(" {verb} [withheld]"),
             _ => String::new(),
         };
         let enforced = if *enforced { "" } else { ", not enforced" };
-        let cut = cut.as_ref().map(|cut| format!(", cut {}", unhex(cut))).unwrap_or_default();
-        format!("{kind} {direction}{what}: {action} by {reason}{enforced}{cut}")
+        let excerpt = excerpt.as_ref().map(|excerpt| format!(", excerpt {}", unhex(excerpt))).unwrap_or_default();
+        format!("{kind} {direction}{what}: {action} by {reason}{enforced}{excerpt}")
     }
 
     /// The live connections, as `connections` reads them.
@@ -411,11 +411,11 @@ fn comparable(events: &[Event], connections: &mut HashMap<u64, u64>) -> Vec<Even
     let clean = |event: &Event| {
         let mut event = Event { time: 0, connection: number(event.connection), ..*event };
         // What stands behind the lengths is nobody's.
-        let (arg, cut) = (usize::from(event.arg_length), event.cut_bytes());
-        let became = if event.became_length == 0 { 0 } else { cut };
+        let (arg, excerpt) = (usize::from(event.arg_length), event.excerpt_bytes());
+        let became = if event.became_length == 0 { 0 } else { excerpt };
         let summary = event.summary();
         event.arg[arg..].fill(0);
-        event.cut[cut..].fill(0);
+        event.excerpt[excerpt..].fill(0);
         event.became[became..].fill(0);
         if event.kind == CLOSE {
             event.set_summary(&Summary { duration: 0, ..summary });

@@ -10,10 +10,11 @@ use super::{ahead, earlier, later};
 use crate::{
     bounds::{PATCH, SERVER_WINDOW, WIDE_WINDOW},
     branchless::same,
-    entry::Alike,
+    entry::IdenticalLines,
     event::SERVER,
     host::{Host, Patch, Step},
-    work::{FORGOTTEN, Work},
+    stream::in_segment::FORGOTTEN,
+    work::Work,
 };
 
 const SIDE: usize = SERVER as usize;
@@ -24,7 +25,28 @@ const LONGEST: u32 = PATCH as u32;
 
 const _: () = assert!(SERVER_WINDOW == 2 * PATCH);
 
-impl Alike {
+/// How the reply lines of the current segment compare with identical ones. Offsets are in the payload.
+#[repr(C, align(8))]
+#[derive(Clone, Copy, Debug)]
+pub struct InSegment {
+    /// Offset of the first whole reply line.
+    pub line_at: u32,
+    /// Its length; 0: there is none.
+    pub line_length: u32,
+    /// Offset from which the segment is compared with identical lines; the segment's end if it is not.
+    pub at: u32,
+    /// Offset up to which it consists of them.
+    pub to: u32,
+    /// 1: the line in [`Work::new`] is kept when the state is saved.
+    pub keeps_line: u8,
+}
+
+impl InSegment {
+    /// Nothing has been compared.
+    pub const NONE: Self = Self { line_at: 0, line_length: 0, at: 0, to: 0, keeps_line: 0 };
+}
+
+impl IdenticalLines {
     /// Whether everything too far before `end` to be in a window of the pool is covered by the run of lines or
     /// acknowledged.
     #[inline(always)]
@@ -51,20 +73,20 @@ impl Alike {
 /// A whole reply line that began at this sequence number has been read.
 #[inline(always)]
 pub fn note(work: &mut Work, start: u32) {
-    let run = &mut work.run;
+    let Work { identical, reading, .. } = work;
     let at = start.wrapping_sub(work.segment.sequence);
-    if run.reply_length == 0 && at >= run.first && at < run.at {
-        run.reply_at = at;
-        run.reply_length = run.at - at;
+    if identical.line_length == 0 && at >= reading.first && at < reading.at {
+        identical.line_at = at;
+        identical.line_length = reading.at - at;
     }
 }
 
-/// Eight bytes of a repeated line of `period` bytes, from byte `place` of the line on; they wrap to its first byte.
+/// Eight bytes of a repeated line of `period` bytes, from byte `phase_in_line` of the line on; they wrap to its first byte.
 #[inline(always)]
-fn expected<H: Host>(line: &Patch, place: u32, period: u32) -> u64 {
+fn expected<H: Host>(line: &Patch, phase_in_line: u32, period: u32) -> u64 {
     let (mut word, mut i) = (0, 0);
     while i < GROUP {
-        let at = place + i;
+        let at = phase_in_line + i;
         // One wrap is enough: a line has at least as many bytes as a group.
         let at = at - (period & (1 ^ H::opaque(at.wrapping_sub(period) >> 31)).wrapping_neg());
         let of = line[H::opaque(at >> 3) as usize & (PATCH / 8 - 1)];
@@ -99,12 +121,12 @@ impl<H: Host> Step for Follow<'_, H> {
         if !host.fetch_patch(at, length, &mut work.old) {
             return true;
         }
-        let place = (self.phase + before).checked_rem(self.period).unwrap_or(0);
-        let differs = work.old[0] ^ expected::<H>(&work.new, place, self.period);
+        let phase_in_line = (self.phase + before).checked_rem(self.period).unwrap_or(0);
+        let differs = work.old[0] ^ expected::<H>(&work.new, phase_in_line, self.period);
         if differs << ((GROUP - length) * 8) != 0 {
             return true;
         }
-        work.run.alike_to = at + length;
+        work.identical.to = at + length;
         false
     }
 }
@@ -135,24 +157,24 @@ impl<H: Host> Step for Back<'_, H> {
             word |= (windows.server[at] as u64) << (i * 8);
             i += 1;
         }
-        let place = (self.phase + before).checked_rem(self.period).unwrap_or(0);
-        let differs = word ^ expected::<H>(&self.work.new, place, self.period);
+        let phase_in_line = (self.phase + before).checked_rem(self.period).unwrap_or(0);
+        let differs = word ^ expected::<H>(&self.work.new, phase_in_line, self.period);
         if differs << ((GROUP - length) * 8) != 0 {
             return true;
         }
-        self.work.run.alike_to = before + length;
+        self.work.identical.to = before + length;
         false
     }
 }
 
-/// How far payload `run.alike_at..to` repeats the line in `work.new`. The result is in `run.alike_to`.
+/// How far payload `identical.at..to` repeats the line in `work.new`. The result is in `identical.to`.
 #[inline(never)]
 fn compare<H: Host>(host: &mut H, work: &mut Work, to: u32) -> bool {
-    let Alike { start, length: period, .. } = work.state.alike;
-    let from = work.run.alike_at;
+    let IdenticalLines { start, length: period, .. } = work.state.identical;
+    let from = work.identical.at;
     let phase = work.segment.sequence.wrapping_add(from).wrapping_sub(start).checked_rem(period).unwrap_or(0);
-    work.run.alike_to = from;
-    H::repeat(to.wrapping_sub(from) / GROUP + 1, &mut Follow { host, work, from, to, phase, period });
+    work.identical.to = from;
+    H::run_steps(to.wrapping_sub(from) / GROUP + 1, &mut Follow { host, work, from, to, phase, period });
     true
 }
 
@@ -160,7 +182,7 @@ fn compare<H: Host>(host: &mut H, work: &mut Work, to: u32) -> bool {
 #[inline(always)]
 fn fetch<H: Host>(host: &mut H, work: &mut Work) -> bool {
     let Some(windows) = host.windows() else { return false };
-    let half = work.state.alike.place as usize & 1;
+    let half = work.state.identical.half as usize & 1;
     let mut i = 0;
     while i < PATCH {
         let at = half * PATCH + i;
@@ -173,7 +195,7 @@ fn fetch<H: Host>(host: &mut H, work: &mut Work) -> bool {
 }
 
 /// The segment's new bytes begin at `next`: looks whether they continue a run of identical lines, or begin one.
-/// Afterwards `run.windowed` is the offset of the first byte that a window keeps, and `run.covered` says whether the
+/// Afterwards `stream.windowed` is the offset of the first byte that a window keeps, and `stream.covered` says whether the
 /// bytes before it are known.
 // verifier: the functions leave their results in the working area and return none of them, so that each is walked once.
 #[inline(always)]
@@ -184,42 +206,42 @@ pub fn follow<H: Host>(host: &mut H, work: &mut Work, acknowledged: u32, next: u
     settle(work, acknowledged, next);
 }
 
-/// Chooses the line that the segment is compared with, and the offset from which (`run.alike_at`; the segment's end if
+/// Chooses the line that the segment is compared with, and the offset from which (`identical.at`; the segment's end if
 /// there is none). A known run continues or ends with this segment. Otherwise a new run may begin with the first line
 /// of the segment.
 #[inline(never)]
 fn choose<H: Host>(host: &mut H, work: &mut Work, acknowledged: u32, next: u32) -> bool {
     let (sequence, span) = (work.segment.sequence, ahead(work.segment.end(), acknowledged));
     let slot = work.state.side[SIDE].slot;
-    work.run.alike_at = work.segment.length;
+    work.identical.at = work.segment.length;
     if slot == 0 {
         // The window of the entry is in use as a window.
-        work.state.alike.length = 0;
+        work.state.identical.length = 0;
     }
-    work.state.alike.forget(acknowledged, next);
-    let Alike { length, end, place, .. } = work.state.alike;
+    work.state.identical.forget(acknowledged, next);
+    let IdenticalLines { length, end, half, .. } = work.state.identical;
     if length != 0 && end == next {
         if fetch(host, work) {
-            work.run.alike_at = next.wrapping_sub(sequence);
+            work.identical.at = next.wrapping_sub(sequence);
         }
         return true;
     }
-    let (at, length) = (work.run.reply_at, work.run.reply_length);
+    let (at, length) = (work.identical.line_at, work.identical.line_length);
     let start = sequence.wrapping_add(at);
     // What comes before has to be in the window or acknowledged.
     let known = span <= WIDE_WINDOW as i32 || ahead(acknowledged, start) >= 0;
     let small = slot == 0 && span <= SERVER_WINDOW as i32;
-    if !known || small || !(GROUP..=LONGEST).contains(&length) || work.run.rewrites != 0 {
+    if !known || small || !(GROUP..=LONGEST).contains(&length) || work.tally.rewrites != 0 {
         return true;
     }
     if !host.fetch_patch(at, length, &mut work.new) {
         return true;
     }
-    work.state.alike = Alike { start, end: start, length, place: (place & 1) ^ 1 };
-    if slot == 0 && at == work.run.first {
+    work.state.identical = IdenticalLines { start, end: start, length, half: (half & 1) ^ 1 };
+    if slot == 0 && at == work.reading.first {
         reach_back(host, work, acknowledged, next);
     }
-    work.run.alike_at = at;
+    work.identical.at = at;
     true
 }
 
@@ -227,12 +249,12 @@ fn choose<H: Host>(host: &mut H, work: &mut Work, acknowledged: u32, next: u32) 
 #[inline(never)]
 fn settle(work: &mut Work, acknowledged: u32, next: u32) -> bool {
     let (sequence, end) = (work.segment.sequence, work.segment.end());
-    if work.run.alike_at != work.segment.length {
-        work.state.alike.end = sequence.wrapping_add(work.run.alike_to);
+    if work.identical.at != work.segment.length {
+        work.state.identical.end = sequence.wrapping_add(work.identical.to);
     }
     let from = later(next, end.wrapping_sub(WIDE_WINDOW as u32));
-    work.run.windowed = from.wrapping_sub(sequence);
-    work.run.covered = work.state.alike.covers(acknowledged, end) as u8;
+    work.stream.windowed = from.wrapping_sub(sequence);
+    work.stream.covered = work.state.identical.covers(acknowledged, end) as u8;
     true
 }
 
@@ -240,7 +262,7 @@ fn settle(work: &mut Work, acknowledged: u32, next: u32) -> bool {
 /// part of the run. This is the last chance to look at them: the window of the pool soon holds other bytes.
 #[inline(always)]
 fn reach_back<H: Host>(host: &mut H, work: &mut Work, acknowledged: u32, next: u32) {
-    let Alike { start, length: period, .. } = work.state.alike;
+    let IdenticalLines { start, length: period, .. } = work.state.identical;
     let length = next.wrapping_sub(acknowledged);
     if length == 0 || length > SERVER_WINDOW as u32 {
         return;
@@ -248,11 +270,11 @@ fn reach_back<H: Host>(host: &mut H, work: &mut Work, acknowledged: u32, next: u
     let lines = (length + period - 1).checked_div(period).unwrap_or(0);
     let start = start.wrapping_sub(lines * period);
     let phase = acknowledged.wrapping_sub(start);
-    work.run.alike_to = 0;
+    work.identical.to = 0;
     let back = &mut Back { host, work: &mut *work, from: acknowledged, length, phase, period };
-    H::repeat(SERVER_WINDOW as u32 / GROUP, back);
-    if work.run.alike_to == length {
-        work.state.alike.start = start;
+    H::run_steps(SERVER_WINDOW as u32 / GROUP, back);
+    if work.identical.to == length {
+        work.state.identical.start = start;
     }
 }
 
@@ -261,13 +283,13 @@ fn reach_back<H: Host>(host: &mut H, work: &mut Work, acknowledged: u32, next: u
 #[inline(never)]
 pub fn keep<H: Host>(host: &mut H, work: &mut Work) -> bool {
     if work.state.side[SIDE].slot == 0 {
-        work.state.alike.length = 0;
+        work.state.identical.length = 0;
     }
-    if work.state.alike.length == 0 {
+    if work.state.identical.length == 0 {
         return true;
     }
     let Some(windows) = host.windows() else { return true };
-    let half = work.state.alike.place as usize & 1;
+    let half = work.state.identical.half as usize & 1;
     let mut i = 0;
     while i < PATCH {
         let at = half * PATCH + i;
@@ -277,32 +299,32 @@ pub fn keep<H: Host>(host: &mut H, work: &mut Work) -> bool {
     true
 }
 
-/// Compares those of the retransmitted sequence numbers `from..to` that are in no window. Afterwards `run.differs` is
-/// not 0 if they differ, [`FORGOTTEN`] if they are not known. `run.windowed` is the offset from which a window has the
+/// Compares those of the retransmitted sequence numbers `from..to` that are in no window. Afterwards `stream.differs` is
+/// not 0 if they differ, [`FORGOTTEN`] if they are not known. `stream.windowed` is the offset from which a window has the
 /// bytes.
 #[inline(always)]
-pub fn repeat<H: Host>(host: &mut H, work: &mut Work, from: u32, to: u32) {
+pub fn check_retransmitted<H: Host>(host: &mut H, work: &mut Work, from: u32, to: u32) {
     before_window(host, work, from, to);
-    let to = work.run.windowed;
+    let to = work.stream.windowed;
     compare(host, work, to);
-    work.run.differs |= 1 ^ same::<H>(work.run.alike_to, to);
+    work.stream.differs |= 1 ^ same::<H>(work.identical.to, to);
 }
 
 #[inline(never)]
 fn before_window<H: Host>(host: &mut H, work: &mut Work, from: u32, to: u32) -> bool {
     let sequence = work.segment.sequence;
     let kept = earlier(later(work.state.side[SIDE].next.wrapping_sub(WIDE_WINDOW as u32), from), to);
-    work.run.windowed = kept.wrapping_sub(sequence);
-    work.run.alike_at = work.run.windowed;
+    work.stream.windowed = kept.wrapping_sub(sequence);
+    work.identical.at = work.stream.windowed;
     if kept == from {
         return true;
     }
-    let Alike { start, end, length, .. } = work.state.alike;
+    let IdenticalLines { start, end, length, .. } = work.state.identical;
     let known = length != 0 && ahead(from, start) >= 0 && ahead(end, kept) >= 0;
     if !known || !fetch(host, work) {
-        work.run.differs |= FORGOTTEN;
+        work.stream.differs |= FORGOTTEN;
         return true;
     }
-    work.run.alike_at = from.wrapping_sub(sequence);
+    work.identical.at = from.wrapping_sub(sequence);
     true
 }

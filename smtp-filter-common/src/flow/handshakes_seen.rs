@@ -7,7 +7,7 @@
 use core::sync::atomic::AtomicU64;
 
 use super::Key;
-use crate::{bounds::BEGUN_BLOCKS, host::Host};
+use crate::{bounds::HANDSHAKE_BLOCKS, host::Host};
 
 /// Bits of a block, in words.
 pub type Block = [AtomicU64; WORDS];
@@ -50,16 +50,16 @@ fn bit(hash: u64, index: u32) -> (usize, u64) {
 
 #[inline(always)]
 fn block(hash: u64) -> u32 {
-    hash as u32 & (BEGUN_BLOCKS - 1)
+    hash as u32 & (HANDSHAKE_BLOCKS - 1)
 }
 
-const _: () = assert!(BEGUN_BLOCKS.is_power_of_two() && BEGUN_BLOCKS.ilog2() + PLACE * BITS <= 64);
+const _: () = assert!(HANDSHAKE_BLOCKS.is_power_of_two() && HANDSHAKE_BLOCKS.ilog2() + PLACE * BITS <= 64);
 
 /// Remembers that a handshake of this connection was seen.
 #[inline(always)]
 pub fn remember<H: Host>(host: &mut H, key: &Key) {
     let hash = hash(key);
-    let Some(block) = host.begun(block(hash)) else { return };
+    let Some(block) = host.handshakes_seen(block(hash)) else { return };
     let mut i = 0;
     while i < BITS {
         let (word, bit) = bit(hash, i);
@@ -72,7 +72,7 @@ pub fn remember<H: Host>(host: &mut H, key: &Key) {
 #[inline(always)]
 pub fn remembers<H: Host>(host: &mut H, key: &Key) -> bool {
     let hash = hash(key);
-    let Some(block) = host.begun(block(hash)) else { return false };
+    let Some(block) = host.handshakes_seen(block(hash)) else { return false };
     let mut lacks = 0;
     let mut i = 0;
     while i < BITS {

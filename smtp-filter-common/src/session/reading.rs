@@ -1,0 +1,43 @@
+//! How far the bytes of the current segment have been read.
+
+/// How far the bytes of the current segment have been read. Offsets are in the payload.
+#[repr(C, align(8))]
+#[derive(Clone, Copy, Debug)]
+pub struct Reading {
+    /// The argument of BDAT: see [`super::bdat`].
+    pub bdat: u64,
+    /// Offset of the next byte.
+    pub at: u32,
+    /// Offset where reading ends.
+    pub end: u32,
+    /// Offset of the first new byte.
+    pub first: u32,
+    /// Offset of the first byte in [`crate::work::Work::piece`].
+    pub piece_at: u32,
+    /// Bytes in the piece; 0: none fetched.
+    pub piece_length: u32,
+    /// Index in the piece where the loop over a line began.
+    pub loop_from: u32,
+    /// Bytes that the loop over a line has read.
+    pub loop_read: u32,
+    /// Offset up to which a word of the banner is kept.
+    pub banner_kept: u32,
+    /// 1: a verb that passes begins with the current word.
+    pub begins: u8,
+}
+
+impl Reading {
+    /// Nothing has been read.
+    pub const NONE: Self = Self {
+        bdat: 0,
+        at: 0,
+        end: 0,
+        first: 0,
+        piece_at: 0,
+        piece_length: 0,
+        loop_from: 0,
+        loop_read: 0,
+        banner_kept: 0,
+        begins: 0,
+    };
+}
