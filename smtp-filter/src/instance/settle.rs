@@ -30,7 +30,7 @@ pub(super) fn settle(pins: &PinDir, _lock: &DirLock) -> Result<Remains> {
         return Ok(Remains::Nothing);
     }
     if pins.is_unsettled() {
-        finish(pins).with_context(|| {
+        pins.create_links().and_then(|()| finish(pins)).with_context(|| {
             format!(
                 "a command was killed while it took over the filter at {}, and what it left cannot be finished: \
                  `smtp-filter down` removes all of it",
@@ -38,13 +38,17 @@ pub(super) fn settle(pins: &PinDir, _lock: &DirLock) -> Result<Remains> {
             )
         })?;
     }
-    Ok(match open_maps(pins) {
+    let remains = match open_maps(pins) {
         Ok((_, _, instance)) if instance.is_expired() => Remains::Broken,
         Ok(_) => Remains::Filter,
         // Without its programs it was taken off by half, and its other maps may be gone.
         Err(error) if error.is::<OtherLayout>() && pins.has_programs() => Remains::OtherLayout,
         Err(_) => Remains::Broken,
-    })
+    };
+    if [Remains::Filter, Remains::OtherLayout].contains(&remains) {
+        pins.create_links()?;
+    }
+    Ok(remains)
 }
 
 fn finish(pins: &PinDir) -> Result<()> {

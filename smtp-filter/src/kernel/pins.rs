@@ -210,7 +210,17 @@ impl PinDir {
     /// Makes the folders within.
     pub fn create_folders(&self) -> Result<()> {
         self.create_set()?;
-        make_folder(&self.links()).with_context(|| format!("make the folder {}", self.links().display()))
+        self.create_links()
+    }
+
+    /// Makes the folder of links where it is not there: what removes a filter removes that one first.
+    pub fn create_links(&self) -> Result<()> {
+        match make_folder(&self.links()) {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
+                Err(error).with_context(|| format!("make the folder {}", self.links().display()))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Makes a folder where another layout is made.
