@@ -1,7 +1,10 @@
 //! From a segment's facts to a verdict: the one path of every segment, in the kernel and in user space.
 
+use core::marker::PhantomData;
+
 use crate::{
     action::Action,
+    direction::{Client, Direction, Server},
     entry::{
         BLOCK_REPORTED, CLOSED, DEAD, FIN_PASSED, FINISHED, HELLO, MAIL_DATA, MARKED, PHASE, REPLACED, RESET, SEALED,
         SPOKE, SYN_NOTED, Shared, TLS, TRANSACTION, UNCERTAIN, first, pair, second,
@@ -43,9 +46,6 @@ impl Met {
     }
 }
 
-const FROM_CLIENT: usize = CLIENT as usize;
-const FROM_SERVER: usize = SERVER as usize;
-
 /// At most one RST per connection in this time is sent in reply to segments after a reset.
 const RESET_EVERY: u64 = 10_000_000;
 
@@ -67,11 +67,11 @@ impl Found {
     }
 
     const fn to_find(from: usize) -> Self {
-        Self { next: if from == FROM_CLIENT { Next::FIND_CLIENT } else { Next::FIND_SERVER }, reason: 0, verdict: 0 }
+        Self { next: if from == Client::INDEX { Next::FIND_CLIENT } else { Next::FIND_SERVER }, reason: 0, verdict: 0 }
     }
 
     const fn to_read(from: usize) -> Self {
-        Self { next: if from == FROM_CLIENT { Next::READ_CLIENT } else { Next::READ_SERVER }, reason: 0, verdict: 0 }
+        Self { next: if from == Client::INDEX { Next::READ_CLIENT } else { Next::READ_SERVER }, reason: 0, verdict: 0 }
     }
 }
 
@@ -157,7 +157,7 @@ fn meet(whole: &Policy, work: &mut Work, kind: Kind, met: Met) -> Found {
     if kind != Kind::Segment || work.segment.has(SYN) {
         return Found { next: Next::HANDSHAKE, reason: 0, verdict: 0 };
     }
-    Found::to_find(if from_client { FROM_CLIENT } else { FROM_SERVER })
+    Found::to_find(if from_client { Client::INDEX } else { Server::INDEX })
 }
 
 /// Which of a segment's ports belong to the policy.
@@ -188,17 +188,17 @@ impl Ports {
 /// applies. [`Next::HANDSHAKE`] follows if no connection is known, or a new one may begin.
 #[inline(always)]
 pub fn find_client<H: Host, P: Policies>(host: &mut H, policies: &P, work: &mut Work) {
-    work.found = find::<H, P, FROM_CLIENT>(host, policies, work);
+    work.found = find::<H, P, Client>(host, policies, work);
 }
 
 /// Second step, after [`Next::FIND_SERVER`]: the same for the server.
 #[inline(always)]
 pub fn find_server<H: Host, P: Policies>(host: &mut H, policies: &P, work: &mut Work) {
-    work.found = find::<H, P, FROM_SERVER>(host, policies, work);
+    work.found = find::<H, P, Server>(host, policies, work);
 }
 
 #[inline(always)]
-fn find<H: Host, P: Policies, const FROM: usize>(host: &mut H, policies: &P, work: &mut Work) -> Found {
+fn find<H: Host, P: Policies, D: Direction>(host: &mut H, policies: &P, work: &mut Work) -> Found {
     let there = host.find(&work.key);
     let known = match host.shared() {
         Some(shared) if there => H::load(&shared.flags) & SYN_NOTED == 0 || work.greeted != 0,
@@ -211,8 +211,8 @@ fn find<H: Host, P: Policies, const FROM: usize>(host: &mut H, policies: &P, wor
     }
     let policy = policies.of_scope(0).and_then(|whole| scope::choose(host, policies, whole, work, true));
     let Some(policy) = policy else { return Found::held_back(Reason::Busy) };
-    begin_event(policy, work, FROM == FROM_SERVER);
-    live::<H, FROM>(host, policy, work)
+    begin_event(policy, work, !D::IS_CLIENT);
+    live::<H, D>(host, policy, work)
 }
 
 /// Step after [`Next::HANDSHAKE`]: segments that begin a connection, or belong to none. If the segment turns out to
@@ -258,7 +258,7 @@ fn greet<H: Host, P: Policies>(host: &mut H, policies: &P, work: &mut Work) -> F
         return Found::held_back(Reason::TableFull);
     }
     if known == KNOWN {
-        return Found::to_find(if from_client { FROM_CLIENT } else { FROM_SERVER });
+        return Found::to_find(if from_client { Client::INDEX } else { Server::INDEX });
     }
     let mut policy = policy;
     let mut from_client = from_client;
@@ -277,31 +277,31 @@ fn greet<H: Host, P: Policies>(host: &mut H, policies: &P, work: &mut Work) -> F
     if from_client || !to_server || !host.find(&work.key) || mirrored(host) {
         return handshake::stranger(host, policy, work, met);
     }
-    Found::to_find(FROM_SERVER)
+    Found::to_find(Server::INDEX)
 }
 
 /// Third step, after [`Next::READ_CLIENT`]. The longest call chains begin here, so it keeps nothing for later.
 #[inline(always)]
 pub fn read_client<H: Host>(host: &mut H, policy: &Policy, work: &mut Work) {
-    read::<H, FROM_CLIENT>(host, policy, work);
+    read::<H, Client>(host, policy, work);
 }
 
 /// Third step, after [`Next::READ_SERVER`].
 #[inline(always)]
 pub fn read_server<H: Host>(host: &mut H, policy: &Policy, work: &mut Work) {
-    read::<H, FROM_SERVER>(host, policy, work);
+    read::<H, Server>(host, policy, work);
 }
 
 /// Fourth step, after [`read_client`].
 #[inline(always)]
 pub fn decide_client<H: Host>(host: &mut H, policy: &Policy, work: &mut Work) {
-    work.found = decide::<H, FROM_CLIENT>(host, policy, work);
+    work.found = decide::<H, Client>(host, policy, work);
 }
 
 /// Fourth step, after [`read_server`].
 #[inline(always)]
 pub fn decide_server<H: Host>(host: &mut H, policy: &Policy, work: &mut Work) {
-    work.found = decide::<H, FROM_SERVER>(host, policy, work);
+    work.found = decide::<H, Server>(host, policy, work);
 }
 
 /// The last step of most segments: counts one that passes. `None` if more has to be done, which [`finish`] does.
@@ -398,7 +398,7 @@ fn guard<H: Host>(host: &mut H, policy: &Policy, work: &mut Work, reason: u16) -
 
 /// A segment of a live connection.
 #[inline(always)]
-fn live<H: Host, const FROM: usize>(host: &mut H, policy: &Policy, work: &mut Work) -> Found {
+fn live<H: Host, D: Direction>(host: &mut H, policy: &Policy, work: &mut Work) -> Found {
     let met = work.met;
     let Some(shared) = host.shared() else { return Found::held_back(Reason::Busy) };
     work.begin(!policy.enforces());
@@ -408,7 +408,7 @@ fn live<H: Host, const FROM: usize>(host: &mut H, policy: &Policy, work: &mut Wo
     work.event.connection = id;
     // Another CPU may have stored a later time.
     let idle = met.now.saturating_sub(H::load(&shared.seen));
-    if FROM == FROM_SERVER && first(H::load(&shared.ways)) == met.side() {
+    if !D::IS_CLIENT && first(H::load(&shared.ways)) == met.side() {
         return Found::guarded(Reason::SpoofedServer);
     }
     // verifier: only in mode `enforce`, but without a branch, after which it would walk everything twice.
@@ -423,7 +423,7 @@ fn live<H: Host, const FROM: usize>(host: &mut H, policy: &Policy, work: &mut Wo
         // Bytes passed unread in mode `monitor`, so the state may be wrong.
         return Found::guarded(Reason::UnknownConnection);
     }
-    if let Some(reason) = normalise::refused::<H, FROM>(policy, shared, &work.segment, flags, idle, met.egress) {
+    if let Some(reason) = normalise::refused::<H, D>(policy, shared, &work.segment, flags, idle, met.egress) {
         return Found::held_back(reason);
     }
     if work.segment.length > 0 && flags & TLS == 0 && !normalise::intact(host, policy, work) {
@@ -431,7 +431,7 @@ fn live<H: Host, const FROM: usize>(host: &mut H, policy: &Policy, work: &mut Wo
     }
     let Some(shared) = host.shared() else { return Found::held_back(Reason::Busy) };
     let segment = &work.segment;
-    let position = acceptable::position::<H, FROM>(shared, segment);
+    let position = acceptable::position::<H, D>(shared, segment);
     // The receiver does not accept the segment, so nothing in it is believed. In mode `monitor` a capture may lack the
     // segment that opened the window.
     let enforces = policy.mode & 1 != 0;
@@ -449,7 +449,7 @@ fn live<H: Host, const FROM: usize>(host: &mut H, policy: &Policy, work: &mut Wo
             && resets
             && looked_at
             && position == acceptable::WITHIN
-            && acceptable::acknowledges::<H, FROM>(shared, segment)
+            && acceptable::acknowledges::<H, D>(shared, segment)
         {
             H::set(&shared.flags, RESET);
             work.ends = Ended::Reset as u8;
@@ -464,15 +464,14 @@ fn live<H: Host, const FROM: usize>(host: &mut H, policy: &Policy, work: &mut Wo
     H::store(&shared.seen, met.now);
     // Nothing is believed that may not come from the connection's own end. That includes a RST, which a receiver
     // accepts whatever it acknowledges.
-    let own =
-        position == acceptable::WITHIN && acceptable::acknowledges::<H, FROM>(shared, segment) && !segment.has(RST);
+    let own = position == acceptable::WITHIN && acceptable::acknowledges::<H, D>(shared, segment) && !segment.has(RST);
     let believed = own || !enforces && !segment.has(RST);
     if segment.has(ACK) && believed {
-        let moved = peer::note::<H, FROM>(shared, segment);
-        if FROM == FROM_SERVER && (moved || segment.length > 0) {
+        let moved = peer::note::<H, D>(shared, segment);
+        if !D::IS_CLIENT && (moved || segment.length > 0) {
             backlog::clear::<H>(shared);
         }
-        normalise::note::<H, FROM>(shared, segment, flags);
+        normalise::note::<H, D>(shared, segment, flags);
     }
     // This segment may carry the last acknowledgement.
     work.closing = ((flags / FINISHED) & 1) as u8;
@@ -481,7 +480,7 @@ fn live<H: Host, const FROM: usize>(host: &mut H, policy: &Policy, work: &mut Wo
         // A RST changes no state: its receiver may refuse it, and sends nothing more if it does not (I3). Its payload
         // reaches no application. The connection counts as closed only for the number of live connections and for its
         // event.
-        work.ends = Ended::ClientReset as u8 + FROM as u8;
+        work.ends = Ended::ClientReset as u8 + D::INDEX as u8;
         return Found::passes(Reason::Closing);
     }
     if segment.length == 0 && !segment.has(FIN) {
@@ -492,10 +491,10 @@ fn live<H: Host, const FROM: usize>(host: &mut H, policy: &Policy, work: &mut Wo
         host.opened();
     }
     let Some(shared) = host.shared() else { return Found::held_back(Reason::Busy) };
-    if sealed::<H, FROM>(shared, flags, segment) && !segment.has(FIN) && H::load(&shared.id) == id {
+    if sealed::<H, D>(shared, flags, segment) && !segment.has(FIN) && H::load(&shared.id) == id {
         return Found::passes(Reason::Tls);
     }
-    if FROM == FROM_CLIENT && policy.enforces() && backlog::waits::<H>(shared, work) {
+    if D::IS_CLIENT && policy.enforces() && backlog::waits::<H>(shared, work) {
         return Found::held_back(Reason::Backlog);
     }
     if segment.has(FIN) && flags & TLS != 0 && !believed {
@@ -510,16 +509,15 @@ fn live<H: Host, const FROM: usize>(host: &mut H, policy: &Policy, work: &mut Wo
         lock::release::<H>(&shared.lock);
         return Found::held_back(Reason::Busy);
     }
-    Found::to_read(FROM)
+    Found::to_read(D::INDEX)
 }
 
 /// Whether a segment lies in TLS, of which nothing is read.
 #[inline(always)]
-fn sealed<H: Host, const FROM: usize>(shared: &Shared, flags: u64, segment: &Segment) -> bool {
-    let from = H::load(&shared.tls_from);
-    let from = if FROM == FROM_CLIENT { first(from) } else { second(from) };
-    let sealed = SEALED << FROM;
-    if flags & (TLS | sealed) == TLS && ahead(first(H::load(&shared.peer[FROM])), from) >= 0 {
+fn sealed<H: Host, D: Direction>(shared: &Shared, flags: u64, segment: &Segment) -> bool {
+    let from = D::of(H::load(&shared.tls_from));
+    let sealed = SEALED << D::INDEX;
+    if flags & (TLS | sealed) == TLS && ahead(first(H::load(&shared.peer[D::INDEX])), from) >= 0 {
         H::set(&shared.flags, sealed);
     }
     flags & sealed != 0 || flags & TLS != 0 && ahead(segment.sequence, from) >= 0
@@ -541,10 +539,11 @@ fn after_reset<H: Host>(shared: &Shared, work: &Work, met: Met) -> Found {
 
 /// Reads a segment. A second pass reports its commands, if they differ in how they are counted or need events, and
 /// makes changes: so they are reported only if the segment passes.
-struct Passes<'a, H, const FROM: usize> {
+struct Passes<'a, H, D: Direction> {
     host: &'a mut H,
     policy: &'a Policy,
     work: &'a mut Work,
+    direction: PhantomData<D>,
 }
 
 /// Flag in `Work::taken`: the state changed.
@@ -552,7 +551,7 @@ const CHANGED: u32 = 1 << 16;
 /// `Work::taken`: the connection's state was not found.
 const NOTHING: u32 = 0;
 
-impl<H: Host, const FROM: usize> Step for Passes<'_, H, FROM> {
+impl<H: Host, D: Direction> Step for Passes<'_, H, D> {
     #[inline(always)]
     fn step(&mut self, index: u32) -> bool {
         let (host, work) = (&mut *self.host, &mut *self.work);
@@ -563,11 +562,11 @@ impl<H: Host, const FROM: usize> Step for Passes<'_, H, FROM> {
         work.tally.reporting = index as u8;
         let Some(shared) = host.shared() else { return true };
         work.stream.uncertain = (H::load(&shared.flags) & UNCERTAIN != 0) as u8;
-        let peer = H::load(&shared.peer[FROM]);
+        let peer = H::load(&shared.peer[D::INDEX]);
         let (acknowledged, edge) = (first(peer), second(peer));
         // What the server has acknowledged of the client's bytes.
-        work.stream.acknowledged = first(H::load(&shared.peer[FROM_CLIENT]));
-        let taken = if FROM == FROM_CLIENT {
+        work.stream.acknowledged = first(H::load(&shared.peer[Client::INDEX]));
+        let taken = if D::IS_CLIENT {
             stream::client::payload(host, self.policy, work, acknowledged, edge)
         } else {
             stream::server::payload(host, self.policy, work, acknowledged, edge)
@@ -593,13 +592,13 @@ const FRESH: u8 = 16;
 
 /// Reads what there is to read. The lock is held.
 #[inline(always)]
-fn read<H: Host, const FROM: usize>(host: &mut H, policy: &Policy, work: &mut Work) {
+fn read<H: Host, D: Direction>(host: &mut H, policy: &Policy, work: &mut Work) {
     work.begin_reading();
     work.taken = NOTHING;
     let Some(shared) = host.shared() else { return };
-    if work.segment.length > 0 && !sealed::<H, FROM>(shared, H::load(&shared.flags), &work.segment) {
+    if work.segment.length > 0 && !sealed::<H, D>(shared, H::load(&shared.flags), &work.segment) {
         work.taken = Reason::Closing.number() as u32;
-        H::run_steps(2, &mut Passes::<H, FROM> { host, policy, work });
+        H::run_steps(2, &mut Passes::<H, D> { host, policy, work, direction: PhantomData });
     } else if host.load_state(&mut work.state) {
         work.taken = Reason::Closing.number() as u32;
     }
@@ -607,7 +606,7 @@ fn read<H: Host, const FROM: usize>(host: &mut H, policy: &Policy, work: &mut Wo
 
 /// Decides, and releases the lock.
 #[inline(always)]
-fn decide<H: Host, const FROM: usize>(host: &mut H, policy: &Policy, work: &mut Work) -> Found {
+fn decide<H: Host, D: Direction>(host: &mut H, policy: &Policy, work: &mut Work) -> Found {
     let taken = work.taken;
     if taken == NOTHING {
         return Found::held_back(Reason::Busy);
@@ -616,14 +615,14 @@ fn decide<H: Host, const FROM: usize>(host: &mut H, policy: &Policy, work: &mut 
     if work.is_blocked() {
         facts = BLOCKED;
         if !policy.enforces() {
-            facts = UNREAD | unread::<H, FROM>(host, work);
+            facts = UNREAD | unread::<H, D>(host, work);
         }
     } else if taken & CHANGED != 0 {
         facts = STATE_CHANGED;
     }
     let mut facts = work.unknown::<H>(facts | (UNREAD * (work.uncertain != 0) as u8));
     if work.segment.has(FIN) && facts & BLOCKED == 0 {
-        facts |= fin::<FROM>(work);
+        facts |= fin::<D>(work);
         facts = work.unknown::<H>(facts);
     }
     let Some(shared) = host.shared() else { return Found::held_back(Reason::Busy) };
@@ -633,14 +632,14 @@ fn decide<H: Host, const FROM: usize>(host: &mut H, policy: &Policy, work: &mut 
     }
     if facts & STATE_CHANGED != 0 {
         host.save_state(&work.state);
-        if FROM == FROM_SERVER && work.identical.keeps_line != 0 {
+        if !D::IS_CLIENT && work.identical.keeps_line != 0 {
             stream::identical::keep(host, work);
         }
     }
     let Some(shared) = host.shared() else { return Found::held_back(Reason::Busy) };
-    set_flags::<H, FROM>(shared, work, facts);
+    set_flags::<H, D>(shared, work, facts);
     let marked = ((H::load(&shared.flags) / MARKED) & 1) as u8 & (1 ^ work.monitors);
-    if FROM == FROM_CLIENT && facts & BLOCKED != 0 {
+    if D::IS_CLIENT && facts & BLOCKED != 0 {
         backlog::note::<H>(shared, work);
     }
     let read = !work.is_blocked();
@@ -693,9 +692,9 @@ fn unmatched<H: Host>(host: &mut H, policy: &Policy, work: &mut Work) -> bool {
 
 /// Records a FIN in order. A FIN after a gap is retransmitted.
 #[inline(always)]
-fn fin<const FROM: usize>(work: &mut Work) -> u8 {
+fn fin<D: Direction>(work: &mut Work) -> u8 {
     let end = work.segment.end();
-    let side = &mut work.state.side[FROM];
+    let side = &mut work.state.side[D::INDEX];
     // The stream is not followed in TLS: a FIN may be forged there, and the last one counts.
     let tls = work.state.session.mode == session::Mode::TLS;
     if side.fin == 0 || tls {
@@ -705,20 +704,20 @@ fn fin<const FROM: usize>(work: &mut Work) -> u8 {
         side.fin = 1;
         side.fin_at = end;
     }
-    if work.state.side[1 - FROM].fin != 0 { STATE_CHANGED | CLOSES } else { STATE_CHANGED }
+    if work.state.side[D::OTHER].fin != 0 { STATE_CHANGED | CLOSES } else { STATE_CHANGED }
 }
 
 /// Sets the flags that are read without the lock.
 #[inline(always)]
-fn set_flags<H: Host, const FROM: usize>(shared: &Shared, work: &mut Work, facts: u8) {
+fn set_flags<H: Host, D: Direction>(shared: &Shared, work: &mut Work, facts: u8) {
     if facts & STATE_CHANGED != 0 {
         let mode = work.state.session.mode;
         let side = &work.state.side;
-        H::store(&shared.tls_from, pair(side[FROM_CLIENT].next, side[FROM_SERVER].next));
+        H::store(&shared.tls_from, pair(side[Client::INDEX].next, side[Server::INDEX].next));
         if mode == session::Mode::TLS {
             H::set(&shared.flags, TLS);
         }
-        if FROM == FROM_SERVER && work.stream.uncertain != 0 && session::monitor::is_certain(work) {
+        if !D::IS_CLIENT && work.stream.uncertain != 0 && session::monitor::is_certain(work) {
             H::retain(&shared.flags, !UNCERTAIN);
         }
         set_phase::<H>(shared, work);
@@ -727,7 +726,7 @@ fn set_flags<H: Host, const FROM: usize>(shared: &Shared, work: &mut Work, facts
     let set = if work.tally.mark != 0 { MARKED } else { 0 }
         | if facts & UNREAD != 0 { UNCERTAIN } else { 0 }
         | if facts & CLOSES != 0 { FINISHED } else { 0 }
-        | if work.segment.has(FIN) && facts & BLOCKED == 0 { FIN_PASSED << FROM } else { 0 }
+        | if work.segment.has(FIN) && facts & BLOCKED == 0 { FIN_PASSED << D::INDEX } else { 0 }
         | if cuts { RESET } else { 0 };
     work.ends = Ended::Fin as u8 * ((facts / CLOSES) & 1) + Ended::Reset as u8 * cuts as u8;
     if set != 0 {
@@ -740,7 +739,7 @@ fn set_flags<H: Host, const FROM: usize>(shared: &Shared, work: &mut Work, facts
 fn set_phase<H: Host>(shared: &Shared, work: &Work) {
     let session = &work.state.session;
     let sends = matches!(session.mode, session::Mode::MAIL_DATA | session::Mode::CHUNK | session::Mode::MASKED_CHUNK);
-    let phase = if work.state.side[FROM_CLIENT].bytes != 0 { SPOKE } else { 0 }
+    let phase = if work.state.side[Client::INDEX].bytes != 0 { SPOKE } else { 0 }
         | if session.hello != 0 { HELLO } else { 0 }
         | if session.transaction != 0 { TRANSACTION } else { 0 }
         | if sends { MAIL_DATA } else { 0 };
@@ -799,20 +798,20 @@ fn report_block<H: Host>(host: &mut H, work: &mut Work, facts: u8) {
 
 /// Mode `monitor`: the segment passes although it was not read in order.
 #[inline(always)]
-fn unread<H: Host, const FROM: usize>(host: &mut H, work: &mut Work) -> u8 {
+fn unread<H: Host, D: Direction>(host: &mut H, work: &mut Work) -> u8 {
     host.count(counter(Reason::Gap.number(), Action::Pass as u8, true), 1, work.segment.length);
     if !host.load_state(&mut work.state) {
         return 0;
     }
     let end = work.segment.end();
-    if ahead(end, work.state.side[FROM].next) <= 0 {
+    if ahead(end, work.state.side[D::INDEX].next) <= 0 {
         return 0;
     }
-    let side = &mut work.state.side[FROM];
+    let side = &mut work.state.side[D::INDEX];
     side.bytes += end.wrapping_sub(side.next) as u64;
     side.next = end;
     work.state.memory.forget_ranges();
-    if FROM == FROM_CLIENT {
+    if D::IS_CLIENT {
         if work.state.session.runs == 0 {
             // No reply is expected that would end the wait.
             work.state.session.hold = session::verb::Command::NONE;
@@ -821,9 +820,9 @@ fn unread<H: Host, const FROM: usize>(host: &mut H, work: &mut Work) -> u8 {
             work.state.session.mode = session::Mode::COMMAND;
             work.state.session.doubt |= session::monitor::SEGMENT;
         }
-        work.state.line[FROM].begin(false, end);
+        work.state.line[D::INDEX].begin(false, end);
     } else {
-        work.state.line[FROM].begin(true, end);
+        work.state.line[D::INDEX].begin(true, end);
     }
     STATE_CHANGED
 }

@@ -35,6 +35,32 @@ pub const fn byte(piece: &Piece, at: u32) -> u8 {
 /// Bytes of a segment that are to be rewritten, or their replacement. The first one is the lowest byte of word 0.
 pub type Patch = [u64; PATCH / 8];
 
+/// The last bytes of a stream: byte `s` of it lies at `s` modulo the ring's size, a power of two.
+pub trait Ring {
+    /// Its size in bytes.
+    const SIZE: usize;
+
+    /// The byte with this sequence number.
+    fn byte(&self, sequence: u32) -> u8;
+
+    /// The same, to be written.
+    fn byte_mut(&mut self, sequence: u32) -> &mut u8;
+}
+
+impl<const N: usize> Ring for [u8; N] {
+    const SIZE: usize = N;
+
+    #[inline(always)]
+    fn byte(&self, sequence: u32) -> u8 {
+        self[sequence as usize & (N - 1)]
+    }
+
+    #[inline(always)]
+    fn byte_mut(&mut self, sequence: u32) -> &mut u8 {
+        &mut self[sequence as usize & (N - 1)]
+    }
+}
+
 /// A window of the shared pool.
 pub type Wide = [u8; WIDE_WINDOW];
 

@@ -14,6 +14,7 @@ pub mod block;
 pub mod bounds;
 mod branchless;
 pub mod datapath;
+pub mod direction;
 pub mod entry;
 pub mod event;
 pub mod flow;

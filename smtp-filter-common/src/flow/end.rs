@@ -2,8 +2,9 @@
 
 use super::{gone, gone::Gone};
 use crate::{
+    direction::{Client, Direction as _, Server},
     entry::{CLOSED, DEAD, RESET, Shared, State, TLS, first},
-    event::{CLIENT, Ended, SERVER},
+    event::Ended,
     flow::lock,
     host::Host,
     report,
@@ -11,9 +12,6 @@ use crate::{
     wire::RST,
     work::Work,
 };
-
-const FROM_CLIENT: usize = CLIENT as usize;
-const FROM_SERVER: usize = SERVER as usize;
 
 /// The connection has ended, or both FINs have passed. Counts and reports its end, once, and removes it from the live
 /// table if nothing can follow. A connection that continues after a RST is open again, and ends a second time.
@@ -45,7 +43,7 @@ pub fn close<H: Host>(host: &mut H, work: &mut Work) {
     }
     let Some(shared) = host.shared() else { return };
     if flags & RESET == 0 && acknowledged::<H>(shared, &work.state) {
-        let ends = [FROM_CLIENT, FROM_SERVER].map(|from| work.state.side[from].fin_at.wrapping_add(1));
+        let ends = [Client::INDEX, Server::INDEX].map(|from| work.state.side[from].fin_at.wrapping_add(1));
         work.gone = Gone { ends, how: gone::CLOSED, reserved: 0 };
         host.bury(&work.key, &work.gone);
         client::leave(host, work);
@@ -67,7 +65,7 @@ fn acknowledged<H: Host>(shared: &Shared, state: &State) -> bool {
         let side = &state.side[from];
         side.fin as u32 & (first(H::load(&shared.peer[from])) == side.fin_at.wrapping_add(1)) as u32
     };
-    of(FROM_CLIENT) & of(FROM_SERVER) != 0
+    of(Client::INDEX) & of(Server::INDEX) != 0
 }
 
 /// Whether a RST has the one sequence number for which its receiver accepts it (RFC 5961 section 3.2).

@@ -3,8 +3,9 @@
 use super::{HalfOpen, NO_SCALE, WINDOW, end, evict, gone, handshakes_seen};
 use crate::{
     datapath::Met,
+    direction::{Client, Direction as _, Server},
     entry::{REPLACED, RESET, SYN_NOTED, first, pair, second},
-    event::{CLIENT, Ended, SERVER},
+    event::Ended,
     flow::lock,
     host::Host,
     policy::Policy,
@@ -14,9 +15,6 @@ use crate::{
     wire::{ACK, RST, Segment},
     work::{Found, Work},
 };
-
-const FROM_CLIENT: usize = CLIENT as usize;
-const FROM_SERVER: usize = SERVER as usize;
 
 /// The largest window shift (RFC 7323 section 2.3).
 const WIDEST: u8 = 14;
@@ -205,10 +203,10 @@ pub fn promote<H: Host>(host: &mut H, work: &mut Work) -> u8 {
     let client_next = client_isn.wrapping_add(1);
     let server_next = server_isn.wrapping_add(1);
     work.state = work.blank;
-    work.state.side[FROM_CLIENT].isn = client_isn;
-    work.state.side[FROM_CLIENT].next = client_next;
-    work.state.side[FROM_SERVER].isn = server_isn;
-    work.state.side[FROM_SERVER].next = server_next;
+    work.state.side[Client::INDEX].isn = client_isn;
+    work.state.side[Client::INDEX].next = client_next;
+    work.state.side[Server::INDEX].isn = server_isn;
+    work.state.side[Server::INDEX].next = server_next;
     work.state.session.since = met.now;
     session::server::begin(work, client_next, server_next);
     host.save_state(&work.state);
@@ -221,8 +219,8 @@ pub fn promote<H: Host>(host: &mut H, work: &mut Work) -> u8 {
     H::store(&shared.isns, pair(client_isn, server_isn));
     // Both sides are on one interface, so forgeries cannot be detected.
     H::store(&shared.ways, pair(if client_side == server_side { 0 } else { client_side }, shifts));
-    H::store(&shared.peer[FROM_CLIENT], pair(client_next, client_next.wrapping_add(server_window as u32)));
-    H::store(&shared.peer[FROM_SERVER], pair(server_next, server_next.wrapping_add(WINDOW)));
+    H::store(&shared.peer[Client::INDEX], pair(client_next, client_next.wrapping_add(server_window as u32)));
+    H::store(&shared.peer[Server::INDEX], pair(server_next, server_next.wrapping_add(WINDOW)));
     H::store(&shared.tls_from, pair(client_next, server_next));
     H::store(&shared.stamps, pair(work.half_open.echo, work.half_open.echo));
     H::store(&shared.seen, met.now);

@@ -2,19 +2,20 @@
 
 use crate::stream::later;
 use crate::{
+    direction::Direction,
     entry::{Shared, first, pair, second},
     host::Host,
     wire::Segment,
 };
 
-/// Records the acknowledgement and window of a segment of direction `FROM`. Both only move forward. If another CPU was
+/// Records the acknowledgement and window of a segment of direction `D`. Both only move forward. If another CPU was
 /// faster, its values are kept: they come from a segment of the same moment, and the next one makes up for it. Returns
 /// whether more is acknowledged than before.
 #[inline(always)]
-pub fn note<H: Host, const FROM: usize>(shared: &Shared, segment: &Segment) -> bool {
-    let shift = second(H::load(&shared.ways)) >> (FROM * 8) & 15;
+pub fn note<H: Host, D: Direction>(shared: &Shared, segment: &Segment) -> bool {
+    let shift = second(H::load(&shared.ways)) >> (D::INDEX * 8) & 15;
     let edge = segment.acknowledgement.wrapping_add((segment.window as u32) << shift);
-    let place = &shared.peer[1 - FROM];
+    let place = &shared.peer[D::OTHER];
     let old = H::load(place);
     let new = pair(later(segment.acknowledgement, first(old)), later(edge, second(old)));
     if new != old {

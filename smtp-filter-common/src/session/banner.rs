@@ -3,7 +3,7 @@
 use crate::{
     bounds::PATCH,
     branchless::{choose, choose_number, less, same},
-    event::SERVER,
+    direction::{Direction as _, Server},
     host::{Host, Patch, Step},
     policy::{Policy, SHOW_ALL, SHOW_HOST, SHOW_PIX},
     reason::Reason,
@@ -13,7 +13,7 @@ use crate::{
     work::Work,
 };
 
-const SIDE: usize = SERVER as usize;
+const SIDE: usize = Server::INDEX;
 /// `Session::banner`: before the host name.
 pub const BEFORE_HOST: u8 = 0;
 /// `Session::banner`: in the host name.

@@ -6,7 +6,7 @@
 
 use crate::{
     bounds::ARG_ROOM,
-    event::CLIENT,
+    direction::{Client, Direction as _},
     host::{Host, Step},
     work::Work,
 };
@@ -126,7 +126,7 @@ pub fn read<H: Host>(work: &mut Work) -> bool {
 #[inline(always)]
 fn number<H: Host>(work: &Work) -> u64 {
     let (mut size, mut digits, mut state) = (0, 0, NONE);
-    let (arg, line) = (&work.state.arg, &work.state.line[CLIENT as usize]);
+    let (arg, line) = (&work.state.arg, &work.state.line[Client::INDEX]);
     let length = line.arg_length as u32;
     if length > ROOM || !line.is_plain() {
         return UNREADABLE;

@@ -3,7 +3,8 @@
 use crate::{
     action::Action,
     bounds::{BYTES_OF_LINE, LINES, MASKED_LINE},
-    event::{ARG_WITHHELD, CLIENT},
+    direction::{Client, Direction},
+    event::ARG_WITHHELD,
     host::{Host, Step},
     policy::{FILL_NOOP, Policy, VerbVerdict},
     reason::{FIRST_NAME, Reason},
@@ -20,7 +21,7 @@ use crate::{
     work::Work,
 };
 
-const SIDE: usize = CLIENT as usize;
+const SIDE: usize = Client::INDEX;
 /// What a session begins with.
 pub const FIRST_MODE: Mode = Mode::COMMAND;
 
@@ -64,15 +65,15 @@ impl<H: Host> Step for Steps<'_, H> {
             Mode::COMMAND | Mode::AUTH_EXCHANGE => command_bytes(host, self.policy, work),
             _ => work.reading.at = work.reading.end,
         }
-        over | carry_out::<H, SIDE>(host, work)
+        over | carry_out::<H, Client>(host, work)
     }
 }
 
 /// Makes the change that a step has requested, and reports the event that it has prepared. Returns whether there is a
 /// verdict against the segment.
 #[inline(always)]
-pub fn carry_out<H: Host, const FROM: usize>(host: &mut H, work: &mut Work) -> bool {
-    if !work.is_blocked() && work.change.pending != 0 && !rewrite::make::<H, FROM>(host, work) {
+pub fn carry_out<H: Host, D: Direction>(host: &mut H, work: &mut Work) -> bool {
+    if !work.is_blocked() && work.change.pending != 0 && !rewrite::make::<H, D>(host, work) {
         return true;
     }
     if work.tally.unreported & work.tally.reporting != 0 && !work.is_blocked() {

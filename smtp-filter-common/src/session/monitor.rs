@@ -6,8 +6,8 @@
 
 use crate::{
     bounds::PENDING,
+    direction::{Client, Direction as _, Server},
     entry::Session,
-    event::{CLIENT, SERVER},
     host::{Host, Step},
     reason::FIRST_NAME,
     session::{Mode, data, line::ODD, replies::fits, verb::Command},
@@ -15,7 +15,7 @@ use crate::{
     work::Work,
 };
 
-const SIDE: usize = CLIENT as usize;
+const SIDE: usize = Client::INDEX;
 
 /// `Session::doubt`: the next line may be the rest of one that began in a gap.
 pub const LINE: u8 = 1;
@@ -51,7 +51,7 @@ pub fn reads_on(work: &mut Work, hold: Command) -> bool {
 /// Whether the client acknowledges bytes of the server that were not seen here: it may have got its reply.
 #[inline(always)]
 pub fn reply_was_lost(work: &Work) -> bool {
-    ahead(work.segment.acknowledgement, work.state.side[SERVER as usize].next) > 0
+    ahead(work.segment.acknowledgement, work.state.side[Server::INDEX].next) > 0
 }
 
 /// Whether the server has answered everything that the client sent: from here on the state is certain again.
@@ -62,7 +62,7 @@ pub fn is_certain(work: &Work) -> bool {
         && session.runs == 0
         && session.hold == Command::NONE
         && (session.doubt & !REPLIES) == 0
-        && work.state.line[SERVER as usize].length == 0
+        && work.state.line[Server::INDEX].length == 0
         && work.segment.acknowledgement == work.state.side[SIDE].next
 }
 

@@ -4,7 +4,7 @@
 //! commands where others skip addresses, so it is always refused.
 
 use crate::{
-    event::CLIENT,
+    direction::{Client, Direction as _},
     host::{Host, Step, byte},
     work::Work,
 };
@@ -42,7 +42,7 @@ impl Step for Compare<'_> {
 #[inline(never)]
 pub fn is_signed<H: Host>(work: &mut Work, from: u32) -> bool {
     let first = work.segment.sequence.wrapping_add(work.reading.at).wrapping_sub(work.reading.loop_read);
-    let before = first.wrapping_sub(work.state.side[CLIENT as usize].isn.wrapping_add(1));
+    let before = first.wrapping_sub(work.state.side[Client::INDEX].isn.wrapping_add(1));
     if before >= LENGTH || work.state.session.signature as u32 != before {
         return false;
     }

@@ -7,6 +7,7 @@ use core::marker::PhantomData;
 use crate::{
     bounds::{EXCERPT, PATCH},
     branchless::same,
+    direction::Direction,
     event::EXCERPT_MORE,
     host::{Host, Patch, Step},
     reason::Reason,
@@ -245,9 +246,9 @@ pub(super) fn show<H: Host>(work: &mut Work, from: u32, to: u32, shows: u8) {
     work.event.became_length = shows | more;
 }
 
-/// Makes the requested change in direction `FROM`.
+/// Makes the requested change in direction `D`.
 #[inline(always)]
-pub fn make<H: Host, const FROM: usize>(host: &mut H, work: &mut Work) -> bool {
+pub fn make<H: Host, D: Direction>(host: &mut H, work: &mut Work) -> bool {
     let change = &{ work.change };
     work.change.pending = 0;
     work.tally.rewrites = 1;
@@ -255,7 +256,7 @@ pub fn make<H: Host, const FROM: usize>(host: &mut H, work: &mut Work) -> bool {
         return true;
     }
     if change.only_checks == 0 {
-        let side = &mut work.state.side[FROM];
+        let side = &mut work.state.side[D::INDEX];
         side.rewrote = 1;
         side.rewritten = work.segment.sequence.wrapping_add(change.to);
     }

@@ -2,8 +2,9 @@
 
 use crate::{
     action::Action,
+    direction::{Client, Direction as _, Server},
     entry::Line,
-    event::{CLIENT, Ended, SERVER},
+    event::Ended,
     host::{Host, Step},
     policy::Policy,
     reason::{FIRST_KEYWORD, Reason},
@@ -21,7 +22,7 @@ use crate::{
     work::Work,
 };
 
-const SIDE: usize = SERVER as usize;
+const SIDE: usize = Server::INDEX;
 
 /// `Session::end`: QUIT was answered. Added to [`crate::event::Ended::Fin`] it gives the [`crate::event::Ended`] of a
 /// connection that both sides then close.
@@ -76,7 +77,7 @@ impl<H: Host> Step for Steps<'_, H> {
         } else {
             reply_bytes(host, self.policy, work);
         }
-        over | client::carry_out::<H, SIDE>(host, work)
+        over | client::carry_out::<H, Server>(host, work)
     }
 }
 
@@ -296,7 +297,7 @@ fn reply<H: Host>(policy: &Policy, work: &mut Work, code: u16) {
             if code == 354 {
                 session.mode = Mode::MAIL_DATA;
                 work.state.memory.data_state = data::LINE;
-                let at = work.state.side[CLIENT as usize].next;
+                let at = work.state.side[Client::INDEX].next;
                 work.begin_region(Mode::MAIL_DATA, at);
             }
         }
@@ -307,7 +308,7 @@ fn reply<H: Host>(policy: &Policy, work: &mut Work, code: u16) {
                 if work.monitors != 0 {
                     monitor::tls_begins(session);
                 }
-                let at = work.state.side[CLIENT as usize].next;
+                let at = work.state.side[Client::INDEX].next;
                 work.begin_region(Mode::TLS, at);
             }
         }
@@ -376,7 +377,7 @@ fn unmatched(work: &mut Work, code: u16) {
 /// sent more already, that is held back.
 #[inline(always)]
 fn login(work: &mut Work) {
-    let unread = work.state.line[CLIENT as usize].length == 0;
+    let unread = work.state.line[Client::INDEX].length == 0;
     let session = &mut work.state.session;
     if unread && session.runs == 0 && session.mode == crate::session::Mode::COMMAND {
         session.mode = Mode::AUTH_EXCHANGE;
@@ -390,7 +391,7 @@ fn login(work: &mut Work) {
 pub fn begin(work: &mut Work, client_next: u32, server_next: u32) {
     work.reading.at = 0;
     work.state.line[SIDE].begin(true, server_next);
-    work.state.line[CLIENT as usize].begin(false, client_next);
+    work.state.line[Client::INDEX].begin(false, client_next);
     work.state.session.mode = client::FIRST_MODE;
     let _ = work.state.memory.begin_region(client::FIRST_MODE, client_next);
     // None yet: no mail data ends where the client's stream begins.

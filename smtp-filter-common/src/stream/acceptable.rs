@@ -4,6 +4,7 @@
 
 use super::ahead;
 use crate::{
+    direction::Direction,
     entry::{Shared, first, second},
     host::Host,
     wire::{ACK, Segment},
@@ -17,10 +18,10 @@ pub const WITHIN: u8 = 1;
 /// It begins after the window.
 pub const BEYOND: u8 = 2;
 
-/// Where a segment of direction `FROM` lies. A window that shrinks again is ignored: the sender may not know of it.
+/// Where a segment of direction `D` lies. A window that shrinks again is ignored: the sender may not know of it.
 #[inline(always)]
-pub fn position<H: Host, const FROM: usize>(shared: &Shared, segment: &Segment) -> u8 {
-    let peer = H::load(&shared.peer[FROM]);
+pub fn position<H: Host, D: Direction>(shared: &Shared, segment: &Segment) -> u8 {
+    let peer = H::load(&shared.peer[D::INDEX]);
     // A FIN takes one sequence number and needs no window.
     if ahead(segment.sequence, second(peer)) > 1 {
         BEYOND
@@ -31,12 +32,12 @@ pub fn position<H: Host, const FROM: usize>(shared: &Shared, segment: &Segment) 
     }
 }
 
-/// Whether a segment of direction `FROM` acknowledges something that the other side can have sent, and is not too old
+/// Whether a segment of direction `D` acknowledges something that the other side can have sent, and is not too old
 /// (RFC 5961 section 5.2).
 #[inline(always)]
-pub fn acknowledges<H: Host, const FROM: usize>(shared: &Shared, segment: &Segment) -> bool {
+pub fn acknowledges<H: Host, D: Direction>(shared: &Shared, segment: &Segment) -> bool {
     const LONG_AGO: i32 = 1 << 16;
-    let peer = H::load(&shared.peer[1 - FROM]);
+    let peer = H::load(&shared.peer[D::OTHER]);
     segment.has(ACK)
         && ahead(segment.acknowledgement, second(peer)) <= 1
         && ahead(segment.acknowledgement, first(peer)) >= -LONG_AGO

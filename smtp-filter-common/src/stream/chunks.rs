@@ -8,8 +8,8 @@
 use super::{ahead, earlier, later, pool};
 use crate::{
     bounds::RUN,
+    direction::{Client, Direction as _},
     entry::Memory,
-    event::CLIENT,
     host::{Host, List, Step},
     reason::Reason,
     session,
@@ -226,7 +226,7 @@ pub fn look_after<H: Host>(host: &mut H, work: &mut Work) -> bool {
         H::run_steps(count, &mut Forget { host, work });
         return true;
     }
-    if ahead(work.stream.acknowledged, work.state.side[CLIENT as usize].next) < 0 {
+    if ahead(work.stream.acknowledged, work.state.side[Client::INDEX].next) < 0 {
         work.hold_back(Reason::Forgotten);
         return false;
     }

@@ -7,8 +7,8 @@ use super::{
 use crate::{
     action::Action,
     bounds::REGIONS,
+    direction::{Client, Direction as _},
     entry::{Memory, first},
-    event::CLIENT,
     host::{Host, Step},
     policy::Policy,
     reason::Reason,
@@ -18,7 +18,7 @@ use crate::{
     work::Work,
 };
 
-const SIDE: usize = CLIENT as usize;
+const SIDE: usize = Client::INDEX;
 
 /// The largest window (RFC 7323 section 2.2).
 const FAR: i32 = 1 << 30;
@@ -102,7 +102,7 @@ pub fn at_rest<H: Host>(host: &mut H, work: &mut Work) -> bool {
         return false;
     }
     if work.state.side[SIDE].slot != 0 {
-        window::release::<H, SIDE>(host, work);
+        window::release::<H, Client>(host, work);
     }
     let Memory { slot, ranges, chunk_slot, .. } = work.state.memory;
     if slot != 0 && ranges == 0 && work.state.session.mode != Mode::MAIL_DATA {
@@ -157,7 +157,7 @@ const fn has_retransmitted(work: &Work) -> bool {
 fn agrees<H: Host>(host: &mut H, work: &mut Work) -> bool {
     work.stream.differs = 0;
     let acknowledged = work.stream.acknowledged;
-    if !window::blank::<H, SIDE>(host, work, acknowledged) {
+    if !window::blank::<H, Client>(host, work, acknowledged) {
         work.stream.differs = UNFETCHED;
         return false;
     }
@@ -413,12 +413,12 @@ impl<H: Host> Step for Keep<'_, H> {
         if ahead(stop, start) <= 0 {
             return false;
         }
-        if !window::make_room::<H, SIDE>(host, work, (self.oldest, start, stop), 0) {
+        if !window::make_room::<H, Client>(host, work, (self.oldest, start, stop), 0) {
             work.state.side[SIDE].unkept = work.passes_over() as u8;
             return true;
         }
         let sequence = work.segment.sequence;
-        if !window::keep::<H, SIDE>(host, work, start.wrapping_sub(sequence), stop.wrapping_sub(sequence)) {
+        if !window::keep::<H, Client>(host, work, start.wrapping_sub(sequence), stop.wrapping_sub(sequence)) {
             work.hold_back(Reason::Unfetched);
         }
         work.is_blocked()

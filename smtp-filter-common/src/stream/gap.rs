@@ -3,12 +3,12 @@
 
 use super::{ahead, earlier};
 use crate::{
-    event::{CLIENT, SERVER},
+    direction::{Client, Direction as _, Server},
     session::{Mode, data, monitor, verb::Command},
     work::{Aside, Work},
 };
 
-const SIDE: usize = CLIENT as usize;
+const SIDE: usize = Client::INDEX;
 
 /// Forgets everything about the client's bytes that a retransmission could be compared with.
 #[inline(always)]
@@ -60,14 +60,14 @@ pub fn leap(work: &mut Work) -> bool {
 #[inline(never)]
 pub fn leap_of_server(work: &mut Work) -> bool {
     let sequence = work.segment.sequence;
-    let side = &mut work.state.side[SERVER as usize];
+    let side = &mut work.state.side[Server::INDEX];
     side.bytes += sequence.wrapping_sub(side.next) as u64;
     side.next = sequence;
     side.unkept = 1;
     work.state.identical.length = 0;
     work.state.session.reply = 0;
     work.state.session.greeted = 1;
-    work.state.line[SERVER as usize].begin(true, sequence);
+    work.state.line[Server::INDEX].begin(true, sequence);
     true
 }
 

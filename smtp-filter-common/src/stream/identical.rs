@@ -10,14 +10,14 @@ use super::{ahead, earlier, later};
 use crate::{
     bounds::{PATCH, SERVER_WINDOW, WIDE_WINDOW},
     branchless::same,
+    direction::{Direction as _, Server},
     entry::IdenticalLines,
-    event::SERVER,
     host::{Host, Patch, Step},
     stream::in_segment::FORGOTTEN,
     work::Work,
 };
 
-const SIDE: usize = SERVER as usize;
+const SIDE: usize = Server::INDEX;
 /// Bytes that one step compares: at most as many as the shortest line has.
 const GROUP: u32 = 8;
 /// Longest line.

@@ -51,7 +51,7 @@ fn regions_end(work: &crate::work::Work, index: usize) -> u32 {
     if index + 1 < memory.regions as usize {
         memory.region_at[(index + 1) & (crate::bounds::REGIONS - 1)]
     } else {
-        work.state.side[crate::event::CLIENT as usize].next
+        work.state.side[<crate::direction::Client as crate::direction::Direction>::INDEX].next
     }
 }
 

@@ -8,8 +8,8 @@
 use super::{acceptable, ahead, later};
 use crate::{
     action::Action,
+    direction::Direction,
     entry::{FIN_PASSED, NARROW, Shared, TLS, first, pair, second},
-    event::CLIENT,
     flow::HalfOpen,
     host::{Host, MADE, UNKNOWN},
     policy::Policy,
@@ -18,8 +18,6 @@ use crate::{
     wire::{ACK, AUTHENTICATION, FIN, HEADER_SUM, IP_OPTION, RST, Segment, TIMESTAMP},
     work::Work,
 };
-
-const FROM_CLIENT: usize = CLIENT as usize;
 
 /// How far an acknowledgement may lie before the highest one so far; reordering makes such segments normal. A receiver
 /// accepts as much as the largest window that it has seen. From a client that has announced a smaller window than this,
@@ -53,7 +51,7 @@ pub fn agreed(half: &HalfOpen) -> u32 {
 /// Nothing is checked in TLS, since nothing of it is read. A RST moves no state, so its acknowledgement need not be
 /// right.
 #[inline(always)]
-pub fn refused<H: Host, const FROM: usize>(
+pub fn refused<H: Host, D: Direction>(
     policy: &Policy,
     shared: &Shared,
     segment: &Segment,
@@ -74,10 +72,10 @@ pub fn refused<H: Host, const FROM: usize>(
     if ((segment.options & AUTHENTICATION) / AUTHENTICATION) as u32 != agreed >> SIGNED & 1 {
         return Some(Reason::AuthenticationOption);
     }
-    if segment.has(ACK) && outside::<H, FROM>(policy, shared, segment, flags) {
+    if segment.has(ACK) && outside::<H, D>(policy, shared, segment, flags) {
         return Some(Reason::OutsideAcknowledgement);
     }
-    if FROM != FROM_CLIENT || segment.length == 0 && !segment.has(FIN) {
+    if !D::IS_CLIENT || segment.length == 0 && !segment.has(FIN) {
         return None;
     }
     // At egress the hop over this machine has already been counted.
@@ -91,7 +89,7 @@ pub fn refused<H: Host, const FROM: usize>(
     // An original that its retransmission overtook. The receiver takes no payload from it whatever its timestamp, and
     // nothing in it is believed here. It passes because its receiver reports the duplicate (DSACK, RFC 2883), from
     // which the sender learns that nothing was lost.
-    let twice = acceptable::position::<H, FROM>(shared, segment) == acceptable::BEFORE;
+    let twice = acceptable::position::<H, D>(shared, segment) == acceptable::BEFORE;
     if agreed >> STAMPED & 1 != 0 && (!stamped || old && !twice) {
         return Some(Reason::OldTimestamp);
     }
@@ -100,18 +98,17 @@ pub fn refused<H: Host, const FROM: usize>(
 
 /// Whether an acknowledgement covers bytes that its receiver has not sent, or is too old (RFC 5961 section 5).
 #[inline(always)]
-fn outside<H: Host, const FROM: usize>(policy: &Policy, shared: &Shared, segment: &Segment, flags: u64) -> bool {
-    let peer = H::load(&shared.peer[1 - FROM]);
-    let next = H::load(&shared.tls_from);
-    let next = if FROM == FROM_CLIENT { second(next) } else { first(next) };
-    let fin = (flags / (FIN_PASSED << (1 - FROM))) & 1;
+fn outside<H: Host, D: Direction>(policy: &Policy, shared: &Shared, segment: &Segment, flags: u64) -> bool {
+    let peer = H::load(&shared.peer[D::OTHER]);
+    let next = D::of_other(H::load(&shared.tls_from));
+    let fin = (flags / (FIN_PASSED << (D::OTHER))) & 1;
     let sent = next.wrapping_add(fin as u32);
     // In mode `monitor` the filter may have missed segments, but none beyond the window.
     let sent = if policy.enforces() { sent } else { later(sent, second(peer)) };
     if ahead(segment.acknowledgement, sent) > 0 {
         return true;
     }
-    if FROM != FROM_CLIENT {
+    if !D::IS_CLIENT {
         // The client refuses an acknowledgement older than its largest window allows. Checked for segments with payload
         // alone: mere acknowledgements of mail data overtake one another, and nothing in an old one is believed.
         let acknowledged = first(peer);
@@ -130,8 +127,8 @@ fn outside<H: Host, const FROM: usize>(policy: &Policy, shared: &Shared, segment
 
 /// Records what an accepted segment says.
 #[inline(always)]
-pub fn note<H: Host, const FROM: usize>(shared: &Shared, segment: &Segment, flags: u64) {
-    if FROM == FROM_CLIENT {
+pub fn note<H: Host, D: Direction>(shared: &Shared, segment: &Segment, flags: u64) {
+    if D::IS_CLIENT {
         let shift = second(H::load(&shared.ways)) & 15;
         if flags & NARROW == 0 && (segment.window as u32) << shift < NARROW_WINDOW {
             H::set(&shared.flags, NARROW);
@@ -142,7 +139,7 @@ pub fn note<H: Host, const FROM: usize>(shared: &Shared, segment: &Segment, flag
     }
     let old = H::load(&shared.stamps);
     let (last, latest) = (first(old), second(old));
-    let new = if FROM == FROM_CLIENT {
+    let new = if D::IS_CLIENT {
         pair(last, if latest == 0 { segment.stamp } else { later(segment.stamp, latest) })
     } else {
         // The server cannot hold a timestamp that the client has not sent.

@@ -14,8 +14,8 @@
 use super::{ahead, boundaries, later, pool, sorted};
 use crate::{
     bounds::{ENTRY_RANGES, POOL_RANGES},
+    direction::{Client, Direction as _},
     entry::Memory,
-    event::CLIENT,
     host::{Host, Step},
     reason::Reason,
     session::data,
@@ -311,7 +311,7 @@ pub fn need_slot<H: Host>(host: &mut H, work: &mut Work) -> bool {
 /// needed slot is still held. A dropped segment does not save the state, so the next one forgets the same again.
 #[inline(never)]
 pub fn look_after<H: Host>(host: &mut H, work: &mut Work) -> bool {
-    let next = work.state.side[CLIENT as usize].next;
+    let next = work.state.side[Client::INDEX].next;
     let memory = &mut work.state.memory;
     if memory.ranges | memory.boundaries == 0 {
         pool::release(host, memory.slot, pool::LISTS);
@@ -397,7 +397,7 @@ impl<H: Host> Step for Border<'_, H> {
 /// Joins the range that has been reached. `stream.ranges` says how far the stream is read then.
 #[inline(never)]
 pub fn join<H: Host>(host: &mut H, work: &mut Work) -> bool {
-    let (reached, text) = (work.state.side[CLIENT as usize].next, work.state.memory.data_state as u32);
+    let (reached, text) = (work.state.side[Client::INDEX].next, work.state.memory.data_state as u32);
     let cursor = before(host, work, reached);
     work.stream.ranges = Found { reached, text, cursor, ..Found::NONE };
     // All ranges that begin within the bytes that were read.

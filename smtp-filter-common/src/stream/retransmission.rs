@@ -8,7 +8,7 @@
 use super::{ahead, boundaries, chunks, earlier, later, pieces, window};
 use crate::{
     bounds::REGIONS,
-    event::CLIENT,
+    direction::{Client, Direction as _},
     host::{Host, Step},
     session::data::NOWHERE,
     session::{self, data},
@@ -16,7 +16,7 @@ use crate::{
     work::Work,
 };
 
-const SIDE: usize = CLIENT as usize;
+const SIDE: usize = Client::INDEX;
 
 struct Regions<'a, H> {
     host: &'a mut H,
@@ -48,7 +48,7 @@ impl<H: Host> Step for Regions<'_, H> {
             session::Mode::CHUNK | session::Mode::CHUNKS if refused(work, start) => work.stream.differs |= REFUSED,
             // BDAT lines are checked afterwards, in `check`.
             session::Mode::CHUNK | session::Mode::CHUNKS | session::Mode::TLS => {}
-            _ => window::check_retransmitted::<H, SIDE>(host, work, from, to),
+            _ => window::check_retransmitted::<H, Client>(host, work, from, to),
         }
         false
     }

@@ -2,11 +2,17 @@
 
 use super::{ahead, beyond, earlier, gap, identical, later, window};
 use crate::{
-    event::SERVER, host::Host, policy::Policy, reason::Reason, session::server as automaton, stream::client::Taken,
-    stream::in_segment::FORGOTTEN, work::Work,
+    direction::{Direction as _, Server},
+    host::Host,
+    policy::Policy,
+    reason::Reason,
+    session::server as automaton,
+    stream::client::Taken,
+    stream::in_segment::FORGOTTEN,
+    work::Work,
 };
 
-const SIDE: usize = SERVER as usize;
+const SIDE: usize = Server::INDEX;
 
 /// Judges a segment's payload, with what the client has acknowledged and the edge of its window.
 #[inline(always)]
@@ -43,7 +49,7 @@ pub fn payload<H: Host>(host: &mut H, policy: &Policy, work: &mut Work, acknowle
 #[inline(never)]
 fn handle_retransmitted<H: Host>(host: &mut H, policy: &Policy, work: &mut Work, acknowledged: u32, next: u32) -> bool {
     let (sequence, end) = (work.segment.sequence, work.segment.end());
-    if !window::blank::<H, SIDE>(host, work, acknowledged) {
+    if !window::blank::<H, Server>(host, work, acknowledged) {
         work.hold_back(Reason::Unfetched);
         return false;
     }
@@ -54,7 +60,7 @@ fn handle_retransmitted<H: Host>(host: &mut H, policy: &Policy, work: &mut Work,
         identical::check_retransmitted(host, work, from, to);
         let from = work.stream.windowed;
         if work.stream.differs == 0 && from != to.wrapping_sub(sequence) {
-            window::check_retransmitted::<H, SIDE>(host, work, from, to.wrapping_sub(sequence));
+            window::check_retransmitted::<H, Server>(host, work, from, to.wrapping_sub(sequence));
         }
         if work.stream.differs == FORGOTTEN {
             work.hold_back(Reason::Forgotten);
@@ -79,7 +85,7 @@ fn settle<H: Host>(host: &mut H, work: &mut Work, acknowledged: u32, next: u32) 
     side.bytes += end.wrapping_sub(next) as u64;
     identical::follow(host, work, acknowledged, next);
     let covered = work.stream.covered;
-    if !window::make_room::<H, SIDE>(host, work, (acknowledged, next, end), covered) {
+    if !window::make_room::<H, Server>(host, work, (acknowledged, next, end), covered) {
         let passes = work.passes_over();
         work.state.side[SIDE].unkept = passes as u8;
         return passes;
@@ -87,7 +93,7 @@ fn settle<H: Host>(host: &mut H, work: &mut Work, acknowledged: u32, next: u32) 
     work.identical.keeps_line = 1;
     let from = work.stream.windowed;
     let length = work.segment.length;
-    if !window::keep::<H, SIDE>(host, work, from, length) {
+    if !window::keep::<H, Server>(host, work, from, length) {
         work.hold_back(Reason::Unfetched);
         return false;
     }

@@ -6,10 +6,10 @@
 
 use super::{ahead, earlier, pool};
 use crate::{
-    bounds::{CLIENT_WINDOW, PATCH, PIECE, SERVER_WINDOW, WIDE_WINDOW},
+    bounds::{PATCH, PIECE, WIDE_WINDOW},
+    direction::Direction,
     entry::State,
-    event::CLIENT,
-    host::{Host, Piece, Step, Wide, byte},
+    host::{Host, Piece, Ring, Step, Wide, byte},
     reason::Reason,
     session::rewrite,
     stream::in_segment::FORGOTTEN,
@@ -25,44 +25,44 @@ const fn mask(at: u32, length: u32) -> u8 {
     0_u8.wrapping_sub((at.wrapping_sub(length) >> 31) as u8)
 }
 
-struct Record<'a, const N: usize> {
-    ring: &'a mut [u8; N],
+struct Record<'a, R> {
+    ring: &'a mut R,
     piece: &'a Piece,
     sequence: u32,
     length: u32,
 }
 
-impl<const N: usize> Step for Record<'_, N> {
+impl<R: Ring> Step for Record<'_, R> {
     #[inline(always)]
     fn step(&mut self, index: u32) -> bool {
         let first = index * GROUP;
         let mut i = 0;
         while i < GROUP {
             let at = first + i;
-            let place = &mut self.ring[self.sequence.wrapping_add(at) as usize & (N - 1)];
-            *place ^= (*place ^ byte(self.piece, at)) & mask(at, self.length);
+            let kept = self.ring.byte_mut(self.sequence.wrapping_add(at));
+            *kept ^= (*kept ^ byte(self.piece, at)) & mask(at, self.length);
             i += 1;
         }
         first + GROUP >= self.length
     }
 }
 
-struct Compare<'a, const N: usize> {
-    ring: &'a [u8; N],
+struct Compare<'a, R> {
+    ring: &'a R,
     piece: &'a Piece,
     differs: &'a mut u32,
     sequence: u32,
     length: u32,
 }
 
-impl<const N: usize> Step for Compare<'_, N> {
+impl<R: Ring> Step for Compare<'_, R> {
     #[inline(always)]
     fn step(&mut self, index: u32) -> bool {
         let first = index * GROUP;
         let (mut differs, mut i) = (0, 0);
         while i < GROUP {
             let at = first + i;
-            let kept = self.ring[self.sequence.wrapping_add(at) as usize & (N - 1)];
+            let kept = self.ring.byte(self.sequence.wrapping_add(at));
             differs |= (kept ^ byte(self.piece, at)) & mask(at, self.length);
             i += 1;
         }
@@ -72,19 +72,19 @@ impl<const N: usize> Step for Compare<'_, N> {
 }
 
 /// Copies from a ring to the piece.
-struct Collect<'a, const N: usize> {
-    ring: &'a [u8; N],
+struct Collect<'a, R> {
+    ring: &'a R,
     piece: &'a mut Piece,
     sequence: u32,
 }
 
-impl<const N: usize> Step for Collect<'_, N> {
+impl<R: Ring> Step for Collect<'_, R> {
     #[inline(always)]
     fn step(&mut self, index: u32) -> bool {
         let mut word = 0_u64;
         let mut i = 0;
         while i < GROUP {
-            let kept = self.ring[self.sequence.wrapping_add(index * GROUP + i) as usize & (N - 1)];
+            let kept = self.ring.byte(self.sequence.wrapping_add(index * GROUP + i));
             word |= (kept as u64) << (i * 8);
             i += 1;
         }
@@ -100,73 +100,68 @@ const fn kind(from: usize) -> u8 {
 
 /// Releases the wide window.
 #[inline(always)]
-pub fn release<H: Host, const FROM: usize>(host: &H, work: &mut Work) {
-    pool::release(host, work.state.side[FROM].slot, kind(FROM));
-    work.state.side[FROM].slot = 0;
+pub fn release<H: Host, D: Direction>(host: &H, work: &mut Work) {
+    pool::release(host, work.state.side[D::INDEX].slot, kind(D::INDEX));
+    work.state.side[D::INDEX].slot = 0;
 }
 
 /// The wide window, if it still belongs to the connection.
 #[inline(always)]
-fn wide<'a, H: Host, const FROM: usize>(host: &'a mut H, state: &State) -> Option<&'a mut Wide> {
-    let slot = state.side[FROM].slot;
-    if pool::holds(host, slot, kind(FROM)) { host.wide(slot.wrapping_sub(1)) } else { None }
+fn wide<'a, H: Host, D: Direction>(host: &'a mut H, state: &State) -> Option<&'a mut Wide> {
+    let slot = state.side[D::INDEX].slot;
+    if pool::holds(host, slot, kind(D::INDEX)) { host.wide(slot.wrapping_sub(1)) } else { None }
 }
 
 /// Makes room for bytes `from..to`; `oldest..from` are kept and not acknowledged. `false` if the segment is held back:
 /// it has to wait for acknowledgements, or for other connections to release slots of the pool. `covered` is 1 if bytes
 /// that do not fit are known from elsewhere ([`super::identical`]).
 #[inline(always)]
-pub fn make_room<H: Host, const FROM: usize>(
+pub fn make_room<H: Host, D: Direction>(
     host: &mut H,
     work: &mut Work,
     (oldest, from, to): (u32, u32, u32),
     covered: u8,
 ) -> bool {
     let span = ahead(to, oldest);
-    let narrow = if FROM == CLIENT as usize { CLIENT_WINDOW } else { SERVER_WINDOW } as i32;
+    let narrow = D::Window::SIZE as i32;
     let empty = ahead(from, oldest) <= 0;
-    let slot = work.state.side[FROM].slot;
+    let slot = work.state.side[D::INDEX].slot;
     if empty {
-        work.state.side[FROM].unkept = 0;
+        work.state.side[D::INDEX].unkept = 0;
     }
     if slot == 0 && span <= narrow {
         return true;
     }
     if slot != 0 && empty && span <= narrow {
-        release::<H, FROM>(host, work);
+        release::<H, D>(host, work);
         return true;
     }
     if span > WIDE_WINDOW as i32 && covered == 0 {
         work.hold_back(Reason::Backlog);
         return false;
     }
-    if slot != 0 && pool::holds(host, slot, kind(FROM)) {
+    if slot != 0 && pool::holds(host, slot, kind(D::INDEX)) {
         return true;
     }
     if slot != 0 && !empty {
         work.hold_back(Reason::Forgotten);
         return false;
     }
-    widen::<H, FROM>(host, work, oldest, if empty { 0 } else { from.wrapping_sub(oldest) })
+    widen::<H, D>(host, work, oldest, if empty { 0 } else { from.wrapping_sub(oldest) })
 }
 
 /// Moves from the ring in the entry, which has `kept` bytes from `oldest` on, to one of the pool; `false` if none is
 /// free.
 #[inline(always)]
-fn widen<H: Host, const FROM: usize>(host: &mut H, work: &mut Work, oldest: u32, kept: u32) -> bool {
+fn widen<H: Host, D: Direction>(host: &mut H, work: &mut Work, oldest: u32, kept: u32) -> bool {
     if kept > 0 {
         let Some(windows) = host.windows() else { return false };
         work.reading.piece_length = 0;
         let piece = &mut work.piece;
-        if FROM == CLIENT as usize {
-            let ring = &windows.client;
-            H::run_steps(CLIENT_WINDOW as u32 / GROUP, &mut Collect { ring, piece, sequence: oldest });
-        } else {
-            let ring = &windows.server;
-            H::run_steps(SERVER_WINDOW as u32 / GROUP, &mut Collect { ring, piece, sequence: oldest });
-        }
+        let ring = &*D::window(windows);
+        H::run_steps(D::Window::SIZE as u32 / GROUP, &mut Collect { ring, piece, sequence: oldest });
     }
-    let slot = pool::take(host, &work.key, kind(FROM));
+    let slot = pool::take(host, &work.key, kind(D::INDEX));
     let Some(ring) = host.wide(slot.wrapping_sub(1)) else {
         work.hold_back(Reason::Pool);
         return false;
@@ -175,13 +170,13 @@ fn widen<H: Host, const FROM: usize>(host: &mut H, work: &mut Work, oldest: u32,
         let piece = &work.piece;
         H::run_steps(kept / GROUP + 1, &mut Record { ring, piece, sequence: oldest, length: kept });
     }
-    work.state.side[FROM].slot = slot;
+    work.state.side[D::INDEX].slot = slot;
     true
 }
 
 /// Keeps payload `from..to`, for which there is room.
 #[inline(always)]
-pub fn keep<H: Host, const FROM: usize>(host: &mut H, work: &mut Work, from: u32, to: u32) -> bool {
+pub fn keep<H: Host, D: Direction>(host: &mut H, work: &mut Work, from: u32, to: u32) -> bool {
     let length = to - from;
     if length == 0 {
         return true;
@@ -192,19 +187,14 @@ pub fn keep<H: Host, const FROM: usize>(host: &mut H, work: &mut Work, from: u32
         return false;
     }
     let piece = &work.piece;
-    if work.state.side[FROM].slot != 0 {
-        let Some(ring) = wide::<H, FROM>(host, &work.state) else { return false };
+    if work.state.side[D::INDEX].slot != 0 {
+        let Some(ring) = wide::<H, D>(host, &work.state) else { return false };
         H::run_steps(length / GROUP + 1, &mut Record { ring, piece, sequence, length });
         return true;
     }
     let Some(windows) = host.windows() else { return false };
-    if FROM == CLIENT as usize {
-        let ring = &mut windows.client;
-        H::run_steps(length / GROUP + 1, &mut Record { ring, piece, sequence, length });
-    } else {
-        let ring = &mut windows.server;
-        H::run_steps(length / GROUP + 1, &mut Record { ring, piece, sequence, length });
-    }
+    let ring = D::window(windows);
+    H::run_steps(length / GROUP + 1, &mut Record { ring, piece, sequence, length });
     true
 }
 
@@ -212,12 +202,12 @@ pub fn keep<H: Host, const FROM: usize>(host: &mut H, work: &mut Work, from: u32
 /// rewritten again; otherwise the bytes are compared. Afterwards `stream.differs` is not 0 if they differ, and
 /// [`FORGOTTEN`] if the forwarded bytes are no longer known.
 #[inline(always)]
-pub fn check_retransmitted<H: Host, const FROM: usize>(host: &mut H, work: &mut Work, from: u32, to: u32) {
-    let side = &work.state.side[FROM];
+pub fn check_retransmitted<H: Host, D: Direction>(host: &mut H, work: &mut Work, from: u32, to: u32) {
+    let side = &work.state.side[D::INDEX];
     if side.rewrote != 0 && ahead(side.rewritten, work.segment.sequence.wrapping_add(from)) > 0 {
-        restore::<H, FROM>(host, work, from, to);
+        restore::<H, D>(host, work, from, to);
     } else {
-        compare::<H, FROM>(host, work, from, to);
+        compare::<H, D>(host, work, from, to);
     }
 }
 
@@ -226,8 +216,8 @@ pub fn check_retransmitted<H: Host, const FROM: usize>(host: &mut H, work: &mut 
 /// reached the sender. A receiver that has the bytes ignores them; one that acknowledged bytes it does not have gets
 /// the filler. `false` if the segment cannot be written to.
 #[inline(always)]
-pub fn blank<H: Host, const FROM: usize>(host: &mut H, work: &mut Work, acknowledged: u32) -> bool {
-    let (side, segment) = (&work.state.side[FROM], &work.segment);
+pub fn blank<H: Host, D: Direction>(host: &mut H, work: &mut Work, acknowledged: u32) -> bool {
+    let (side, segment) = (&work.state.side[D::INDEX], &work.segment);
     let end = earlier(earlier(acknowledged, side.rewritten), segment.end());
     let length = ahead(end, segment.sequence);
     side.rewrote == 0 || length <= 0 || overwrite(host, work, length as u32)
@@ -258,14 +248,14 @@ impl Step for Blank<'_> {
 
 /// Writes what was forwarded over payload `from..to`.
 #[inline(never)]
-fn restore<H: Host, const FROM: usize>(host: &mut H, work: &mut Work, from: u32, to: u32) -> bool {
+fn restore<H: Host, D: Direction>(host: &mut H, work: &mut Work, from: u32, to: u32) -> bool {
     let length = to - from;
     let sequence = work.segment.sequence.wrapping_add(from);
     work.reading.piece_length = 0;
     // Begins where the first patch begins, so that words of the piece are words of patches. In a full window the last
     // word coincides with the first, in the piece as in the ring.
     let before = from & 3;
-    if length > WIDE_WINDOW as u32 || !collect::<H, FROM>(host, work, sequence.wrapping_sub(before), before + length) {
+    if length > WIDE_WINDOW as u32 || !collect::<H, D>(host, work, sequence.wrapping_sub(before), before + length) {
         work.stream.differs |= FORGOTTEN;
         return false;
     }
@@ -323,38 +313,34 @@ fn put<H: Host>(work: &mut Work, (start, length): (u32, u32), (from, to): (u32, 
 
 /// Copies from a window to the piece.
 #[inline(always)]
-fn collect<H: Host, const FROM: usize>(host: &mut H, work: &mut Work, sequence: u32, length: u32) -> bool {
+fn collect<H: Host, D: Direction>(host: &mut H, work: &mut Work, sequence: u32, length: u32) -> bool {
     let Work { piece, state, .. } = work;
     let steps = length / GROUP + 1;
-    if state.side[FROM].slot != 0 {
-        let Some(ring) = wide::<H, FROM>(host, state) else { return false };
+    if state.side[D::INDEX].slot != 0 {
+        let Some(ring) = wide::<H, D>(host, state) else { return false };
         H::run_steps(steps, &mut Collect { ring: &*ring, piece, sequence });
         return true;
     }
     let Some(windows) = host.windows() else { return false };
-    if FROM == CLIENT as usize {
-        H::run_steps(steps, &mut Collect { ring: &windows.client, piece, sequence });
-    } else {
-        H::run_steps(steps, &mut Collect { ring: &windows.server, piece, sequence });
-    }
+    H::run_steps(steps, &mut Collect { ring: &*D::window(windows), piece, sequence });
     true
 }
 
 /// Compares payload `from..to` with what was forwarded. Afterwards `stream.differs` is not 0 if it differs, and
 /// [`FORGOTTEN`] if it can no longer be compared.
 #[inline(always)]
-fn compare<H: Host, const FROM: usize>(host: &mut H, work: &mut Work, from: u32, to: u32) {
+fn compare<H: Host, D: Direction>(host: &mut H, work: &mut Work, from: u32, to: u32) {
     let length = to - from;
     let sequence = work.segment.sequence.wrapping_add(from);
-    let unkept = work.state.side[FROM].unkept != 0;
+    let unkept = work.state.side[D::INDEX].unkept != 0;
     if unkept || length > WIDE_WINDOW as u32 || !fetch(host, work, from, length) {
         work.stream.differs |= FORGOTTEN;
         return;
     }
     let Work { piece, stream, state, .. } = work;
     let (piece, differs) = (&*piece, &mut stream.differs);
-    if state.side[FROM].slot != 0 {
-        let Some(ring) = wide::<H, FROM>(host, state) else {
+    if state.side[D::INDEX].slot != 0 {
+        let Some(ring) = wide::<H, D>(host, state) else {
             *differs |= FORGOTTEN;
             return;
         };
@@ -362,13 +348,8 @@ fn compare<H: Host, const FROM: usize>(host: &mut H, work: &mut Work, from: u32,
         return;
     }
     let Some(windows) = host.windows() else { return };
-    if FROM == CLIENT as usize {
-        let ring = &windows.client;
-        H::run_steps(length / GROUP + 1, &mut Compare { ring, piece, differs, sequence, length });
-    } else {
-        let ring = &windows.server;
-        H::run_steps(length / GROUP + 1, &mut Compare { ring, piece, differs, sequence, length });
-    }
+    let ring = &*D::window(windows);
+    H::run_steps(length / GROUP + 1, &mut Compare { ring, piece, differs, sequence, length });
 }
 
 /// Fetches payload for a window, unless the piece already begins with it.
