@@ -1,13 +1,13 @@
 //! The verdict against a segment, while it is being read.
 
-use crate::action::Action;
+use crate::{action::Action, seq::Seq};
 
 /// The verdict against the current segment. There is none while the action is [`Action::Pass`].
 #[repr(C, align(8))]
 #[derive(Clone, Copy, Debug)]
 pub struct Block {
     /// Sequence number that it is reported for.
-    pub sequence: u32,
+    pub sequence: Seq,
     /// [`crate::reason::Reason`] by number.
     pub reason: u16,
     /// [`Action`] by number.
@@ -18,5 +18,5 @@ pub struct Block {
 
 impl Block {
     /// No verdict.
-    pub const NONE: Self = Self { sequence: 0, reason: 0, action: Action::Pass as u8, of_command: 0 };
+    pub const NONE: Self = Self { sequence: Seq(0), reason: 0, action: Action::Pass as u8, of_command: 0 };
 }

@@ -7,7 +7,7 @@ use crate::{
     direction::{Client, Direction, Server},
     entry::{
         BLOCK_REPORTED, CLOSED, DEAD, FIN_PASSED, FINISHED, HELLO, MAIL_DATA, MARKED, PHASE, REPLACED, RESET, SEALED,
-        SPOKE, SYN_NOTED, Shared, TLS, TRANSACTION, UNCERTAIN, first, pair, second,
+        SPOKE, SYN_NOTED, Shared, TLS, TRANSACTION, UNCERTAIN, first, first_of, pair, pair_of, second_of,
     },
     event::{CLIENT, Ended, SERVER},
     flow::{
@@ -21,7 +21,7 @@ use crate::{
     report,
     scope::{self, Policies},
     session,
-    stream::{self, acceptable, ahead, backlog, client::Taken, normalise},
+    stream::{self, acceptable, backlog, client::Taken, normalise},
     verdict::Verdict,
     wire::{ACK, FIN, Kind, RST, SYN, Segment, URG},
     work::{Found, MISSING, Next, Passed, Work},
@@ -517,10 +517,10 @@ fn live<H: Host, D: Direction>(host: &mut H, policy: &Policy, work: &mut Work) -
 fn sealed<H: Host, D: Direction>(shared: &Shared, flags: u64, segment: &Segment) -> bool {
     let from = D::of(H::load(&shared.tls_from));
     let sealed = SEALED << D::INDEX;
-    if flags & (TLS | sealed) == TLS && ahead(first(H::load(&shared.peer[D::INDEX])), from) >= 0 {
+    if flags & (TLS | sealed) == TLS && !first_of(H::load(&shared.peer[D::INDEX])).is_before(from) {
         H::set(&shared.flags, sealed);
     }
-    flags & sealed != 0 || flags & TLS != 0 && ahead(segment.sequence, from) >= 0
+    flags & sealed != 0 || flags & TLS != 0 && !segment.sequence.is_before(from)
 }
 
 /// A segment of a connection after its reset.
@@ -563,9 +563,9 @@ impl<H: Host, D: Direction> Step for Passes<'_, H, D> {
         let Some(shared) = host.shared() else { return true };
         work.stream.uncertain = (H::load(&shared.flags) & UNCERTAIN != 0) as u8;
         let peer = H::load(&shared.peer[D::INDEX]);
-        let (acknowledged, edge) = (first(peer), second(peer));
+        let (acknowledged, edge) = (first_of(peer), second_of(peer));
         // What the server has acknowledged of the client's bytes.
-        work.stream.acknowledged = first(H::load(&shared.peer[Client::INDEX]));
+        work.stream.acknowledged = first_of(H::load(&shared.peer[Client::INDEX]));
         let taken = if D::IS_CLIENT {
             stream::client::payload(host, self.policy, work, acknowledged, edge)
         } else {
@@ -713,7 +713,7 @@ fn set_flags<H: Host, D: Direction>(shared: &Shared, work: &mut Work, facts: u8)
     if facts & STATE_CHANGED != 0 {
         let mode = work.state.session.mode;
         let side = &work.state.side;
-        H::store(&shared.tls_from, pair(side[Client::INDEX].next, side[Server::INDEX].next));
+        H::store(&shared.tls_from, pair_of(side[Client::INDEX].next, side[Server::INDEX].next));
         if mode == session::Mode::TLS {
             H::set(&shared.flags, TLS);
         }
@@ -756,7 +756,7 @@ fn note_block<H: Host>(shared: &Shared, policy: &Policy, work: &Work) -> bool {
         // A verdict of this kind is never reported, and must not come between two reports of the same block.
         return false;
     }
-    let this = pair(work.block.sequence, (policy.generation << 16) | work.block.reason as u32);
+    let this = pair(work.block.sequence.0, (policy.generation << 16) | work.block.reason as u32);
     if H::load(&shared.flags) & BLOCK_REPORTED != 0 && H::load(&shared.reported_block) == this {
         return false;
     }
@@ -781,7 +781,7 @@ fn report_block<H: Host>(host: &mut H, work: &mut Work, facts: u8) {
     if names {
         host.count(counter(reason, action, enforced), 1, work.tally.last_line);
     }
-    let from = work.block.sequence.wrapping_sub(work.segment.sequence);
+    let from = work.segment.offset_of(work.block.sequence);
     // The line began in an earlier segment, so all bytes up to its end belong to it.
     let from = if from >= work.segment.length { 0 } else { from };
     if work.block.of_command == 0 && work.event.direction == CLIENT {
@@ -804,11 +804,11 @@ fn unread<H: Host, D: Direction>(host: &mut H, work: &mut Work) -> u8 {
         return 0;
     }
     let end = work.segment.end();
-    if ahead(end, work.state.side[D::INDEX].next) <= 0 {
+    if !end.is_after(work.state.side[D::INDEX].next) {
         return 0;
     }
     let side = &mut work.state.side[D::INDEX];
-    side.bytes += end.wrapping_sub(side.next) as u64;
+    side.bytes += end.since(side.next) as u64;
     side.next = end;
     work.state.memory.forget_ranges();
     if D::IS_CLIENT {

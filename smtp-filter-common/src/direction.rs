@@ -2,9 +2,10 @@
 
 use crate::{
     bounds::{CLIENT_WINDOW, SERVER_WINDOW},
-    entry::{Windows, first, second},
+    entry::{Windows, first_of, second_of},
     event::{CLIENT, SERVER},
     host::Ring,
+    seq::Seq,
 };
 
 /// A direction, named after the sender of its segments.
@@ -21,16 +22,16 @@ pub trait Direction {
     /// Its window in the entry.
     fn window(windows: &mut Windows) -> &mut Self::Window;
 
-    /// Its number of a pair that has the client's number first.
+    /// Its number of a pair of sequence numbers that has the client's number first.
     #[inline(always)]
-    fn of(pair: u64) -> u32 {
-        if Self::IS_CLIENT { first(pair) } else { second(pair) }
+    fn of(pair: u64) -> Seq {
+        if Self::IS_CLIENT { first_of(pair) } else { second_of(pair) }
     }
 
     /// The other direction's number of such a pair.
     #[inline(always)]
-    fn of_other(pair: u64) -> u32 {
-        if Self::IS_CLIENT { second(pair) } else { first(pair) }
+    fn of_other(pair: u64) -> Seq {
+        if Self::IS_CLIENT { second_of(pair) } else { first_of(pair) }
     }
 }
 

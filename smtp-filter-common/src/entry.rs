@@ -9,6 +9,7 @@ use core::sync::atomic::AtomicU64;
 use crate::{
     bounds::{ARG_ROOM, CLIENT_WINDOW, ENTRY_BOUNDARIES, ENTRY_RANGES, PENDING, REGIONS, SERVER_WINDOW},
     event::CLIENT,
+    seq::Seq,
     session::{Mode, verb::Command},
     word::Word,
 };
@@ -119,18 +120,36 @@ pub const fn second(pair: u64) -> u32 {
     (pair >> 32) as u32
 }
 
+/// Two sequence numbers in one word.
+#[inline(always)]
+pub const fn pair_of(first: Seq, second: Seq) -> u64 {
+    pair(first.0, second.0)
+}
+
+/// The first number of a pair, as a sequence number.
+#[inline(always)]
+pub const fn first_of(pair: u64) -> Seq {
+    Seq(first(pair))
+}
+
+/// The second number of a pair, as a sequence number.
+#[inline(always)]
+pub const fn second_of(pair: u64) -> Seq {
+    Seq(second(pair))
+}
+
 /// The position in the stream of one direction. 32 bytes.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Side {
     /// Next sequence number to be read: everything before was read and forwarded.
-    pub next: u32,
+    pub next: Seq,
     /// Sequence number of the SYN.
-    pub isn: u32,
+    pub isn: Seq,
     /// Sequence number after the last byte that was rewritten, if `rewrote` is set.
-    pub rewritten: u32,
+    pub rewritten: Seq,
     /// Sequence number of the FIN, once `fin` is set.
-    pub fin_at: u32,
+    pub fin_at: Seq,
     /// Bytes of payload forwarded, up to `next`, without those in TLS (see [`Side::all_bytes`]).
     pub bytes: u64,
     /// 1: a FIN was forwarded in order.
@@ -152,12 +171,12 @@ impl Side {
     /// Bytes of payload forwarded, including those in TLS. The stream is not followed in TLS: it reaches from
     /// `tls_from` to the FIN, or to `acknowledged`, modulo 2^32. `tls` is 0 without TLS.
     #[inline(always)]
-    pub const fn all_bytes(&self, tls: u64, tls_from: u32, acknowledged: u32) -> u64 {
+    pub const fn all_bytes(&self, tls: u64, tls_from: Seq, acknowledged: Seq) -> u64 {
         let to = if self.fin != 0 { self.fin_at } else { acknowledged };
-        if tls == 0 || tls_from.wrapping_sub(to) < BEFORE_TLS {
+        if tls == 0 || tls_from.since(to) < BEFORE_TLS {
             return self.bytes;
         }
-        self.bytes + to.wrapping_sub(tls_from) as u64
+        self.bytes + to.since(tls_from) as u64
     }
 }
 
@@ -172,7 +191,7 @@ pub struct Line {
     /// Bytes of the line so far, including its LF. Saturates.
     pub length: u32,
     /// Sequence number of its first byte.
-    pub start: u32,
+    pub start: Seq,
     /// State of the line's parser: see [`crate::session::line`].
     pub state: u8,
     /// Characters of the word. Saturates at 255.
@@ -252,13 +271,13 @@ pub struct Session {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Memory {
     /// Starts of the out-of-order ranges.
-    pub range_start: [u32; ENTRY_RANGES],
+    pub range_start: [Seq; ENTRY_RANGES],
     /// Ends of the out-of-order ranges.
-    pub range_end: [u32; ENTRY_RANGES],
+    pub range_end: [Seq; ENTRY_RANGES],
     /// Scanner state at the end of each, and the state barred before it; bit 7: in use.
     pub range_state: [u8; ENTRY_RANGES],
     /// Boundaries: positions in mail data where it matters what comes before: see [`crate::stream::boundaries`].
-    pub boundary_at: [u32; ENTRY_BOUNDARIES],
+    pub boundary_at: [Seq; ENTRY_BOUNDARIES],
     /// Scanner state there; bit 7: in use.
     pub boundary_state: [u8; ENTRY_BOUNDARIES],
     /// Index in the ring of the first of `ranges`.
@@ -268,11 +287,11 @@ pub struct Memory {
     /// Scanner state at `Side::next`, in mail data.
     pub data_state: u8,
     /// Where the regions begin, oldest first.
-    pub region_at: [u32; REGIONS],
+    pub region_at: [Seq; REGIONS],
     /// What kind of bytes each has.
     pub region_kind: [Mode; REGIONS],
     /// Sequence numbers after the last two ends of data.
-    pub end_of_data: [u32; 2],
+    pub end_of_data: [Seq; 2],
     /// Slot of the shared pool with the ranges and boundaries that do not fit here, its number plus 1; 0: none.
     pub slot: u32,
     /// Out-of-order ranges in the slot, sorted in a ring: see [`crate::stream::sorted`].
@@ -284,7 +303,7 @@ pub struct Memory {
     /// Words of chunks in flight, in a ring in a slot of their own.
     pub chunks: u16,
     /// The highest end of one of `ranges`.
-    pub top_range: u32,
+    pub top_range: Seq,
     /// The slot with the chunks, its number plus 1; 0: none.
     pub chunk_slot: u32,
     /// Index in the ring of the first of `chunks`.
@@ -293,7 +312,7 @@ pub struct Memory {
     /// wait for them.
     pub missing: u16,
     /// See `missing`.
-    pub missing_to: u32,
+    pub missing_to: Seq,
     /// Octets and flags of the newest of the chunks, as in its word: see [`crate::stream::chunks`].
     pub of_size: u32,
     /// How many equal chunks follow the first one in the newest word.
@@ -302,7 +321,7 @@ pub struct Memory {
     pub fresh: u16,
     /// A gap in the commands after which mode `monitor` continued, its start and its end; both are equal if there is
     /// none: see [`crate::stream::gap`].
-    pub gap: [u32; 2],
+    pub gap: [Seq; 2],
 }
 
 /// A run of identical lines in the server's stream: see [`crate::stream::identical`]. 16 bytes.
@@ -310,9 +329,9 @@ pub struct Memory {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct IdenticalLines {
     /// Where one of the lines begins; everything before it is acknowledged.
-    pub start: u32,
+    pub start: Seq,
     /// Where the run ends.
-    pub end: u32,
+    pub end: Seq,
     /// Bytes of a line; 0: there is no run.
     pub length: u32,
     /// Which half of the entry's window holds the line; the window is not in use for other bytes then.
@@ -341,10 +360,10 @@ impl State {
     /// An empty one.
     pub const EMPTY: Self = Self {
         side: [Side {
-            next: 0,
-            isn: 0,
-            rewritten: 0,
-            fin_at: 0,
+            next: Seq(0),
+            isn: Seq(0),
+            rewritten: Seq(0),
+            fin_at: Seq(0),
             bytes: 0,
             fin: 0,
             reserved: 0,
@@ -356,7 +375,7 @@ impl State {
             word: Word { high: 0, low: 0 },
             head: 0,
             length: 0,
-            start: 0,
+            start: Seq(0),
             state: 0,
             word_length: 0,
             arg_length: 0,
@@ -393,34 +412,34 @@ impl State {
             hellos: 0,
         },
         memory: Memory {
-            range_start: [0; ENTRY_RANGES],
-            range_end: [0; ENTRY_RANGES],
+            range_start: [Seq(0); ENTRY_RANGES],
+            range_end: [Seq(0); ENTRY_RANGES],
             range_state: [0; ENTRY_RANGES],
-            boundary_at: [0; ENTRY_BOUNDARIES],
+            boundary_at: [Seq(0); ENTRY_BOUNDARIES],
             boundary_state: [0; ENTRY_BOUNDARIES],
             first_range: 0,
             regions: 0,
             data_state: 0,
-            region_at: [0; REGIONS],
+            region_at: [Seq(0); REGIONS],
             region_kind: [Mode::COMMAND; REGIONS],
-            end_of_data: [0; 2],
+            end_of_data: [Seq(0); 2],
             slot: 0,
             ranges: 0,
             boundaries: 0,
             first_boundary: 0,
             chunks: 0,
-            top_range: 0,
+            top_range: Seq(0),
             chunk_slot: 0,
             first_chunk: 0,
             missing: 0,
-            missing_to: 0,
+            missing_to: Seq(0),
             of_size: 0,
             equal_chunks: 0,
             fresh: 0,
-            gap: [0; 2],
+            gap: [Seq(0); 2],
         },
         arg: [0; ARG_ROOM],
-        identical: IdenticalLines { start: 0, end: 0, length: 0, half: 0 },
+        identical: IdenticalLines { start: Seq(0), end: Seq(0), length: 0, half: 0 },
     };
 }
 

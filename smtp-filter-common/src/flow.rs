@@ -1,5 +1,7 @@
 //! Which connection a segment belongs to: the key, and what is kept about a connection before it is live.
 
+use crate::seq::Seq;
+
 pub mod end;
 pub mod evict;
 pub mod gone;
@@ -7,8 +9,6 @@ pub mod handshake;
 pub mod handshakes_seen;
 pub mod lock;
 pub mod peer;
-
-use crate::stream::ahead;
 
 /// A connection. Addresses as on the wire, IPv4 as ::ffff:a.b.c.d; ports big-endian. No padding: it is hashed whole.
 #[repr(C, align(4))]
@@ -37,11 +37,11 @@ pub struct HalfOpen {
     /// When the last SYN came: nanoseconds since boot.
     pub since: u64,
     /// Sequence number of the accepted SYN, or of the first of two candidates.
-    pub client_isn: u32,
+    pub client_isn: Seq,
     /// The other candidate.
-    pub candidate_isn: u32,
+    pub candidate_isn: Seq,
     /// Sequence number of the server's SYN-ACK, once `confirmed`.
-    pub server_isn: u32,
+    pub server_isn: Seq,
     /// Window in the SYN-ACK, not scaled (RFC 7323 section 2.2).
     pub server_window: u16,
     /// 1: the server's SYN-ACK accepted `client_isn`.
@@ -63,7 +63,7 @@ pub struct HalfOpen {
     /// Where the other candidate came from.
     pub candidate_side: u32,
     /// The timestamp that the SYN-ACK echoes.
-    pub echo: u32,
+    pub echo: Seq,
     /// Hops that the SYN had left where it was first met: the highest value among its copies.
     pub client_hops: u8,
     /// The same for the other candidate.
@@ -76,9 +76,9 @@ impl HalfOpen {
     /// None yet.
     pub const EMPTY: Self = Self {
         since: 0,
-        client_isn: 0,
-        candidate_isn: 0,
-        server_isn: 0,
+        client_isn: Seq(0),
+        candidate_isn: Seq(0),
+        server_isn: Seq(0),
         server_window: 0,
         confirmed: 0,
         has_candidate: 0,
@@ -89,7 +89,7 @@ impl HalfOpen {
         client_side: 0,
         server_side: 0,
         candidate_side: 0,
-        echo: 0,
+        echo: Seq(0),
         client_hops: 0,
         candidate_hops: 0,
         reserved: [0; 2],
@@ -97,7 +97,7 @@ impl HalfOpen {
 
     /// Records a client's SYN.
     #[inline(always)]
-    pub fn syn(&mut self, isn: u32, scale: u8, side: u32, now: u64) {
+    pub fn syn(&mut self, isn: Seq, scale: u8, side: u32, now: u64) {
         if self.since == 0 {
             self.client_isn = isn;
             self.client_scale = scale;
@@ -117,7 +117,7 @@ impl HalfOpen {
     /// Records the hops that a client's SYN had left, after [`HalfOpen::syn`]. A client can send copies with different
     /// values; the server answers one that reached it, so the highest counts.
     #[inline(always)]
-    pub fn syn_hops(&mut self, isn: u32, side: u32, hops: u8) {
+    pub fn syn_hops(&mut self, isn: Seq, side: u32, hops: u8) {
         if isn == self.client_isn {
             if side == self.client_side && hops > self.client_hops {
                 self.client_hops = hops;
@@ -129,13 +129,13 @@ impl HalfOpen {
 
     /// Records the server's SYN-ACK; `false` if it answers no known SYN, or is forged.
     #[inline(always)]
-    pub fn syn_ack(&mut self, isn: u32, acknowledged: u32, window: u16, scale: u8, side: u32) -> bool {
+    pub fn syn_ack(&mut self, isn: Seq, acknowledged: Seq, window: u16, scale: u8, side: u32) -> bool {
         // The server is on another interface: this SYN-ACK comes from the client's side.
         if self.confirmed == 1 && self.server_side != self.client_side && side == self.client_side {
             return false;
         }
-        if acknowledged == self.client_isn.wrapping_add(1) {
-        } else if self.has_candidate == 1 && acknowledged == self.candidate_isn.wrapping_add(1) {
+        if acknowledged == self.client_isn.plus(1) {
+        } else if self.has_candidate == 1 && acknowledged == self.candidate_isn.plus(1) {
             self.client_isn = self.candidate_isn;
             self.client_scale = self.candidate_scale;
             self.client_side = self.candidate_side;
@@ -158,20 +158,20 @@ impl HalfOpen {
     /// Whether a segment of the client completes the handshake in the server's view: it acknowledges the SYN-ACK, and
     /// lies in the window. It need not be the first such segment.
     #[inline(always)]
-    pub const fn client_completes(&self, sequence: u32, acknowledged: u32) -> bool {
+    pub const fn client_completes(&self, sequence: Seq, acknowledged: Seq) -> bool {
         self.confirmed == 1
-            && within(sequence, self.client_isn.wrapping_add(1), self.server_window as u32)
-            && within(acknowledged, self.server_isn.wrapping_add(1), WINDOW)
+            && within(sequence, self.client_isn.plus(1), self.server_window as u32)
+            && within(acknowledged, self.server_isn.plus(1), WINDOW)
     }
 
     /// Whether a segment of the server shows that the handshake is complete for it. `side` is where the segment came
     /// from, by which a client that forges it is detected.
     #[inline(always)]
-    pub const fn server_completes(&self, sequence: u32, acknowledged: u32, side: u32) -> bool {
+    pub const fn server_completes(&self, sequence: Seq, acknowledged: Seq, side: u32) -> bool {
         self.confirmed == 1
             && (side != self.client_side || self.server_side == self.client_side)
-            && within(sequence, self.server_isn.wrapping_add(1), WINDOW)
-            && within(acknowledged, self.client_isn.wrapping_add(1), self.server_window as u32)
+            && within(sequence, self.server_isn.plus(1), WINDOW)
+            && within(acknowledged, self.client_isn.plus(1), self.server_window as u32)
     }
 }
 
@@ -179,8 +179,8 @@ impl HalfOpen {
 pub const WINDOW: u32 = 0xffff;
 
 #[inline(always)]
-const fn within(number: u32, from: u32, length: u32) -> bool {
-    let after = ahead(number, from);
+const fn within(number: Seq, from: Seq, length: u32) -> bool {
+    let after = number.ahead_of(from);
     after >= 0 && after as u32 <= length
 }
 

@@ -7,6 +7,7 @@ use crate::{
     entry::{Shared, State, Windows},
     event::Event,
     flow::{HalfOpen, Key, gone::Gone, handshake, handshakes_seen::Block},
+    seq::Seq,
     session::data,
     stream::{boundaries, sorted},
     work::Work,
@@ -41,23 +42,23 @@ pub trait Ring {
     const SIZE: usize;
 
     /// The byte with this sequence number.
-    fn byte(&self, sequence: u32) -> u8;
+    fn byte(&self, sequence: Seq) -> u8;
 
     /// The same, to be written.
-    fn byte_mut(&mut self, sequence: u32) -> &mut u8;
+    fn byte_mut(&mut self, sequence: Seq) -> &mut u8;
 }
 
 impl<const N: usize> Ring for [u8; N] {
     const SIZE: usize = N;
 
     #[inline(always)]
-    fn byte(&self, sequence: u32) -> u8 {
-        self[sequence as usize & (N - 1)]
+    fn byte(&self, sequence: Seq) -> u8 {
+        self[sequence.0 as usize & (N - 1)]
     }
 
     #[inline(always)]
-    fn byte_mut(&mut self, sequence: u32) -> &mut u8 {
-        &mut self[sequence as usize & (N - 1)]
+    fn byte_mut(&mut self, sequence: Seq) -> &mut u8 {
+        &mut self[sequence.0 as usize & (N - 1)]
     }
 }
 
@@ -241,7 +242,7 @@ pub trait Host {
 
     /// [`boundaries::note`].
     #[inline(always)]
-    fn note_boundary(&mut self, work: &mut Work, at: u32, state: u8, spare: usize) -> bool
+    fn note_boundary(&mut self, work: &mut Work, at: Seq, state: u8, spare: usize) -> bool
     where
         Self: Sized,
     {
@@ -250,7 +251,7 @@ pub trait Host {
 
     /// [`boundaries::look`].
     #[inline(always)]
-    fn look_at_boundary(&mut self, work: &mut Work, at: u32, before: u32) -> u32
+    fn look_at_boundary(&mut self, work: &mut Work, at: Seq, before: u32) -> u32
     where
         Self: Sized,
     {
@@ -259,7 +260,7 @@ pub trait Host {
 
     /// [`boundaries::find`].
     #[inline(always)]
-    fn list_boundaries(&mut self, work: &mut Work, from: u32, to: u32) -> u32
+    fn list_boundaries(&mut self, work: &mut Work, from: Seq, to: Seq) -> u32
     where
         Self: Sized,
     {

@@ -25,6 +25,7 @@ pub mod reason;
 pub mod report;
 pub mod reset;
 pub mod scope;
+pub mod seq;
 pub mod session;
 pub mod stream;
 #[cfg(feature = "userspace")]

@@ -4,7 +4,7 @@ use crate::{
     action::Action,
     bounds::{ARG_ROOM, EXCERPT},
     branchless::same,
-    entry::{Line, Shared, TLS, first, second},
+    entry::{Line, Shared, TLS, first_of, second_of},
     event::{
         ARG_MORE, ARG_WITHHELD, BANNER, CLIENT, CLOSE, COMMAND, CONNECT, EXCERPT_MORE, EXTENSION, Ended, Event, GUARD,
         SERVER, Summary,
@@ -185,7 +185,7 @@ pub fn close<H: Host>(shared: &Shared, work: &mut Work, id: u64, ended: u8) {
     no_command(work, CLOSE, Reason::Closing.number(), Action::Pass as u8, true);
     let tls = H::load(&shared.flags) & TLS;
     let from = H::load(&shared.tls_from);
-    let acknowledged = |side: u8| first(H::load(&shared.peer[side as usize]));
+    let acknowledged = |side: u8| first_of(H::load(&shared.peer[side as usize]));
     let Work { event, state, .. } = work;
     let session = &state.session;
     event.excerpt_length = 0;
@@ -193,8 +193,8 @@ pub fn close<H: Host>(shared: &Shared, work: &mut Work, id: u64, ended: u8) {
     event.set_summary(&Summary {
         duration: event.time.saturating_sub(session.since),
         bytes: [
-            state.side[CLIENT as usize].all_bytes(tls, first(from), acknowledged(CLIENT)),
-            state.side[SERVER as usize].all_bytes(tls, second(from), acknowledged(SERVER)),
+            state.side[CLIENT as usize].all_bytes(tls, first_of(from), acknowledged(CLIENT)),
+            state.side[SERVER as usize].all_bytes(tls, second_of(from), acknowledged(SERVER)),
         ],
         commands: session.commands,
         recipients: session.recipients,
@@ -266,7 +266,7 @@ pub fn withhold<H: Host>(work: &mut Work) {
         return;
     }
     // The line may have begun in an earlier segment.
-    let here = line.start.wrapping_sub(segment.sequence) < segment.length;
+    let here = segment.offset_of(line.start) < segment.length;
     let shown = if here { line.head + event.verb_length as u32 } else { 0 };
     let kept = (event.excerpt_length & !EXCERPT_MORE) as u32;
     let shown = if shown < kept { shown } else { kept };

@@ -1,6 +1,9 @@
 //! The RSTs that end a connection (RFC 9293 section 3.10.7, RFC 5961 section 3.2).
 
-use crate::wire::{ACK, RST, Segment};
+use crate::{
+    seq::Seq,
+    wire::{ACK, RST, Segment},
+};
 
 /// The bytes of a segment that is turned into a RST. Offsets count from the frame's first byte.
 pub trait Bytes {
@@ -40,9 +43,9 @@ pub struct Reset {
     pub destination_port: u16,
     /// Sequence number: the one that the receiver of the RST expects; with any other it would only send a challenge
     /// ACK.
-    pub sequence: u32,
+    pub sequence: Seq,
     /// Acknowledgement number.
-    pub acknowledgement: u32,
+    pub acknowledgement: Seq,
     /// Offset of the IP header (after tags in the data).
     pub network: u32,
     /// 4 or 6.
@@ -67,7 +70,7 @@ impl Reset {
 
     /// A RST to the receiver of a segment, in the name of its sender, who has sent everything before `next`.
     #[inline(always)]
-    pub const fn to_receiver(segment: &Segment, next: u32) -> Self {
+    pub const fn to_receiver(segment: &Segment, next: Seq) -> Self {
         Self {
             source: segment.source,
             destination: segment.destination,
@@ -121,8 +124,8 @@ impl Reset {
             fold(pseudo)
         } else {
             let ports = self.source_port as u32 + self.destination_port as u32;
-            let numbers = (self.sequence >> 16) + (self.sequence & 0xffff);
-            let numbers = numbers + (self.acknowledgement >> 16) + (self.acknowledgement & 0xffff);
+            let numbers = (self.sequence.0 >> 16) + (self.sequence.0 & 0xffff);
+            let numbers = numbers + (self.acknowledgement.0 >> 16) + (self.acknowledgement.0 & 0xffff);
             !fold(pseudo + ports + numbers + 0x5000 + flags as u32)
         };
         let c = check.to_be_bytes();

@@ -15,6 +15,7 @@ use crate::{
     open::open_enum,
     reason::Reason,
     report::Tally,
+    seq::Seq,
     session::{Mode, data::Progress, reading::Reading, rewrite::Change, verb::Command},
     stream::{identical, in_segment::InStream, pieces},
     wire::Segment,
@@ -52,7 +53,7 @@ open_enum! {
 #[derive(Clone, Copy, Debug)]
 pub struct Passed {
     /// See [`Block::sequence`].
-    pub sequence: u32,
+    pub sequence: Seq,
     /// See [`Block::reason`].
     pub reason: u16,
     /// [`Action`]; [`Action::Pass`] if there is none.
@@ -60,7 +61,7 @@ pub struct Passed {
 }
 
 impl Passed {
-    const NOTHING: Self = Self { sequence: 0, reason: 0, action: 0 };
+    const NOTHING: Self = Self { sequence: Seq(0), reason: 0, action: 0 };
 }
 
 /// The client's dialogue after a gap, put aside while the gap is read: see [`crate::stream::gap`].
@@ -193,7 +194,7 @@ impl Work {
             segment: Segment::EMPTY,
             key: Key { client: [0; 16], server: [0; 16], client_port: [0; 2], server_port: [0; 2] },
             half_open: HalfOpen::EMPTY,
-            gone: Gone { ends: [0; 2], how: 0, reserved: 0 },
+            gone: Gone { ends: [Seq(0); 2], how: 0, reserved: 0 },
             sample: Sample::EMPTY,
             state: State::EMPTY,
             blank: State::EMPTY,
@@ -249,13 +250,13 @@ impl Work {
 
     /// The sequence number that the segment's receiver expects: all bytes before it have been forwarded.
     #[inline(always)]
-    pub const fn next(&self) -> u32 {
+    pub const fn next(&self) -> Seq {
         self.state.side[self.event.direction as usize & 1].next
     }
 
     /// Ends the reading with a verdict, at this sequence number.
     #[inline(always)]
-    pub fn block_by(&mut self, reason: u16, action: u8, sequence: u32) {
+    pub fn block_by(&mut self, reason: u16, action: u8, sequence: Seq) {
         self.block.reason = reason;
         self.block.action = action;
         self.block.sequence = sequence;
@@ -300,7 +301,7 @@ impl Work {
 
     /// Records what enforcement would have done, unless something was recorded before.
     #[inline(always)]
-    pub fn note(&mut self, reason: u16, action: u8, sequence: u32) {
+    pub fn note(&mut self, reason: u16, action: u8, sequence: Seq) {
         if self.passed.action == 0 {
             self.passed = Passed { sequence, reason, action };
         }
@@ -309,7 +310,7 @@ impl Work {
     /// From `at` on the client's bytes are of another kind. `false` if there is no room to remember that, and the
     /// segment is held back. Mode `monitor` forgets the earlier regions instead.
     #[inline(never)]
-    pub fn begin_region(&mut self, kind: Mode, at: u32) -> bool {
+    pub fn begin_region(&mut self, kind: Mode, at: Seq) -> bool {
         // The client may send nothing more before the reply that starts the region, so acknowledged regions are
         // forgotten here, too.
         let memory = &mut self.state.memory;

@@ -46,7 +46,7 @@ fn syn_ack_chooses_the_candidate() {
     assert_eq!(net.client_acks(), DROP);
     net.client.isn = 7000;
     assert_eq!(net.client_acks(), PASS);
-    assert_eq!(net.state().side[0].isn, 7000);
+    assert_eq!(net.state().side[0].isn.0, 7000);
 }
 
 #[test]

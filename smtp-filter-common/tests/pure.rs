@@ -11,6 +11,7 @@ use smtp_filter_common::{
     policy::{Policy, VerbRule},
     reason::FIRST_NAME,
     reset::Reset,
+    seq::Seq,
     session::{data, line},
     verdict::Verdict,
     wire::{ACK, Segment},
@@ -54,8 +55,8 @@ fn end_of_data(bytes: &[u8], lengths: &[usize]) -> Option<usize> {
         left = later;
     }
     let state = net.state();
-    let begin = state.side[0].isn.wrapping_add(1).wrapping_add(net.client.next).wrapping_sub(bytes.len() as u32);
-    let at = state.memory.end_of_data[0].wrapping_sub(begin) as usize;
+    let begin = state.side[0].isn.plus(1).plus(net.client.next).minus(bytes.len() as u32);
+    let at = state.memory.end_of_data[0].since(begin) as usize;
     (state.session.mode != smtp_filter_common::session::Mode::MAIL_DATA).then_some(at)
 }
 
@@ -116,7 +117,7 @@ proptest! {
         lengths in prop::collection::vec(1_usize..60, 1..10),
     ) {
         let mut line = Line::default();
-        line.begin(false, 7);
+        line.begin(false, Seq(7));
         let mut arg = [0; ARG_ROOM];
         let mut piece = [0; 1 + PIECE / 8];
         let (mut at, mut lengths) = (0, lengths.iter().cycle());
@@ -152,7 +153,7 @@ proptest! {
         if end.is_some() {
             prop_assert_eq!(line.is_plain(), plain);
         }
-        prop_assert_eq!(line.start, 7);
+        prop_assert_eq!(line.start, Seq(7));
     }
 
     #[test]
@@ -203,14 +204,14 @@ proptest! {
             destination: mapped(addresses[1]),
             source_port: ports[0],
             destination_port: ports[1],
-            sequence: numbers[0],
-            acknowledgement: numbers[1],
+            sequence: Seq(numbers[0]),
+            acknowledgement: Seq(numbers[1]),
             length,
             flags: ACK,
             version: if v6 { 6 } else { 4 },
             ..Segment::EMPTY
         };
-        for reset in [Reset::to_sender(&segment), Reset::to_receiver(&segment, 5)] {
+        for reset in [Reset::to_sender(&segment), Reset::to_receiver(&segment, Seq(5))] {
             let bytes = reset.header(false);
             let (header, _) = TcpHeader::from_slice(&bytes).unwrap();
             let sum = if v6 {
@@ -223,8 +224,8 @@ proptest! {
             prop_assert!(header.rst && header.ack);
         }
         let reset = Reset::to_sender(&segment);
-        prop_assert_eq!(reset.sequence, numbers[1]);
-        prop_assert_eq!(reset.acknowledgement, numbers[0].wrapping_add(length));
+        prop_assert_eq!(reset.sequence, Seq(numbers[1]));
+        prop_assert_eq!(reset.acknowledgement, Seq(numbers[0]).plus(length));
     }
 
     #[test]

@@ -96,7 +96,7 @@ fn judged_end(net: &Net) -> Option<u32> {
     if state.session.mode == session::Mode::MAIL_DATA {
         return None;
     }
-    Some(state.memory.end_of_data[0].wrapping_sub(net.client.isn).wrapping_sub(1))
+    Some(state.memory.end_of_data[0].0.wrapping_sub(net.client.isn).wrapping_sub(1))
 }
 
 /// What a run is like.

@@ -128,7 +128,7 @@ fn run(dialogue: &[Turn], mut cut: impl FnMut(usize) -> usize) -> Outcome {
         }
     }
     let state = net.state();
-    let ends = |side: &Side| (side.next, side.bytes);
+    let ends = |side: &Side| (side.next.0, side.bytes);
     let mut session = state.session;
     session.since = 0;
     Outcome {

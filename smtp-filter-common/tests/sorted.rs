@@ -4,6 +4,7 @@ mod support;
 
 use smtp_filter_common::{
     bounds::{ENTRY_RANGES, POOL_BOUNDARIES, POOL_RANGES},
+    seq::Seq,
     session::data,
     stream::{boundaries, out_of_order, sorted},
     work::Work,
@@ -49,7 +50,7 @@ struct Trial {
     work: Box<Work>,
     dice: Dice,
     /// Sequence number of its first byte.
-    base: u32,
+    base: Seq,
     /// The scanner's state before each byte.
     states: Vec<u8>,
     model: Model,
@@ -74,18 +75,18 @@ fn states(dice: &mut Dice) -> Vec<u8> {
 }
 
 impl Trial {
-    fn new(seed: u64, base: u32) -> Self {
+    fn new(seed: u64, base: Seq) -> Self {
         let kind = KINDS[(seed % 3) as usize];
         let mut dice = Dice(seed);
         let states = states(&mut dice);
         let mut work = Box::new(Work::new());
         work.state.side[0].next = base;
-        work.state.memory.end_of_data = [base.wrapping_sub(1 << 20); 2];
+        work.state.memory.end_of_data = [base.minus(1 << 20); 2];
         Self { host: Bare::new(), work, dice, base, states, model: Model::default(), kind, full: [0; 2], joined: 0 }
     }
 
-    fn at(&self, offset: u32) -> u32 {
-        self.base.wrapping_add(offset)
+    fn at(&self, offset: u32) -> Seq {
+        self.base.plus(offset)
     }
 
     fn state(&self, offset: u32) -> u8 {
@@ -241,7 +242,7 @@ impl Trial {
 
     fn is_sorted(&self) {
         let memory = &self.work.state.memory;
-        let end = |word: u64| sorted::end(word).wrapping_sub(self.base);
+        let end = |word: u64| sorted::end(word).since(self.base);
         for ring in [memory.sorted_ranges(), memory.sorted_boundaries()] {
             let words: Vec<u64> = (0..ring.count).map(|i| self.host.list[ring.index::<Bare>(i)]).collect();
             for pair in words.windows(2) {
@@ -251,7 +252,7 @@ impl Trial {
         let ring = memory.sorted_ranges();
         let words: Vec<u64> = (0..ring.count).map(|i| self.host.list[ring.index::<Bare>(i)]).collect();
         for pair in words.windows(2) {
-            assert!(end(pair[0]) < (pair[1] as u32).wrapping_sub(self.base));
+            assert!(end(pair[0]) < Seq(pair[1] as u32).since(self.base));
         }
         assert_eq!(memory.fresh, 0);
     }
@@ -293,7 +294,7 @@ impl Trial {
         let mut found: Vec<_> = (0..count)
             .map(|index| boundaries::listed(&mut self.host, &self.work, index))
             .filter(|(_, state, _)| *state != data::END)
-            .map(|(at, state, _)| (at.wrapping_sub(self.base), state))
+            .map(|(at, state, _)| (at.since(self.base), state))
             .filter(|(at, _)| *at >= from && *at < to)
             .collect();
         let ends = self.model.ranges.iter().map(|range| range.to);
@@ -313,7 +314,7 @@ impl Trial {
 fn sorted_lists_say_what_a_list_in_any_order_says() {
     let (mut full, mut joined) = ([0; 2], 0);
     for seed in 0..30 {
-        let base = if seed % 2 == 0 { 0_u32.wrapping_sub(20_000) } else { 1 << 31 };
+        let base = if seed % 2 == 0 { Seq(0).minus(20_000) } else { Seq(1 << 31) };
         let mut trial = Trial::new(seed, base);
         for _ in 0..4_000 {
             if trial.model.next > BYTES - trial.kind.spread - 1_000 {
@@ -332,7 +333,7 @@ fn sorted_lists_say_what_a_list_in_any_order_says() {
 fn fresh_boundaries_are_sorted_in_wherever_they_belong() {
     for (older, fresh) in [(0, 1), (1, 1), (15, 3), (16, 1), (17, 40), (300, 212), (511, 1), (480, 32), (1, 511)] {
         let mut dice = Dice(older as u64);
-        let mut trial = Trial::new(1, u32::MAX - 500);
+        let mut trial = Trial::new(1, Seq(u32::MAX - 500));
         let mut list = |count: usize| {
             let mut list: Vec<u32> = (0..count).map(|_| dice.below(3_000)).collect();
             list.sort_unstable();

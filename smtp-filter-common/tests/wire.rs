@@ -85,8 +85,8 @@ fn plain_segments() {
         assert_eq!(kind, Kind::Segment);
         assert_eq!(payload(&frame, &segment), b"EHLO");
         assert_eq!((segment.source_port, segment.destination_port), (41234, 25));
-        assert_eq!((segment.sequence, segment.acknowledgement, segment.window), (100, 7, 500));
-        assert_eq!(segment.end(), 104);
+        assert_eq!((segment.sequence.0, segment.acknowledgement.0, segment.window), (100, 7, 500));
+        assert_eq!(segment.end().0, 104);
     }
 }
 
@@ -314,7 +314,7 @@ fn options_that_lie() {
         ] {
             for (kind, segment) in with(honest, syn) {
                 assert_eq!(kind, Kind::Segment, "{honest:?}");
-                assert_eq!((segment.options & 3, (segment.stamp, segment.echo)), (options, stamp), "{honest:?}");
+                assert_eq!((segment.options & 3, (segment.stamp.0, segment.echo.0)), (options, stamp), "{honest:?}");
                 assert_eq!(segment.length, 4);
             }
         }

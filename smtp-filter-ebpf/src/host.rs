@@ -16,6 +16,7 @@ use smtp_filter_common::{
     event::Event,
     flow::{HalfOpen, Key, gone::Gone, handshake, handshakes_seen::Block},
     host::{FULL, Host, List, MADE, Patch, Piece, Step, UNKNOWN, Wide},
+    seq::Seq,
     session::data,
     stream::{boundaries, sorted},
     work::Work,
@@ -489,18 +490,18 @@ impl Host for Kernel {
     }
 
     #[inline(always)]
-    fn note_boundary(&mut self, work: &mut Work, at: u32, state: u8, spare: usize) -> bool {
-        note_boundary(self.skb, work, self.entry, at, state as u32 | (spare as u32) << 8) != 0
+    fn note_boundary(&mut self, work: &mut Work, at: Seq, state: u8, spare: usize) -> bool {
+        note_boundary(self.skb, work, self.entry, at.0, state as u32 | (spare as u32) << 8) != 0
     }
 
     #[inline(always)]
-    fn look_at_boundary(&mut self, work: &mut Work, at: u32, before: u32) -> u32 {
-        look_at_boundary(self.skb, work, self.entry, at, before)
+    fn look_at_boundary(&mut self, work: &mut Work, at: Seq, before: u32) -> u32 {
+        look_at_boundary(self.skb, work, self.entry, at.0, before)
     }
 
     #[inline(always)]
-    fn list_boundaries(&mut self, work: &mut Work, from: u32, to: u32) -> u32 {
-        list_boundaries(work, from, to)
+    fn list_boundaries(&mut self, work: &mut Work, from: Seq, to: Seq) -> u32 {
+        list_boundaries(work, from.0, to.0)
     }
 
     #[inline(always)]
@@ -543,7 +544,7 @@ extern "C" fn scan(skb: *mut __sk_buff, work: *mut Work) -> u32 {
 extern "C" fn note_boundary(skb: *mut __sk_buff, work: *mut Work, entry: *mut Connection, at: u32, what: u32) -> u32 {
     // SAFETY: as in `scan`.
     let Some(work) = (unsafe { work.as_mut() }) else { return 0 };
-    boundaries::note(&mut Kernel::new(skb, work, entry), work, at, what as u8, (what >> 8) as usize & 0xff) as u32
+    boundaries::note(&mut Kernel::new(skb, work, entry), work, Seq(at), what as u8, (what >> 8) as usize & 0xff) as u32
 }
 
 /// Looks up what is known of a position in mail data.
@@ -558,7 +559,7 @@ extern "C" fn look_at_boundary(
 ) -> u32 {
     // SAFETY: as in `scan`.
     let Some(work) = (unsafe { work.as_mut() }) else { return 0 };
-    boundaries::look(&mut Kernel::new(skb, work, entry), work, at, before)
+    boundaries::look(&mut Kernel::new(skb, work, entry), work, Seq(at), before)
 }
 
 /// Finds boundaries and ranges in mail data.
@@ -567,7 +568,7 @@ extern "C" fn look_at_boundary(
 extern "C" fn list_boundaries(work: *mut Work, from: u32, to: u32) -> u32 {
     // SAFETY: as in `scan`.
     let Some(work) = (unsafe { work.as_mut() }) else { return 0 };
-    boundaries::find(&mut Kernel::new(core::ptr::null_mut(), work, core::ptr::null_mut()), work, from, to)
+    boundaries::find(&mut Kernel::new(core::ptr::null_mut(), work, core::ptr::null_mut()), work, Seq(from), Seq(to))
 }
 
 /// Sorts into a list of the pool.

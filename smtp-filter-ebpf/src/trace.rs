@@ -15,7 +15,7 @@ pub fn judged(skb: *mut __sk_buff, work: &Work) -> bool {
         segment.source_port,
         segment.destination_port,
         segment.flags,
-        segment.sequence,
+        segment.sequence.0,
         segment.length,
         work.found.next.number(),
         work.found.reason,

@@ -5,7 +5,7 @@ use std::net::{Ipv6Addr, SocketAddr};
 use anyhow::{Context as _, Result};
 use aya::maps::{HashMap, MapData, MapError};
 use smtp_filter_common::{
-    entry::{CLOSED, Connection, REPLACED, TLS, UNCERTAIN, first, second},
+    entry::{CLOSED, Connection, REPLACED, TLS, UNCERTAIN, first_of, second_of},
     event::{CLIENT, SERVER},
     flow::Key,
     session::{Mode, verb::Command},
@@ -188,7 +188,7 @@ fn look(key: Key, bytes: &Bytes) -> Option<Live> {
     let mut connection = unsafe { bytes.as_ptr().cast::<Connection>().read_unaligned() };
     let shared = &mut connection.shared;
     let (flags, id, tls_from) = (*shared.flags.get_mut(), *shared.id.get_mut(), *shared.tls_from.get_mut());
-    let acknowledged = shared.peer.each_mut().map(|peer| first(*peer.get_mut()));
+    let acknowledged = shared.peer.each_mut().map(|peer| first_of(*peer.get_mut()));
     if id == 0 || flags & CLOSED != 0 {
         return None;
     }
@@ -199,8 +199,8 @@ fn look(key: Key, bytes: &Bytes) -> Option<Live> {
         phase: Phase::of(flags, &connection),
         since: connection.state.session.since,
         bytes: [
-            side[client].all_bytes(flags & TLS, first(tls_from), acknowledged[client]),
-            side[server].all_bytes(flags & TLS, second(tls_from), acknowledged[server]),
+            side[client].all_bytes(flags & TLS, first_of(tls_from), acknowledged[client]),
+            side[server].all_bytes(flags & TLS, second_of(tls_from), acknowledged[server]),
         ],
     })
 }

@@ -99,7 +99,7 @@ impl Filter for InKernel {
     fn begin(&mut self) {
         // The one before gives back what it has of the shared pool: user space and the kernel draw their slots apart.
         if let Some(connection) = self.connection() {
-            let [acknowledgement, sequence] = [0, 1].map(|from| connection.state.side[from].next);
+            let [acknowledgement, sequence] = [0, 1].map(|from| connection.state.side[from].next.0);
             let facts = Facts {
                 from_client: false,
                 client_port: self.port,

@@ -3,7 +3,7 @@
 use super::{gone, gone::Gone};
 use crate::{
     direction::{Client, Direction as _, Server},
-    entry::{CLOSED, DEAD, RESET, Shared, State, TLS, first},
+    entry::{CLOSED, DEAD, RESET, Shared, State, TLS, first_of},
     event::Ended,
     flow::lock,
     host::Host,
@@ -43,7 +43,7 @@ pub fn close<H: Host>(host: &mut H, work: &mut Work) {
     }
     let Some(shared) = host.shared() else { return };
     if flags & RESET == 0 && acknowledged::<H>(shared, &work.state) {
-        let ends = [Client::INDEX, Server::INDEX].map(|from| work.state.side[from].fin_at.wrapping_add(1));
+        let ends = [Client::INDEX, Server::INDEX].map(|from| work.state.side[from].fin_at.plus(1));
         work.gone = Gone { ends, how: gone::CLOSED, reserved: 0 };
         host.bury(&work.key, &work.gone);
         client::leave(host, work);
@@ -63,7 +63,7 @@ pub fn close<H: Host>(host: &mut H, work: &mut Work) {
 fn acknowledged<H: Host>(shared: &Shared, state: &State) -> bool {
     let of = |from: usize| {
         let side = &state.side[from];
-        side.fin as u32 & (first(H::load(&shared.peer[from])) == side.fin_at.wrapping_add(1)) as u32
+        side.fin as u32 & (first_of(H::load(&shared.peer[from])) == side.fin_at.plus(1)) as u32
     };
     of(Client::INDEX) & of(Server::INDEX) != 0
 }
@@ -74,10 +74,10 @@ fn exact<H: Host>(shared: &Shared, work: &Work) -> bool {
     let from = work.event.direction as usize & 1;
     let side = &work.state.side[from];
     let next = if side.fin != 0 {
-        side.fin_at.wrapping_add(1)
+        side.fin_at.plus(1)
     } else if H::load(&shared.flags) & TLS != 0 {
         // In TLS the stream is not followed, so the acknowledgement has to do.
-        first(H::load(&shared.peer[from]))
+        first_of(H::load(&shared.peer[from]))
     } else {
         side.next
     };

@@ -13,6 +13,7 @@ use crate::{
     event::Ended,
     host::{Host, Step},
     report,
+    seq::Seq,
     stream::client,
     work::Work,
 };
@@ -313,7 +314,7 @@ pub fn evict<H: Host>(host: &mut H, work: &mut Work, met: Met) -> u32 {
         name(work, work.key);
     }
     if flags & RESET != 0 {
-        work.gone = Gone { ends: [0; 2], how: gone::RESET, reserved: 0 };
+        work.gone = Gone { ends: [Seq(0); 2], how: gone::RESET, reserved: 0 };
         host.bury(&work.sample.key, &work.gone);
     }
     client::leave(host, work);

@@ -3,6 +3,7 @@
 use crate::{
     host::Host,
     reason::Reason,
+    seq::Seq,
     wire::{FIN, RST},
     work::{Found, Work},
 };
@@ -21,7 +22,7 @@ const LONG_AGO: u32 = 1 << 24;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Gone {
     /// Sequence numbers after the FINs, by direction.
-    pub ends: [u32; 2],
+    pub ends: [Seq; 2],
     /// [`CLOSED`] or [`RESET`].
     pub how: u32,
     /// Zero.
@@ -42,9 +43,9 @@ pub fn late<H: Host>(host: &mut H, work: &mut Work, from: u8) -> Option<Found> {
     if gone.how == RESET {
         return Some(Found::held_back(Reason::AfterReset));
     }
-    let end = segment.end().wrapping_add((segment.flags & FIN) as u32);
+    let end = segment.end().plus((segment.flags & FIN) as u32);
     let known = gone.ends[from as usize & 1];
-    Some(if known.wrapping_sub(end) < LONG_AGO {
+    Some(if known.since(end) < LONG_AGO {
         Found::passes(Reason::Late)
     } else {
         Found::guarded(Reason::UnknownConnection)

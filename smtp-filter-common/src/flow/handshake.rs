@@ -4,7 +4,7 @@ use super::{HalfOpen, NO_SCALE, WINDOW, end, evict, gone, handshakes_seen};
 use crate::{
     datapath::Met,
     direction::{Client, Direction as _, Server},
-    entry::{REPLACED, RESET, SYN_NOTED, first, pair, second},
+    entry::{REPLACED, RESET, SYN_NOTED, first, first_of, pair, pair_of, second_of},
     event::Ended,
     flow::lock,
     host::Host,
@@ -93,8 +93,8 @@ pub fn syn_ack<H: Host>(host: &mut H, policy: &Policy, work: &mut Work, met: Met
         }
         live = true;
         let isns = H::load(&shared.isns);
-        another = acknowledgement != first(isns).wrapping_add(1);
-        if acknowledgement == first(isns).wrapping_add(1) && sequence != second(isns) {
+        another = acknowledgement != first_of(isns).plus(1);
+        if acknowledgement == first_of(isns).plus(1) && sequence != second_of(isns) {
             // Two answers to the same SYN: one of them is forged, and the connection is live by the first.
             H::set(&shared.flags, if policy.enforces() { RESET } else { 0 });
             work.event.connection = H::load(&shared.id);
@@ -108,7 +108,7 @@ pub fn syn_ack<H: Host>(host: &mut H, policy: &Policy, work: &mut Work, met: Met
         work.half_open = HalfOpen::EMPTY;
         // The client's window scale is unknown, so the widest is assumed.
         let scale = if scale == NO_SCALE { NO_SCALE } else { WIDEST };
-        work.half_open.syn(acknowledgement.wrapping_sub(1), scale, met.side(), met.now);
+        work.half_open.syn(acknowledgement.minus(1), scale, met.side(), met.now);
         seen = true;
     }
     if seen {
@@ -200,8 +200,8 @@ pub fn promote<H: Host>(host: &mut H, work: &mut Work) -> u8 {
     let HalfOpen {
         client_isn, server_isn, server_window, client_scale, server_scale, client_side, server_side, ..
     } = work.half_open;
-    let client_next = client_isn.wrapping_add(1);
-    let server_next = server_isn.wrapping_add(1);
+    let client_next = client_isn.plus(1);
+    let server_next = server_isn.plus(1);
     work.state = work.blank;
     work.state.side[Client::INDEX].isn = client_isn;
     work.state.side[Client::INDEX].next = client_next;
@@ -216,13 +216,13 @@ pub fn promote<H: Host>(host: &mut H, work: &mut Work) -> u8 {
     let shifts = if scaled { client_scale as u32 | (server_scale as u32) << 8 } else { 0 };
     let shifts = shifts | normalise::agreed(&work.half_open);
     H::store(&shared.id, id);
-    H::store(&shared.isns, pair(client_isn, server_isn));
+    H::store(&shared.isns, pair_of(client_isn, server_isn));
     // Both sides are on one interface, so forgeries cannot be detected.
     H::store(&shared.ways, pair(if client_side == server_side { 0 } else { client_side }, shifts));
-    H::store(&shared.peer[Client::INDEX], pair(client_next, client_next.wrapping_add(server_window as u32)));
-    H::store(&shared.peer[Server::INDEX], pair(server_next, server_next.wrapping_add(WINDOW)));
-    H::store(&shared.tls_from, pair(client_next, server_next));
-    H::store(&shared.stamps, pair(work.half_open.echo, work.half_open.echo));
+    H::store(&shared.peer[Client::INDEX], pair_of(client_next, client_next.plus(server_window as u32)));
+    H::store(&shared.peer[Server::INDEX], pair_of(server_next, server_next.plus(WINDOW)));
+    H::store(&shared.tls_from, pair_of(client_next, server_next));
+    H::store(&shared.stamps, pair_of(work.half_open.echo, work.half_open.echo));
     H::store(&shared.seen, met.now);
     H::store(&shared.held, 0);
     H::store(&shared.flags, 0);

@@ -1,9 +1,8 @@
 //! What each side says about the other's bytes: acknowledgements and windows. Read and written without the lock.
 
-use crate::stream::later;
 use crate::{
     direction::Direction,
-    entry::{Shared, first, pair, second},
+    entry::{Shared, first_of, pair_of, second, second_of},
     host::Host,
     wire::Segment,
 };
@@ -14,12 +13,12 @@ use crate::{
 #[inline(always)]
 pub fn note<H: Host, D: Direction>(shared: &Shared, segment: &Segment) -> bool {
     let shift = second(H::load(&shared.ways)) >> (D::INDEX * 8) & 15;
-    let edge = segment.acknowledgement.wrapping_add((segment.window as u32) << shift);
+    let edge = segment.acknowledgement.plus((segment.window as u32) << shift);
     let place = &shared.peer[D::OTHER];
     let old = H::load(place);
-    let new = pair(later(segment.acknowledgement, first(old)), later(edge, second(old)));
+    let new = pair_of(segment.acknowledgement.later(first_of(old)), edge.later(second_of(old)));
     if new != old {
         H::compare_exchange(place, old, new);
     }
-    first(new) != first(old)
+    first_of(new) != first_of(old)
 }

@@ -53,7 +53,7 @@ pub fn mask<H: Host>(host: &mut H, policy: &Policy, work: &mut Work) -> bool {
 /// Masks payload `from..to` except for the digits 2 and 0.
 #[inline(always)]
 fn digits<H: Host>(host: &mut H, policy: &Policy, work: &mut Work, from: u32, to: u32) {
-    let head = work.state.line[SIDE].start.wrapping_sub(work.segment.sequence).wrapping_add(BEFORE);
+    let head = work.segment.offset_of(work.state.line[SIDE].start).wrapping_add(BEFORE);
     let from = if head.wrapping_sub(from) as i32 > 0 { head } else { from };
     if to.wrapping_sub(from) as i32 > 0 {
         let cr = rewrite::ends_with_cr(host, work, from, to);
@@ -73,9 +73,9 @@ fn words<H: Host>(host: &mut H, policy: &Policy, work: &mut Work, from: u32, to:
     if enforces {
         let side = &mut work.state.side[SIDE];
         side.rewrote = 1;
-        side.rewritten = work.segment.sequence.wrapping_add(to);
+        side.rewritten = work.segment.sequence_at(to);
     }
-    let start = work.state.line[SIDE].start.wrapping_sub(work.segment.sequence);
+    let start = work.segment.offset_of(work.state.line[SIDE].start);
     work.reading.banner_kept = from;
     // verifier: one loop for both cases, so that it is walked once.
     let esmtp = work.unknown::<H>((policy.banner == SHOW_HOST) as u8) as u32;

@@ -9,6 +9,7 @@ use crate::{
     policy::{FILL_NOOP, Policy, VerbVerdict},
     reason::{FIRST_NAME, Reason},
     report,
+    seq::Seq,
     session::data::NOWHERE,
     session::{
         Mode, bdat, begins, data,
@@ -85,8 +86,8 @@ pub fn carry_out<H: Host, D: Direction>(host: &mut H, work: &mut Work) -> bool {
 
 /// The sequence number of the next byte.
 #[inline(always)]
-fn next_sequence(work: &Work) -> u32 {
-    work.segment.sequence.wrapping_add(work.reading.at)
+fn next_sequence(work: &Work) -> Seq {
+    work.segment.sequence_at(work.reading.at)
 }
 
 /// Returns to commands, from the next byte on.
@@ -169,7 +170,7 @@ fn command_bytes<H: Host>(host: &mut H, policy: &Policy, work: &mut Work) {
             _ => Reason::Sync,
         };
         // A BDAT without a size is reported once.
-        let at = next_sequence(work) * (hold != Command::BDAT || work.monitors == 0) as u32;
+        let at = Seq(next_sequence(work).0 * (hold != Command::BDAT || work.monitors == 0) as u32);
         work.block_by(reason.number(), policy.guard(reason.number()), at);
         if work.monitors != 0 && monitor::reply_was_lost(work) {
             // The client may have seen the reply, so the bytes did not come before it.

@@ -11,6 +11,7 @@ use crate::{
     entry::Line,
     host::{Host, Piece, Step, byte},
     reason::Reason,
+    seq::Seq,
     word::Word,
     work::Work,
 };
@@ -103,7 +104,7 @@ static BYTES: [u16; 256] = {
 impl Line {
     /// Starts a new line: a command, or (`head`) a reply line.
     #[inline(always)]
-    pub fn begin(&mut self, head: bool, start: u32) {
+    pub fn begin(&mut self, head: bool, start: Seq) {
         *self = Self {
             word: Word { high: 0, low: 0 },
             head: 0,

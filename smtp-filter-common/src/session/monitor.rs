@@ -10,8 +10,8 @@ use crate::{
     entry::Session,
     host::{Host, Step},
     reason::FIRST_NAME,
+    seq::Seq,
     session::{Mode, data, line::ODD, replies::fits, verb::Command},
-    stream::{ahead, later},
     work::Work,
 };
 
@@ -35,7 +35,7 @@ pub fn reads_on(work: &mut Work, hold: Command) -> bool {
             let session = &mut work.state.session;
             session.hold = Command::NONE;
             session.hasty = session.hasty.saturating_add(1);
-            begin_mail_data(work, work.segment.sequence.wrapping_add(work.reading.at));
+            begin_mail_data(work, work.segment.sequence_at(work.reading.at));
             false
         }
         // A chunk, or commands: the reply says which.
@@ -51,7 +51,7 @@ pub fn reads_on(work: &mut Work, hold: Command) -> bool {
 /// Whether the client acknowledges bytes of the server that were not seen here: it may have got its reply.
 #[inline(always)]
 pub fn reply_was_lost(work: &Work) -> bool {
-    ahead(work.segment.acknowledgement, work.state.side[Server::INDEX].next) > 0
+    work.segment.acknowledgement.is_after(work.state.side[Server::INDEX].next)
 }
 
 /// Whether the server has answered everything that the client sent: from here on the state is certain again.
@@ -69,7 +69,7 @@ pub fn is_certain(work: &Work) -> bool {
 /// 1 if the server acknowledges bytes of the client that were not seen here: there may have been commands among them.
 #[inline(always)]
 pub fn was_missed(work: &Work) -> u8 {
-    work.monitors & (ahead(work.segment.acknowledgement, work.state.side[SIDE].next) > 0) as u8
+    work.monitors & (work.segment.acknowledgement.is_after(work.state.side[SIDE].next)) as u8
 }
 
 /// Skips the rest of the segment.
@@ -113,7 +113,7 @@ pub fn is_command(work: &mut Work, kind: Command, reason: u16) -> bool {
 
 /// Mail data begins at `at`.
 #[inline(always)]
-fn begin_mail_data(work: &mut Work, at: u32) {
+fn begin_mail_data(work: &mut Work, at: Seq) {
     work.state.session.mode = Mode::MAIL_DATA;
     work.state.memory.data_state = data::LINE;
     work.begin_region(Mode::MAIL_DATA, at);
@@ -206,7 +206,7 @@ pub fn unmatched(work: &mut Work, code: u16) {
         // The STARTTLS command itself was not seen.
         220 if was_missed(work) != 0 => {
             let side = &mut work.state.side[SIDE];
-            side.next = later(side.next, work.segment.acknowledgement);
+            side.next = side.next.later(work.segment.acknowledgement);
             let at = side.next;
             work.state.session.mode = Mode::TLS;
             tls_begins(&mut work.state.session);
@@ -251,7 +251,7 @@ fn mail_data_begins(work: &mut Work) {
 fn resynchronise(work: &mut Work) {
     // The server has the bytes that this segment acknowledges.
     let side = &mut work.state.side[SIDE];
-    side.next = later(side.next, work.segment.acknowledgement);
+    side.next = side.next.later(work.segment.acknowledgement);
     let session = &mut work.state.session;
     session.hold = Command::NONE;
     session.runs = 0;

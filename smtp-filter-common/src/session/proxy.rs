@@ -41,8 +41,8 @@ impl Step for Compare<'_> {
 /// signature of version 2 at the start of the client's stream.
 #[inline(never)]
 pub fn is_signed<H: Host>(work: &mut Work, from: u32) -> bool {
-    let first = work.segment.sequence.wrapping_add(work.reading.at).wrapping_sub(work.reading.loop_read);
-    let before = first.wrapping_sub(work.state.side[Client::INDEX].isn.wrapping_add(1));
+    let first = work.segment.sequence_at(work.reading.at).minus(work.reading.loop_read);
+    let before = first.since(work.state.side[Client::INDEX].isn.plus(1));
     if before >= LENGTH || work.state.session.signature as u32 != before {
         return false;
     }

@@ -258,7 +258,7 @@ pub fn make<H: Host, D: Direction>(host: &mut H, work: &mut Work) -> bool {
     if change.only_checks == 0 {
         let side = &mut work.state.side[D::INDEX];
         side.rewrote = 1;
-        side.rewritten = work.segment.sequence.wrapping_add(change.to);
+        side.rewritten = work.segment.sequence_at(change.to);
     }
     if work.tally.reporting != 0 {
         let patches = (change.to - (change.from & !3)) / PATCH as u32 + 1;
@@ -285,7 +285,7 @@ impl Span {
     #[inline(always)]
     pub fn of(work: &Work, side: usize, before: u32) -> Self {
         let (line, at) = (&work.state.line[side], work.reading.at);
-        let start = line.start.wrapping_sub(work.segment.sequence);
+        let start = work.segment.offset_of(line.start);
         let first = work.reading.first;
         // The line began before the first new byte: its start wrapped, or is among the retransmitted bytes.
         let from = if start.wrapping_sub(first) as i32 >= 0 { start } else { first };

@@ -9,6 +9,7 @@ use crate::{
     policy::Policy,
     reason::{FIRST_KEYWORD, Reason},
     report,
+    seq::Seq,
     session::{
         Mode, banner, begins, client, data,
         line::{self, CROSSED, HEAD, IN_WORD},
@@ -67,7 +68,7 @@ impl<H: Host> Step for Steps<'_, H> {
             }
         } else if work.state.session.mode == Mode::TLS {
             // RFC 3207 section 4: after the 220 it is the client's turn.
-            let at = work.segment.sequence.wrapping_add(work.reading.at);
+            let at = work.segment.sequence_at(work.reading.at);
             let reason = Reason::StarttlsInjection;
             work.block_by(reason.number(), self.policy.guard(reason.number()), at);
             if work.passes_over() {
@@ -101,7 +102,7 @@ fn reply_bytes<H: Host>(host: &mut H, policy: &Policy, work: &mut Work) {
             reply_line::<H>(policy, work, &line);
         }
         identical::note(work, line.start);
-        let at = work.segment.sequence.wrapping_add(work.reading.at);
+        let at = work.segment.sequence_at(work.reading.at);
         work.state.line[SIDE].begin(true, at);
     }
 }
@@ -388,7 +389,7 @@ fn login(work: &mut Work) {
 
 /// Begins a session: nothing has been said yet.
 #[inline(always)]
-pub fn begin(work: &mut Work, client_next: u32, server_next: u32) {
+pub fn begin(work: &mut Work, client_next: Seq, server_next: Seq) {
     work.reading.at = 0;
     work.state.line[SIDE].begin(true, server_next);
     work.state.line[Client::INDEX].begin(false, client_next);

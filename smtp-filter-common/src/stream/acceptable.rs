@@ -2,10 +2,9 @@
 //! segment that it does not accept is believed. Computed without the lock, from the acknowledgements and windows of
 //! both sides.
 
-use super::ahead;
 use crate::{
     direction::Direction,
-    entry::{Shared, first, second},
+    entry::{Shared, first_of, second_of},
     host::Host,
     wire::{ACK, Segment},
 };
@@ -23,9 +22,9 @@ pub const BEYOND: u8 = 2;
 pub fn position<H: Host, D: Direction>(shared: &Shared, segment: &Segment) -> u8 {
     let peer = H::load(&shared.peer[D::INDEX]);
     // A FIN takes one sequence number and needs no window.
-    if ahead(segment.sequence, second(peer)) > 1 {
+    if segment.sequence.ahead_of(second_of(peer)) > 1 {
         BEYOND
-    } else if ahead(segment.end(), first(peer)) < 0 {
+    } else if segment.end().is_before(first_of(peer)) {
         BEFORE
     } else {
         WITHIN
@@ -39,6 +38,6 @@ pub fn acknowledges<H: Host, D: Direction>(shared: &Shared, segment: &Segment) -
     const LONG_AGO: i32 = 1 << 16;
     let peer = H::load(&shared.peer[D::OTHER]);
     segment.has(ACK)
-        && ahead(segment.acknowledgement, second(peer)) <= 1
-        && ahead(segment.acknowledgement, first(peer)) >= -LONG_AGO
+        && segment.acknowledgement.ahead_of(second_of(peer)) <= 1
+        && segment.acknowledgement.ahead_of(first_of(peer)) >= -LONG_AGO
 }

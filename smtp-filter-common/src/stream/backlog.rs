@@ -5,9 +5,8 @@
 //! and a client could send good bytes in between: so for a while no new bytes of the client are read, wherever the
 //! segment begins. An honest client does not notice: its next retransmission comes later.
 
-use super::ahead;
 use crate::{
-    entry::{Shared, first, pair, second},
+    entry::{Shared, first_of, pair, second},
     host::Host,
     reason::Reason,
     work::Work,
@@ -37,9 +36,9 @@ pub fn note<H: Host>(shared: &Shared, work: &Work) {
     let reason = work.block.reason;
     let held = reason == Reason::Backlog.number() || reason == Reason::ManyLines.number();
     if held || work.tally.commands >= MANY && !Reason::is_forced(reason) {
-        let next = work.segment.sequence.wrapping_add(work.reading.first);
+        let next = work.segment.sequence_at(work.reading.first);
         let since = coarse(work.event.time) | SET | if held { 0 } else { BLOCKED };
-        H::store(&shared.held, pair(next, since));
+        H::store(&shared.held, pair(next.0, since));
     }
 }
 
@@ -48,12 +47,12 @@ pub fn note<H: Host>(shared: &Shared, work: &Work) {
 #[inline(always)]
 pub fn waits<H: Host>(shared: &Shared, work: &Work) -> bool {
     let held = H::load(&shared.held);
-    let (next, since) = (first(held), second(held));
+    let (next, since) = (first_of(held), second(held));
     let segment = &work.segment;
-    let comes_again = ahead(segment.sequence, next) <= 0 || since & BLOCKED != 0;
+    let comes_again = !segment.sequence.is_after(next) || since & BLOCKED != 0;
     since & SET != 0
         && comes_again
-        && ahead(segment.end(), next) > 0
+        && segment.end().is_after(next)
         && coarse(work.event.time).wrapping_sub(coarse_of(since)) < LONG_ENOUGH
 }
 

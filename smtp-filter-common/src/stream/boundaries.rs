@@ -6,13 +6,14 @@
 //! that follow could complete one. A boundary is never forgotten before its bytes are acknowledged. If there is no room
 //! for one more, neither in the entry nor in the pool, the segment waits.
 
-use super::{ahead, out_of_order, sorted};
+use super::{out_of_order, sorted};
 use crate::{
     bounds::{ENTRY_BOUNDARIES, ENTRY_RANGES, POOL_BOUNDARIES},
     branchless::{choose, choose_number, less, same},
     entry::Memory,
     host::{Host, Step},
     reason::Reason,
+    seq::Seq,
     session::data::{self, CR, DOT, DOT_CR, LINE, MIDDLE},
     work::Work,
 };
@@ -66,7 +67,7 @@ fn either<H: Host>(one: u8, other: u8) -> u8 {
 struct Look<'a, H> {
     host: &'a mut H,
     work: &'a mut Work,
-    at: u32,
+    at: Seq,
     /// The result: the known state in the first byte; in the second, what boundaries after the position imply.
     state: &'a mut u32,
 }
@@ -81,7 +82,7 @@ impl<H: Host> Step for Look<'_, H> {
         let (place, state, is_end) = listed(self.host, self.work, index);
         // A bar says too little.
         let state = choose::<H>((state / BARRED) as u32, data::END, state);
-        let before = place.wrapping_sub(self.at);
+        let before = place.since(self.at);
         let under_way = under_way::<H>(state, before);
         // A boundary says for certain only what the state at its own position is; the end of a range also what it is
         // just before.
@@ -98,26 +99,23 @@ impl<H: Host> Step for Look<'_, H> {
 /// The state at a position, `before` bytes before the end of what was read; [`data::END`] if it is not known. Then the
 /// second value is the state that the first copy had there, as far as boundaries after it imply it, or [`data::END`].
 #[inline(always)]
-pub fn state_at<H: Host>(host: &mut H, work: &mut Work, at: u32, before: u32) -> (u8, u8) {
+pub fn state_at<H: Host>(host: &mut H, work: &mut Work, at: Seq, before: u32) -> (u8, u8) {
     // The longest way to an end of data says nothing of boundaries further back.
     //
     // verifier: one function after the other, for the stack of Linux 6.1 has no room for one below the other.
-    host.list_boundaries(work, at, at.wrapping_add(data::END as u32));
+    host.list_boundaries(work, at, at.plus(data::END as u32));
     let state = host.look_at_boundary(work, at, before);
     (state as u8, (state >> 8) as u8)
 }
 
 /// See [`state_at`]; both states in one number. What is to be looked at has been found before ([`find`]).
 #[inline(always)]
-pub fn look<H: Host>(host: &mut H, work: &mut Work, at: u32, before: u32) -> u32 {
+pub fn look<H: Host>(host: &mut H, work: &mut Work, at: Seq, before: u32) -> u32 {
     let memory = &work.state.memory;
     // What belongs to an end of data, complete or under way, is known without a boundary.
     let [last, other] = memory.end_of_data;
     let known = either::<H>(
-        either::<H>(
-            under_way::<H>(data::END, last.wrapping_sub(at)),
-            under_way::<H>(data::END, other.wrapping_sub(at)),
-        ),
+        either::<H>(under_way::<H>(data::END, last.since(at)), under_way::<H>(data::END, other.since(at))),
         under_way::<H>(memory.data_state, before),
     );
     let mut state = known as u32 | (data::END as u32) << 8;
@@ -153,11 +151,11 @@ impl Listed {
 /// Finds the items at positions `from..to`. Returns how many indices are to be given to [`place`]; those of the entry
 /// may include some outside the interval.
 #[inline(always)]
-pub fn find<H: Host>(host: &mut H, work: &mut Work, from: u32, to: u32) -> u32 {
+pub fn find<H: Host>(host: &mut H, work: &mut Work, from: Seq, to: Seq) -> u32 {
     let memory = &work.state.memory;
     let slot = memory.slot;
     let (ranges, boundaries) = (memory.sorted_ranges(), memory.sorted_boundaries());
-    let skipped = ENTRY * (1 ^ memory.any_from::<H>(from, to.wrapping_sub(from)));
+    let skipped = ENTRY * (1 ^ memory.any_from::<H>(from, to.since(from)));
     work.stream.listed = Listed { skipped, ..Listed::NONE };
     let mut count = ENTRY - skipped;
     work.stream.listed.count = count;
@@ -183,7 +181,7 @@ pub fn find<H: Host>(host: &mut H, work: &mut Work, from: u32, to: u32) -> u32 {
 /// Position, state, and whether it is the end of an out-of-order range, of item `index` among those that [`find`]
 /// found. The state is [`data::END`] if the item is not in use.
 #[inline(always)]
-pub fn listed<H: Host>(host: &mut H, work: &Work, index: u32) -> (u32, u8, bool) {
+pub fn listed<H: Host>(host: &mut H, work: &Work, index: u32) -> (Seq, u8, bool) {
     let memory = &work.state.memory;
     let Listed { skipped, range, ranges, boundary, .. } = work.stream.listed;
     let index = index + skipped;
@@ -198,9 +196,9 @@ pub fn listed<H: Host>(host: &mut H, work: &Work, index: u32) -> (u32, u8, bool)
         return (at, state, true);
     }
     let number = index - ENTRY_RANGES as u32 - ranges + boundary;
-    let Some(list) = host.list(memory.slot.wrapping_sub(1)) else { return (0, data::END, false) };
+    let Some(list) = host.list(memory.slot.wrapping_sub(1)) else { return (Seq(0), data::END, false) };
     let word = list[memory.sorted_boundaries().index::<H>(number)];
-    (word as u32, (word >> STATE) as u8, false)
+    (Seq(word as u32), (word >> STATE) as u8, false)
 }
 
 /// Shift of the state in a boundary's word.
@@ -210,13 +208,13 @@ const STATE: u32 = 59;
 /// boundaries for the segments that fill it, which are acknowledged first. Until the segment passes, words written to
 /// the pool lie after the counted ones.
 #[inline(always)]
-pub fn remember<H: Host>(host: &mut H, work: &mut Work, at: u32, state: u8, spare: usize) -> bool {
+pub fn remember<H: Host>(host: &mut H, work: &mut Work, at: Seq, state: u8, spare: usize) -> bool {
     host.note_boundary(work, at, state, spare)
 }
 
 /// See [`remember`].
 #[inline(always)]
-pub fn note<H: Host>(host: &mut H, work: &mut Work, at: u32, state: u8, spare: usize) -> bool {
+pub fn note<H: Host>(host: &mut H, work: &mut Work, at: Seq, state: u8, spare: usize) -> bool {
     if work.state.memory.remember_in_entry::<H>(at, state, spare) {
         return true;
     }
@@ -230,7 +228,7 @@ pub fn note<H: Host>(host: &mut H, work: &mut Work, at: u32, state: u8, spare: u
     let memory = &mut work.state.memory;
     let Some(list) = host.list(memory.slot.wrapping_sub(1)) else { return false };
     let number = memory.boundaries as u32;
-    list[memory.sorted_boundaries().index::<H>(number)] = at as u64 | (state as u64) << STATE;
+    list[memory.sorted_boundaries().index::<H>(number)] = at.0 as u64 | (state as u64) << STATE;
     memory.boundaries += 1;
     memory.fresh += 1;
     true
@@ -251,14 +249,14 @@ pub fn forget_first<H: Host>(host: &mut H, work: &mut Work) {
 impl Memory {
     /// Remembers a boundary in the entry; `false` if there is no room.
     #[inline(always)]
-    fn remember_in_entry<H: Host>(&mut self, at: u32, state: u8, spare: usize) -> bool {
+    fn remember_in_entry<H: Host>(&mut self, at: Seq, state: u8, spare: usize) -> bool {
         let mut free = ENTRY_BOUNDARIES as u32;
         let mut i = 0;
         while i < ENTRY_BOUNDARIES {
             let unused = 1 ^ H::opaque((self.boundary_state[i] / USED) as u32);
             // A state replaces a state. A bar is kept beside it: what is judged now may be what it is to stop.
             let bar = H::opaque(((self.boundary_state[i] | state) / BARRED) as u32 & 1);
-            let fits = (unused | same::<H>(self.boundary_at[i], at) & (1 ^ bar))
+            let fits = (unused | same::<H>(self.boundary_at[i].0, at.0) & (1 ^ bar))
                 & less::<H>(i as u32 + (spare & (ENTRY_BOUNDARIES - 1)) as u32, ENTRY_BOUNDARIES as u32);
             free = choose_number::<H>(fits, i as u32, free);
             i += 1;
@@ -274,7 +272,7 @@ impl Memory {
 
     /// Position and state of boundary `index` of the entry; the state is [`data::END`] if it is not in use.
     #[inline(always)]
-    const fn in_entry(&self, index: usize) -> (u32, u8) {
+    const fn in_entry(&self, index: usize) -> (Seq, u8) {
         let index = index & (ENTRY_BOUNDARIES - 1);
         let state = self.boundary_state[index];
         (self.boundary_at[index], if state & USED != 0 { state & !USED } else { data::END })
@@ -282,14 +280,14 @@ impl Memory {
 
     /// 1 if an item of the entry lies in the `length` positions from `from` on, else 0.
     #[inline(always)]
-    fn any_from<H: Host>(&self, from: u32, length: u32) -> u32 {
+    fn any_from<H: Host>(&self, from: Seq, length: u32) -> u32 {
         const ANY: u64 = 1 << 63;
         let mut any = 0;
         let mut i = 0;
         while i < ENTRY_BOUNDARIES {
             let so_far = H::opaque_word(any | i as u64);
             let at = so_far as usize & (ENTRY_BOUNDARIES - 1);
-            let left = (self.boundary_at[at].wrapping_sub(from) as u64).wrapping_sub(length as u64);
+            let left = (self.boundary_at[at].since(from) as u64).wrapping_sub(length as u64);
             any = (so_far | left & (self.boundary_state[at] as u64) << 56) & ANY;
             i += 1;
         }
@@ -297,7 +295,7 @@ impl Memory {
         while i < ENTRY_RANGES {
             let so_far = H::opaque_word(any | i as u64);
             let at = so_far as usize & (ENTRY_RANGES - 1);
-            let left = (self.range_end[at].wrapping_sub(from) as u64).wrapping_sub(length as u64);
+            let left = (self.range_end[at].since(from) as u64).wrapping_sub(length as u64);
             any = (so_far | left & (self.range_state[at] as u64) << 56) & ANY;
             i += 1;
         }
@@ -314,16 +312,16 @@ impl Memory {
 
     /// Forgets the boundaries before `acknowledged`.
     #[inline(always)]
-    pub fn forget_acknowledged(&mut self, acknowledged: u32) {
+    pub fn forget_acknowledged(&mut self, acknowledged: Seq) {
         let mut i = 0;
         while i < ENTRY_BOUNDARIES {
-            let over = ahead(self.boundary_at[i], acknowledged) < 0;
+            let over = self.boundary_at[i].is_before(acknowledged);
             self.boundary_state[i] = if over { 0 } else { self.boundary_state[i] };
             i += 1;
         }
         let mut i = 0;
         while i < 2 {
-            let over = ahead(self.end_of_data[i], acknowledged) <= 0;
+            let over = !self.end_of_data[i].is_after(acknowledged);
             // Neutral: no unacknowledged mail data ends there.
             self.end_of_data[i] = if over { acknowledged } else { self.end_of_data[i] };
             i += 1;
@@ -332,14 +330,14 @@ impl Memory {
 
     /// Remembers the position after an end of data.
     #[inline(always)]
-    pub fn end_of_data_at(&mut self, at: u32) {
+    pub fn end_of_data_at(&mut self, at: Seq) {
         self.end_of_data[1] = self.end_of_data[0];
         self.end_of_data[0] = at;
     }
 
     /// Whether an end of data was read that ends at this position.
     #[inline(always)]
-    pub fn is_end_of_data(&self, at: u32) -> bool {
+    pub fn is_end_of_data(&self, at: Seq) -> bool {
         self.end_of_data[0] == at || self.end_of_data[1] == at
     }
 }

@@ -5,13 +5,14 @@
 //! A run of chunks is one region ([`session::Mode::CHUNKS`]). If there is no slot, or it is full, a chunk is a region
 //! of its own.
 
-use super::{ahead, earlier, later, pool};
+use super::pool;
 use crate::{
     bounds::RUN,
     direction::{Client, Direction as _},
     entry::Memory,
     host::{Host, List, Step},
     reason::Reason,
+    seq::Seq,
     session,
     stream::in_segment::FORGOTTEN,
     work::Work,
@@ -44,7 +45,7 @@ const LINES: u32 = 256;
 /// Consecutive chunks of one size.
 #[derive(Clone, Copy)]
 struct Chunks {
-    start: u32,
+    start: Seq,
     /// How many follow the first one.
     more: u32,
     said: Said,
@@ -73,7 +74,7 @@ impl Chunks {
             digits += 1 ^ (octets.wrapping_sub(POWER[i]) >> 31);
             i += 1;
         }
-        Self { start, more, said: Said { octets, missing: 5 * (1 ^ rest >> 31), digits } }
+        Self { start: Seq(start), more, said: Said { octets, missing: 5 * (1 ^ rest >> 31), digits } }
     }
 
     /// Bytes of a line and its chunk.
@@ -83,8 +84,8 @@ impl Chunks {
     }
 
     #[inline(always)]
-    const fn end(self) -> u32 {
-        self.start.wrapping_add(self.whole().wrapping_mul(self.more + 1))
+    const fn end(self) -> Seq {
+        self.start.plus(self.whole().wrapping_mul(self.more + 1))
     }
 }
 
@@ -129,8 +130,8 @@ fn chunks<H: Host>(list: &List, memory: &Memory, number: u32) -> Chunks {
 /// A chunk begins at the next byte, after a line that began at `start`. `false` if there is no room to remember that:
 /// the segment is held back. Until the segment passes, words written to the pool lie after the counted ones.
 #[inline(never)]
-pub fn begin<H: Host>(host: &mut H, work: &mut Work, start: u32, octets: u32, last: bool) -> bool {
-    let at = work.segment.sequence.wrapping_add(work.reading.at);
+pub fn begin<H: Host>(host: &mut H, work: &mut Work, start: Seq, octets: u32, last: bool) -> bool {
+    let at = work.segment.sequence_at(work.reading.at);
     let memory = &mut work.state.memory;
     if memory.chunks == 0 && memory.chunk_slot == 0 {
         memory.chunk_slot = pool::take(host, &work.key, pool::CHUNKS);
@@ -161,7 +162,7 @@ pub fn begin<H: Host>(host: &mut H, work: &mut Work, start: u32, octets: u32, la
         // From now on this word is no longer the newest, so its count moves into the word.
         *word = *word & !((MORE as u64) << 52) | if *word >> 62 & 1 == 0 { (alike as u64) << 52 } else { 0 };
     }
-    list[index_of::<H>(memory, memory.chunks as u32)] = start as u64 | (rest as u64) << 32;
+    list[index_of::<H>(memory, memory.chunks as u32)] = start.0 as u64 | (rest as u64) << 32;
     memory.chunks += 1;
     memory.equal_chunks = 0;
     memory.of_size = rest;
@@ -171,14 +172,14 @@ pub fn begin<H: Host>(host: &mut H, work: &mut Work, start: u32, octets: u32, la
 impl Memory {
     /// The line that began at `start` belongs to a run of chunks.
     #[inline(always)]
-    fn begin_run(&mut self, start: u32) -> bool {
+    fn begin_run(&mut self, start: Seq) -> bool {
         use crate::bounds::REGIONS;
         let used = self.regions as usize;
         let last = used.wrapping_sub(1) & (REGIONS - 1);
         let before = used.wrapping_sub(2) & (REGIONS - 1);
         // Acknowledged bytes of the line do not count.
         let alone =
-            used > 0 && self.region_kind[last] == session::Mode::COMMAND && ahead(self.region_at[last], start) >= 0;
+            used > 0 && self.region_kind[last] == session::Mode::COMMAND && !self.region_at[last].is_before(start);
         if !alone {
             return self.begin_region(session::Mode::CHUNKS, start);
         }
@@ -202,7 +203,7 @@ impl<H: Host> Step for Forget<'_, H> {
         let memory = &mut self.work.state.memory;
         let Some(list) = self.host.list(memory.chunk_slot.wrapping_sub(1)) else { return true };
         let end = chunks::<H>(list, memory, 0).end();
-        if memory.chunks == 0 || ahead(end, self.work.stream.acknowledged) > 0 {
+        if memory.chunks == 0 || end.is_after(self.work.stream.acknowledged) {
             return true;
         }
         memory.first_chunk = memory.first_chunk.wrapping_add(1);
@@ -226,7 +227,7 @@ pub fn look_after<H: Host>(host: &mut H, work: &mut Work) -> bool {
         H::run_steps(count, &mut Forget { host, work });
         return true;
     }
-    if ahead(work.stream.acknowledged, work.state.side[Client::INDEX].next) < 0 {
+    if work.stream.acknowledged.is_before(work.state.side[Client::INDEX].next) {
         work.hold_back(Reason::Forgotten);
         return false;
     }
@@ -239,7 +240,7 @@ pub fn look_after<H: Host>(host: &mut H, work: &mut Work) -> bool {
 struct Halve<'a> {
     list: &'a List,
     memory: &'a Memory,
-    at: u32,
+    at: Seq,
     from: &'a mut u32,
     to: &'a mut u32,
 }
@@ -251,7 +252,7 @@ impl Halve<'_> {
             return true;
         }
         let middle = (*self.from + *self.to) / 2;
-        if ahead(chunks::<H>(self.list, self.memory, middle).end(), self.at) > 0 {
+        if chunks::<H>(self.list, self.memory, middle).end().is_after(self.at) {
             *self.to = middle;
         } else {
             *self.from = middle + 1;
@@ -276,8 +277,8 @@ impl<H: Host> Step for Find<'_, H> {
 struct Lines<'a, H> {
     host: &'a mut H,
     work: &'a mut Work,
-    from: u32,
-    to: u32,
+    from: Seq,
+    to: Seq,
 }
 
 impl<H: Host> Step for Lines<'_, H> {
@@ -291,8 +292,8 @@ impl<H: Host> Step for Lines<'_, H> {
             return true;
         };
         let chunks = chunks::<H>(list, memory, number);
-        let start = chunks.start.wrapping_add(chunks.whole().wrapping_mul(which));
-        if number >= memory.chunks as u32 || ahead(start, self.to) >= 0 {
+        let start = chunks.start.plus(chunks.whole().wrapping_mul(which));
+        if number >= memory.chunks as u32 || !start.is_before(self.to) {
             return true;
         }
         if index >= LINES {
@@ -304,17 +305,17 @@ impl<H: Host> Step for Lines<'_, H> {
         } else {
             work.stream.ranges.set_line(number + 1, 0);
         }
-        let from = later(start, self.from);
-        let to = earlier(start.wrapping_add(chunks.said.line()), self.to);
-        if ahead(to, from) <= 0 {
+        let from = start.later(self.from);
+        let to = start.plus(chunks.said.line()).earlier(self.to);
+        if !to.is_after(from) {
             return false;
         }
-        let length = to.wrapping_sub(from);
-        if !host.fetch_patch(from.wrapping_sub(work.segment.sequence), length, &mut work.old) {
+        let length = to.since(from);
+        if !host.fetch_patch(work.segment.offset_of(from), length, &mut work.old) {
             work.stream.differs |= FORGOTTEN;
             return true;
         }
-        let at = from.wrapping_sub(start);
+        let at = from.since(start);
         H::run_steps(length, &mut Line::<H> { work, said: chunks.said, at, host: core::marker::PhantomData });
         self.work.stream.differs != 0
     }
@@ -342,7 +343,7 @@ impl<H: Host> Step for Line<'_, H> {
 
 /// Checks the retransmitted sequence numbers `from..to`: the BDAT lines have to announce the same as the first time.
 #[inline(never)]
-pub fn check_retransmitted<H: Host>(host: &mut H, work: &mut Work, from: u32, to: u32) -> bool {
+pub fn check_retransmitted<H: Host>(host: &mut H, work: &mut Work, from: Seq, to: Seq) -> bool {
     let memory = &work.state.memory;
     let count = memory.chunks as u32;
     if count == 0 {
@@ -361,7 +362,7 @@ pub fn check_retransmitted<H: Host>(host: &mut H, work: &mut Work, from: u32, to
     }
     // The first of the equal chunks that ends after `from`.
     let chunks = chunks::<H>(list, memory, first);
-    let into = ahead(from, chunks.start);
+    let into = from.ahead_of(chunks.start);
     let which = if into <= 0 { 0 } else { (into as u32).checked_div(chunks.whole()).unwrap_or(0) };
     work.stream.ranges.set_line(first, which);
     H::run_steps(LINES + 1, &mut Lines { host, work, from, to });

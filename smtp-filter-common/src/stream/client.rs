@@ -1,17 +1,17 @@
 //! A client's segment with payload: which of its bytes are read, and whether it goes on.
 
 use super::{
-    ahead, beyond, boundaries, chunks, gap, later, out_of_order, pieces, pool, regions, regions_end, retransmission,
-    window,
+    beyond, boundaries, chunks, gap, out_of_order, pieces, pool, regions, regions_end, retransmission, window,
 };
 use crate::{
     action::Action,
     bounds::REGIONS,
     direction::{Client, Direction as _},
-    entry::{Memory, first},
+    entry::{Memory, first_of},
     host::{Host, Step},
     policy::Policy,
     reason::Reason,
+    seq::Seq,
     session::data::NOWHERE,
     session::{self, Mode, client as automaton, data, monitor},
     stream::in_segment::{FORGOTTEN, REFUSED, UNFETCHED},
@@ -34,10 +34,10 @@ pub enum Taken {
 
 /// Judges a segment's payload, with what the server has acknowledged and the edge of its window.
 #[inline(always)]
-pub fn payload<H: Host>(host: &mut H, policy: &Policy, work: &mut Work, acknowledged: u32, edge: u32) -> Taken {
+pub fn payload<H: Host>(host: &mut H, policy: &Policy, work: &mut Work, acknowledged: Seq, edge: Seq) -> Taken {
     let next = work.state.side[SIDE].next;
     // An acknowledgement of bytes that have not passed means nothing.
-    let acknowledged = super::earlier(acknowledged, next);
+    let acknowledged = acknowledged.earlier(next);
     work.stream.acknowledged = acknowledged;
     if work.monitors == 0 && beyond(work, edge) {
         work.hold_back(Reason::BeyondWindow);
@@ -47,7 +47,7 @@ pub fn payload<H: Host>(host: &mut H, policy: &Policy, work: &mut Work, acknowle
     regions::forget::<H>(&mut work.state.memory, acknowledged);
     work.state.memory.forget_acknowledged(acknowledged);
     let memory = &mut work.state.memory;
-    if ahead(acknowledged, memory.missing_to) >= 0 {
+    if !acknowledged.is_before(memory.missing_to) {
         memory.missing = 0;
     }
     let kept = memory.slot == 0 || out_of_order::look_after(host, work);
@@ -59,7 +59,7 @@ pub fn payload<H: Host>(host: &mut H, policy: &Policy, work: &mut Work, acknowle
     }
     // Computed again instead of kept: a local would enlarge the stack frame below everything that reads a client's
     // bytes.
-    let gap = ahead(work.segment.sequence, work.state.side[SIDE].next);
+    let gap = work.segment.sequence.ahead_of(work.state.side[SIDE].next);
     let within = gap > 0 && within_chunk(work, gap as u32);
     if work.is_blocked() {
         return Taken::Unchanged(Reason::Backlog);
@@ -97,8 +97,8 @@ pub fn payload<H: Host>(host: &mut H, policy: &Policy, work: &mut Work, acknowle
 #[inline(never)]
 pub fn at_rest<H: Host>(host: &mut H, work: &mut Work) -> bool {
     let Some(shared) = host.shared() else { return false };
-    let acknowledged = first(H::load(&shared.peer[SIDE]));
-    if ahead(acknowledged, work.state.side[SIDE].next) < 0 {
+    let acknowledged = first_of(H::load(&shared.peer[SIDE]));
+    if acknowledged.is_before(work.state.side[SIDE].next) {
         return false;
     }
     if work.state.side[SIDE].slot != 0 {
@@ -143,12 +143,12 @@ fn handle_retransmitted<H: Host>(host: &mut H, policy: &Policy, work: &mut Work)
     if !agrees(host, work) && !differs(policy, work) {
         return false;
     }
-    work.stream.next.wrapping_sub(work.segment.sequence) < work.segment.length
+    work.segment.offset_of(work.stream.next) < work.segment.length
 }
 
 /// Whether bytes of the segment have passed before.
 #[inline(always)]
-const fn has_retransmitted(work: &Work) -> bool {
+fn has_retransmitted(work: &Work) -> bool {
     work.stream.next != work.segment.sequence
 }
 
@@ -161,9 +161,9 @@ fn agrees<H: Host>(host: &mut H, work: &mut Work) -> bool {
         work.stream.differs = UNFETCHED;
         return false;
     }
-    let from = later(work.segment.sequence, work.stream.acknowledged);
-    let to = super::earlier(work.segment.end(), work.stream.next);
-    ahead(to, from) <= 0 || retransmission::check(host, work, from, to)
+    let from = work.segment.sequence.later(work.stream.acknowledged);
+    let to = work.segment.end().earlier(work.stream.next);
+    !to.is_after(from) || retransmission::check(host, work, from, to)
 }
 
 /// They differ, or it is not known; `false` if the verdict is against the segment.
@@ -195,7 +195,7 @@ fn begin<H: Host>(host: &mut H, work: &mut Work) -> bool {
     if work.state.session.doubt & monitor::SEGMENT != 0 {
         work.state.line[SIDE].begin(false, next);
     }
-    let at = next.wrapping_sub(work.segment.sequence);
+    let at = work.segment.offset_of(next);
     work.reading.piece_length = 0;
     if work.state.session.mode == Mode::MAIL_DATA && !begin_data(host, work, at) && !work.passes_over() {
         return false;
@@ -239,7 +239,7 @@ fn remember_boundary<H: Host>(host: &mut H, work: &mut Work, at: u32, state: u8,
         work.hold_back(Reason::Unfetched);
         return false;
     }
-    let position = work.segment.sequence.wrapping_add(at);
+    let position = work.segment.sequence_at(at);
     !boundaries::matters(state, work.piece[1] as u32, short) || boundaries::remember(host, work, position, state, spare)
 }
 
@@ -252,7 +252,7 @@ fn settle<H: Host>(host: &mut H, work: &mut Work) -> bool {
     let next = work.stream.next;
     let end = work.segment.end();
     work.state.side[SIDE].next = end;
-    work.state.side[SIDE].bytes += end.wrapping_sub(next) as u64;
+    work.state.side[SIDE].bytes += end.since(next) as u64;
     if work.state.memory.has_ranges() {
         join(host, work);
         if work.is_blocked() {
@@ -272,7 +272,7 @@ fn before_gap<H: Host>(host: &mut H, work: &mut Work) -> bool {
     let (sequence, length, end) = (work.segment.sequence, work.segment.length, work.segment.end());
     // Less than four bytes say too little about the state after them. And no window reaches as far as `FAR`, which mode
     // `monitor` does not check elsewhere.
-    let far = ahead(sequence, work.state.side[SIDE].next) > FAR;
+    let far = sequence.ahead_of(work.state.side[SIDE].next) > FAR;
     if work.state.session.mode != Mode::MAIL_DATA || length < 4 || far {
         return false;
     }
@@ -371,7 +371,7 @@ fn join<H: Host>(host: &mut H, work: &mut Work) {
         work.hold_back(Reason::OutOfOrder);
         return;
     }
-    let joined = reached.wrapping_sub(before);
+    let joined = reached.since(before);
     if joined == 0 {
         return;
     }
@@ -391,9 +391,9 @@ struct Keep<'a, H> {
     host: &'a mut H,
     work: &'a mut Work,
     /// First sequence number of commands that is not acknowledged.
-    oldest: u32,
+    oldest: Seq,
     /// First new sequence number.
-    from: u32,
+    from: Seq,
 }
 
 impl<H: Host> Step for Keep<'_, H> {
@@ -408,9 +408,9 @@ impl<H: Host> Step for Keep<'_, H> {
         if kind != session::Mode::COMMAND {
             return false;
         }
-        let start = later(work.state.memory.region_at[i], self.from);
-        let stop = super::earlier(regions_end(work, i), work.segment.end());
-        if ahead(stop, start) <= 0 {
+        let start = work.state.memory.region_at[i].later(self.from);
+        let stop = regions_end(work, i).earlier(work.segment.end());
+        if !stop.is_after(start) {
             return false;
         }
         if !window::make_room::<H, Client>(host, work, (self.oldest, start, stop), 0) {
@@ -418,7 +418,7 @@ impl<H: Host> Step for Keep<'_, H> {
             return true;
         }
         let sequence = work.segment.sequence;
-        if !window::keep::<H, Client>(host, work, start.wrapping_sub(sequence), stop.wrapping_sub(sequence)) {
+        if !window::keep::<H, Client>(host, work, start.since(sequence), stop.since(sequence)) {
             work.hold_back(Reason::Unfetched);
         }
         work.is_blocked()
@@ -427,14 +427,14 @@ impl<H: Host> Step for Keep<'_, H> {
 
 /// Keeps the new bytes of commands, for comparison with retransmissions.
 #[inline(always)]
-fn keep<H: Host>(host: &mut H, work: &mut Work, next: u32) {
+fn keep<H: Host>(host: &mut H, work: &mut Work, next: Seq) {
     let memory = &work.state.memory;
     let mut oldest = work.segment.end();
     let mut found = false;
     let mut i = 0;
     while i < REGIONS {
         if i < memory.regions as usize && !found && memory.region_kind[i] == session::Mode::COMMAND {
-            oldest = later(memory.region_at[i], work.stream.acknowledged);
+            oldest = memory.region_at[i].later(work.stream.acknowledged);
             found = true;
         }
         i += 1;

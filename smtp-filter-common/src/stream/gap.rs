@@ -1,7 +1,6 @@
 //! Mode `monitor` drops nothing, so segments pass in any order. Reading continues after a gap (I13). The commands in
 //! the gap are read when they arrive late.
 
-use super::{ahead, earlier};
 use crate::{
     direction::{Client, Direction as _, Server},
     session::{Mode, data, monitor, verb::Command},
@@ -33,7 +32,7 @@ pub fn leap(work: &mut Work) -> bool {
     let sequence = work.segment.sequence;
     let side = &mut work.state.side[SIDE];
     let gap = [side.next, sequence];
-    side.bytes += sequence.wrapping_sub(side.next) as u64;
+    side.bytes += sequence.since(side.next) as u64;
     side.next = sequence;
     let session = &mut work.state.session;
     match session.mode {
@@ -42,7 +41,7 @@ pub fn leap(work: &mut Work) -> bool {
         Mode::COMMAND => {
             session.doubt |= monitor::LINE;
             let open = work.state.memory.gap;
-            if open[0] == open[1] || ahead(work.stream.acknowledged, open[1]) >= 0 {
+            if open[0] == open[1] || !work.stream.acknowledged.is_before(open[1]) {
                 work.state.memory.gap = gap;
             }
         }
@@ -61,7 +60,7 @@ pub fn leap(work: &mut Work) -> bool {
 pub fn leap_of_server(work: &mut Work) -> bool {
     let sequence = work.segment.sequence;
     let side = &mut work.state.side[Server::INDEX];
-    side.bytes += sequence.wrapping_sub(side.next) as u64;
+    side.bytes += sequence.since(side.next) as u64;
     side.next = sequence;
     side.unkept = 1;
     work.state.identical.length = 0;
@@ -79,15 +78,15 @@ pub fn begin_late(work: &mut Work) -> bool {
     let (sequence, end) = (work.segment.sequence, work.segment.end());
     let next = work.state.side[SIDE].next;
     let session = &mut work.state.session;
-    let fills = from != to && ahead(sequence, from) <= 0 && ahead(end, from) > 0 && ahead(end, next) <= 0;
+    let fills = from != to && !sequence.is_after(from) && end.is_after(from) && !end.is_after(next);
     if !fills || session.mode != Mode::COMMAND || session.doubt & monitor::SEGMENT != 0 {
         return false;
     }
-    let stop = earlier(end, to);
+    let stop = end.earlier(to);
     work.stream.late = 1;
-    work.reading.at = from.wrapping_sub(sequence);
+    work.reading.at = from.since(sequence);
     work.reading.first = work.reading.at;
-    work.reading.end = stop.wrapping_sub(sequence);
+    work.reading.end = stop.since(sequence);
     work.reading.piece_length = 0;
     work.aside = Aside { line: work.state.line[SIDE], arg: work.state.arg, hold: session.hold, doubt: session.doubt };
     session.doubt |= monitor::LINE;

@@ -6,13 +6,13 @@
 //! Each new line goes into the other half of it, so that a segment that is dropped in the end leaves the old line
 //! intact.
 
-use super::{ahead, earlier, later};
 use crate::{
     bounds::{PATCH, SERVER_WINDOW, WIDE_WINDOW},
     branchless::same,
     direction::{Direction as _, Server},
     entry::IdenticalLines,
     host::{Host, Patch, Step},
+    seq::Seq,
     stream::in_segment::FORGOTTEN,
     work::Work,
 };
@@ -50,21 +50,21 @@ impl IdenticalLines {
     /// Whether everything too far before `end` to be in a window of the pool is covered by the run of lines or
     /// acknowledged.
     #[inline(always)]
-    pub fn covers(&self, acknowledged: u32, end: u32) -> bool {
-        let kept = end.wrapping_sub(WIDE_WINDOW as u32);
-        self.length != 0 && ahead(acknowledged, self.start) >= 0 && ahead(self.end, kept) >= 0
+    pub fn covers(&self, acknowledged: Seq, end: Seq) -> bool {
+        let kept = end.minus(WIDE_WINDOW as u32);
+        self.length != 0 && !acknowledged.is_before(self.start) && !self.end.is_before(kept)
     }
 
     /// Forgets what is acknowledged. A run that continues at `next` is kept.
     #[inline(always)]
-    fn forget(&mut self, acknowledged: u32, next: u32) {
-        let over = ahead(acknowledged, self.start);
+    fn forget(&mut self, acknowledged: Seq, next: Seq) {
+        let over = acknowledged.ahead_of(self.start);
         if over > 0 {
             let lines = (over as u32).checked_div(self.length).unwrap_or(0);
             // The start advances, because comparisons with it would invert across 2^31 bytes.
-            self.start = self.start.wrapping_add(lines * self.length);
+            self.start = self.start.plus(lines * self.length);
         }
-        if ahead(acknowledged, self.end) >= 0 && self.end != next {
+        if !acknowledged.is_before(self.end) && self.end != next {
             self.length = 0;
         }
     }
@@ -72,9 +72,9 @@ impl IdenticalLines {
 
 /// A whole reply line that began at this sequence number has been read.
 #[inline(always)]
-pub fn note(work: &mut Work, start: u32) {
+pub fn note(work: &mut Work, start: Seq) {
     let Work { identical, reading, .. } = work;
-    let at = start.wrapping_sub(work.segment.sequence);
+    let at = work.segment.offset_of(start);
     if identical.line_length == 0 && at >= reading.first && at < reading.at {
         identical.line_at = at;
         identical.line_length = reading.at - at;
@@ -135,7 +135,7 @@ impl<H: Host> Step for Follow<'_, H> {
 struct Back<'a, H> {
     host: &'a mut H,
     work: &'a mut Work,
-    from: u32,
+    from: Seq,
     length: u32,
     phase: u32,
     period: u32,
@@ -153,7 +153,7 @@ impl<H: Host> Step for Back<'_, H> {
         let length = if left > GROUP { GROUP } else { left };
         let (mut word, mut i) = (0, 0);
         while i < GROUP {
-            let at = H::opaque(self.from.wrapping_add(before + i)) as usize & (SERVER_WINDOW - 1);
+            let at = H::opaque(self.from.plus(before + i).0) as usize & (SERVER_WINDOW - 1);
             word |= (windows.server[at] as u64) << (i * 8);
             i += 1;
         }
@@ -172,7 +172,7 @@ impl<H: Host> Step for Back<'_, H> {
 fn compare<H: Host>(host: &mut H, work: &mut Work, to: u32) -> bool {
     let IdenticalLines { start, length: period, .. } = work.state.identical;
     let from = work.identical.at;
-    let phase = work.segment.sequence.wrapping_add(from).wrapping_sub(start).checked_rem(period).unwrap_or(0);
+    let phase = work.segment.sequence_at(from).since(start).checked_rem(period).unwrap_or(0);
     work.identical.to = from;
     H::run_steps(to.wrapping_sub(from) / GROUP + 1, &mut Follow { host, work, from, to, phase, period });
     true
@@ -199,7 +199,7 @@ fn fetch<H: Host>(host: &mut H, work: &mut Work) -> bool {
 /// bytes before it are known.
 // verifier: the functions leave their results in the working area and return none of them, so that each is walked once.
 #[inline(always)]
-pub fn follow<H: Host>(host: &mut H, work: &mut Work, acknowledged: u32, next: u32) {
+pub fn follow<H: Host>(host: &mut H, work: &mut Work, acknowledged: Seq, next: Seq) {
     let to = work.segment.length;
     choose(host, work, acknowledged, next);
     compare(host, work, to);
@@ -210,8 +210,8 @@ pub fn follow<H: Host>(host: &mut H, work: &mut Work, acknowledged: u32, next: u
 /// there is none). A known run continues or ends with this segment. Otherwise a new run may begin with the first line
 /// of the segment.
 #[inline(never)]
-fn choose<H: Host>(host: &mut H, work: &mut Work, acknowledged: u32, next: u32) -> bool {
-    let (sequence, span) = (work.segment.sequence, ahead(work.segment.end(), acknowledged));
+fn choose<H: Host>(host: &mut H, work: &mut Work, acknowledged: Seq, next: Seq) -> bool {
+    let (sequence, span) = (work.segment.sequence, work.segment.end().ahead_of(acknowledged));
     let slot = work.state.side[SIDE].slot;
     work.identical.at = work.segment.length;
     if slot == 0 {
@@ -222,14 +222,14 @@ fn choose<H: Host>(host: &mut H, work: &mut Work, acknowledged: u32, next: u32) 
     let IdenticalLines { length, end, half, .. } = work.state.identical;
     if length != 0 && end == next {
         if fetch(host, work) {
-            work.identical.at = next.wrapping_sub(sequence);
+            work.identical.at = next.since(sequence);
         }
         return true;
     }
     let (at, length) = (work.identical.line_at, work.identical.line_length);
-    let start = sequence.wrapping_add(at);
+    let start = sequence.plus(at);
     // What comes before has to be in the window or acknowledged.
-    let known = span <= WIDE_WINDOW as i32 || ahead(acknowledged, start) >= 0;
+    let known = span <= WIDE_WINDOW as i32 || !acknowledged.is_before(start);
     let small = slot == 0 && span <= SERVER_WINDOW as i32;
     if !known || small || !(GROUP..=LONGEST).contains(&length) || work.tally.rewrites != 0 {
         return true;
@@ -247,13 +247,13 @@ fn choose<H: Host>(host: &mut H, work: &mut Work, acknowledged: u32, next: u32) 
 
 /// Records the result of the comparison.
 #[inline(never)]
-fn settle(work: &mut Work, acknowledged: u32, next: u32) -> bool {
+fn settle(work: &mut Work, acknowledged: Seq, next: Seq) -> bool {
     let (sequence, end) = (work.segment.sequence, work.segment.end());
     if work.identical.at != work.segment.length {
-        work.state.identical.end = sequence.wrapping_add(work.identical.to);
+        work.state.identical.end = sequence.plus(work.identical.to);
     }
-    let from = later(next, end.wrapping_sub(WIDE_WINDOW as u32));
-    work.stream.windowed = from.wrapping_sub(sequence);
+    let from = next.later(end.minus(WIDE_WINDOW as u32));
+    work.stream.windowed = from.since(sequence);
     work.stream.covered = work.state.identical.covers(acknowledged, end) as u8;
     true
 }
@@ -261,15 +261,15 @@ fn settle(work: &mut Work, acknowledged: u32, next: u32) -> bool {
 /// The segment's first line begins at `next`. If the bytes in the window of the entry repeat the same line, they become
 /// part of the run. This is the last chance to look at them: the window of the pool soon holds other bytes.
 #[inline(always)]
-fn reach_back<H: Host>(host: &mut H, work: &mut Work, acknowledged: u32, next: u32) {
+fn reach_back<H: Host>(host: &mut H, work: &mut Work, acknowledged: Seq, next: Seq) {
     let IdenticalLines { start, length: period, .. } = work.state.identical;
-    let length = next.wrapping_sub(acknowledged);
+    let length = next.since(acknowledged);
     if length == 0 || length > SERVER_WINDOW as u32 {
         return;
     }
     let lines = (length + period - 1).checked_div(period).unwrap_or(0);
-    let start = start.wrapping_sub(lines * period);
-    let phase = acknowledged.wrapping_sub(start);
+    let start = start.minus(lines * period);
+    let phase = acknowledged.since(start);
     work.identical.to = 0;
     let back = &mut Back { host, work: &mut *work, from: acknowledged, length, phase, period };
     H::run_steps(SERVER_WINDOW as u32 / GROUP, back);
@@ -303,7 +303,7 @@ pub fn keep<H: Host>(host: &mut H, work: &mut Work) -> bool {
 /// not 0 if they differ, [`FORGOTTEN`] if they are not known. `stream.windowed` is the offset from which a window has the
 /// bytes.
 #[inline(always)]
-pub fn check_retransmitted<H: Host>(host: &mut H, work: &mut Work, from: u32, to: u32) {
+pub fn check_retransmitted<H: Host>(host: &mut H, work: &mut Work, from: Seq, to: Seq) {
     before_window(host, work, from, to);
     let to = work.stream.windowed;
     compare(host, work, to);
@@ -311,20 +311,20 @@ pub fn check_retransmitted<H: Host>(host: &mut H, work: &mut Work, from: u32, to
 }
 
 #[inline(never)]
-fn before_window<H: Host>(host: &mut H, work: &mut Work, from: u32, to: u32) -> bool {
+fn before_window<H: Host>(host: &mut H, work: &mut Work, from: Seq, to: Seq) -> bool {
     let sequence = work.segment.sequence;
-    let kept = earlier(later(work.state.side[SIDE].next.wrapping_sub(WIDE_WINDOW as u32), from), to);
-    work.stream.windowed = kept.wrapping_sub(sequence);
+    let kept = work.state.side[SIDE].next.minus(WIDE_WINDOW as u32).later(from).earlier(to);
+    work.stream.windowed = kept.since(sequence);
     work.identical.at = work.stream.windowed;
     if kept == from {
         return true;
     }
     let IdenticalLines { start, end, length, .. } = work.state.identical;
-    let known = length != 0 && ahead(from, start) >= 0 && ahead(end, kept) >= 0;
+    let known = length != 0 && !from.is_before(start) && !end.is_before(kept);
     if !known || !fetch(host, work) {
         work.stream.differs |= FORGOTTEN;
         return true;
     }
-    work.identical.at = from.wrapping_sub(sequence);
+    work.identical.at = from.since(sequence);
     true
 }

@@ -1,5 +1,7 @@
 //! How the current segment lies in its stream.
 
+use crate::seq::Seq;
+
 use super::{boundaries, out_of_order, sorted};
 
 /// [`InStream::differs`]: the first copy is no longer known, or the segment's bytes could not be fetched.
@@ -14,9 +16,9 @@ pub const UNFETCHED: u32 = 1 << 18;
 #[derive(Clone, Copy, Debug)]
 pub struct InStream {
     /// What the receiver has acknowledged.
-    pub acknowledged: u32,
+    pub acknowledged: Seq,
     /// Sequence number where reading continues: the bytes before it have passed.
-    pub next: u32,
+    pub next: Seq,
     /// Not 0: bytes differ from the first copy; or [`FORGOTTEN`] and the like.
     pub differs: u32,
     /// Offset in the payload of the first byte that a window keeps.
@@ -38,8 +40,8 @@ pub struct InStream {
 impl InStream {
     /// Nothing is known.
     pub const NONE: Self = Self {
-        acknowledged: 0,
-        next: 0,
+        acknowledged: Seq(0),
+        next: Seq(0),
         differs: 0,
         windowed: 0,
         ranges: out_of_order::Found::NONE,

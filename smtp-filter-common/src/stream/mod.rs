@@ -18,35 +18,17 @@ pub mod server;
 pub mod sorted;
 pub mod window;
 
-/// How far `a` is after `b` in sequence space; negative: before (RFC 9293 section 3.4).
-#[inline(always)]
-pub const fn ahead(a: u32, b: u32) -> i32 {
-    a.wrapping_sub(b) as i32
-}
-
-/// The later of two sequence numbers.
-#[inline(always)]
-pub const fn later(a: u32, b: u32) -> u32 {
-    if ahead(a, b) > 0 { a } else { b }
-}
-
-/// The earlier of two sequence numbers.
-#[inline(always)]
-pub const fn earlier(a: u32, b: u32) -> u32 {
-    if ahead(a, b) < 0 { a } else { b }
-}
-
 /// Clears the note that bytes were rewritten before their sequence numbers are used again after a wrap.
 #[inline(always)]
 fn forget_rewritten(work: &mut crate::work::Work, from: usize) {
     const LONG_AGO: u32 = 1 << 30;
     let side = &mut work.state.side[from];
-    side.rewrote &= (side.next.wrapping_sub(side.rewritten) < LONG_AGO) as u8;
+    side.rewrote &= (side.next.since(side.rewritten) < LONG_AGO) as u8;
 }
 
 /// Where region `index` of the client's stream ends.
 #[inline(always)]
-fn regions_end(work: &crate::work::Work, index: usize) -> u32 {
+fn regions_end(work: &crate::work::Work, index: usize) -> crate::seq::Seq {
     let memory = &work.state.memory;
     if index + 1 < memory.regions as usize {
         memory.region_at[(index + 1) & (crate::bounds::REGIONS - 1)]
@@ -59,7 +41,7 @@ fn regions_end(work: &crate::work::Work, index: usize) -> u32 {
 /// closed window (RFC 9293 section 3.8.6.1). A longer segment is refused even if only its last byte is beyond: the
 /// receiver might keep only part of it.
 #[inline(always)]
-fn beyond(work: &crate::work::Work, edge: u32) -> bool {
+fn beyond(work: &crate::work::Work, edge: crate::seq::Seq) -> bool {
     let segment = &work.segment;
-    ahead(segment.end(), edge) > 0 && !(segment.length == 1 && segment.sequence == edge)
+    segment.end().is_after(edge) && !(segment.length == 1 && segment.sequence == edge)
 }

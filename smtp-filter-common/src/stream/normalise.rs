@@ -5,16 +5,17 @@
 //!
 //! TCP implementations differ in detail. What one of them may discard and no honest one sends is discarded.
 
-use super::{acceptable, ahead, later};
+use super::acceptable;
 use crate::{
     action::Action,
     direction::Direction,
-    entry::{FIN_PASSED, NARROW, Shared, TLS, first, pair, second},
+    entry::{FIN_PASSED, NARROW, Shared, TLS, first_of, pair_of, second, second_of},
     flow::HalfOpen,
     host::{Host, MADE, UNKNOWN},
     policy::Policy,
     reason::Reason,
     reset::Reset,
+    seq::Seq,
     wire::{ACK, AUTHENTICATION, FIN, HEADER_SUM, IP_OPTION, RST, Segment, TIMESTAMP},
     work::Work,
 };
@@ -82,10 +83,10 @@ pub fn refused<H: Host, D: Direction>(
     if segment.hops as u32 + (egress as u32) < agreed >> HOPS & 63 {
         return Some(Reason::HopLimit);
     }
-    let last = first(H::load(&shared.stamps));
+    let last = first_of(H::load(&shared.stamps));
     let stamped = segment.options & TIMESTAMP != 0;
     // 0: there is none yet, or the sender's clock began with 0.
-    let old = last != 0 && ahead(segment.stamp, last) < 0;
+    let old = last != Seq(0) && segment.stamp.is_before(last);
     // An original that its retransmission overtook. The receiver takes no payload from it whatever its timestamp, and
     // nothing in it is believed here. It passes because its receiver reports the duplicate (DSACK, RFC 2883), from
     // which the sender learns that nothing was lost.
@@ -102,27 +103,27 @@ fn outside<H: Host, D: Direction>(policy: &Policy, shared: &Shared, segment: &Se
     let peer = H::load(&shared.peer[D::OTHER]);
     let next = D::of_other(H::load(&shared.tls_from));
     let fin = (flags / (FIN_PASSED << (D::OTHER))) & 1;
-    let sent = next.wrapping_add(fin as u32);
+    let sent = next.plus(fin as u32);
     // In mode `monitor` the filter may have missed segments, but none beyond the window.
-    let sent = if policy.enforces() { sent } else { later(sent, second(peer)) };
-    if ahead(segment.acknowledgement, sent) > 0 {
+    let sent = if policy.enforces() { sent } else { sent.later(second_of(peer)) };
+    if segment.acknowledgement.is_after(sent) {
         return true;
     }
     if !D::IS_CLIENT {
         // The client refuses an acknowledgement older than its largest window allows. Checked for segments with payload
         // alone: mere acknowledgements of mail data overtake one another, and nothing in an old one is believed.
-        let acknowledged = first(peer);
-        let ever = acknowledged.wrapping_sub(first(H::load(&shared.isns)).wrapping_add(1));
+        let acknowledged = first_of(peer);
+        let ever = acknowledged.since(first_of(H::load(&shared.isns)).plus(1));
         let allowed = if ever < WIDE_WINDOW { ever } else { WIDE_WINDOW };
-        return segment.length > 0 && ahead(acknowledged, segment.acknowledgement) > allowed as i32;
+        return segment.length > 0 && acknowledged.ahead_of(segment.acknowledgement) > allowed as i32;
     }
     // The acknowledgement that the server holds is at most this one, and the largest window that it has seen is at
     // least this one.
-    let acknowledged = first(peer);
-    let ever = acknowledged.wrapping_sub(second(H::load(&shared.isns)).wrapping_add(1));
+    let acknowledged = first_of(peer);
+    let ever = acknowledged.since(second_of(H::load(&shared.isns)).plus(1));
     let window = if flags & NARROW != 0 { 0 } else { NARROW_WINDOW };
     let allowed = if ever < window { ever } else { window };
-    ahead(acknowledged, segment.acknowledgement) > allowed as i32
+    acknowledged.ahead_of(segment.acknowledgement) > allowed as i32
 }
 
 /// Records what an accepted segment says.
@@ -138,13 +139,13 @@ pub fn note<H: Host, D: Direction>(shared: &Shared, segment: &Segment, flags: u6
         return;
     }
     let old = H::load(&shared.stamps);
-    let (last, latest) = (first(old), second(old));
+    let (last, latest) = (first_of(old), second_of(old));
     let new = if D::IS_CLIENT {
-        pair(last, if latest == 0 { segment.stamp } else { later(segment.stamp, latest) })
+        pair_of(last, if latest == Seq(0) { segment.stamp } else { segment.stamp.later(latest) })
     } else {
         // The server cannot hold a timestamp that the client has not sent.
-        let moves = (last == 0 || ahead(segment.echo, last) > 0) && ahead(segment.echo, latest) <= 0;
-        pair(if moves { segment.echo } else { last }, latest)
+        let moves = (last == Seq(0) || segment.echo.is_after(last)) && !segment.echo.is_after(latest);
+        pair_of(if moves { segment.echo } else { last }, latest)
     };
     if new != old {
         // If another CPU was faster, the next segment makes up for it.

@@ -11,13 +11,14 @@
 //! Ranges never touch: if a segment fills the gap between two, they become one. Those in the pool are sorted
 //! ([`super::sorted`]). A range that has been read is removed when the next segment arrives.
 
-use super::{ahead, boundaries, later, pool, sorted};
+use super::{boundaries, pool, sorted};
 use crate::{
     bounds::{ENTRY_RANGES, POOL_RANGES},
     direction::{Client, Direction as _},
     entry::Memory,
     host::{Host, Step},
     reason::Reason,
+    seq::Seq,
     session::data,
     work::Work,
 };
@@ -59,7 +60,7 @@ pub struct Found {
     /// An unused range of the entry.
     free: u32,
     /// The sequence number up to which the stream is joined.
-    pub reached: u32,
+    pub reached: Seq,
     /// The scanner's state there.
     pub text: u32,
     /// Not 0: the bytes up to `reached` end inside a range, where an end of data may be under way whose continuation is
@@ -99,28 +100,28 @@ const fn bar(barred: u32) -> u8 {
 /// Start and end of a range, and its state byte; without [`USED`] the range is not in use. The ranges of the entry come
 /// first.
 #[inline(always)]
-fn range<H: Host>(host: &mut H, memory: &Memory, index: u32) -> (u32, u32, u8) {
+fn range<H: Host>(host: &mut H, memory: &Memory, index: u32) -> (Seq, Seq, u8) {
     if index < ENTRY_RANGES as u32 {
         let i = H::opaque(index) as usize & (ENTRY_RANGES - 1);
         return (memory.range_start[i], memory.range_end[i], memory.range_state[i]);
     }
-    let Some(list) = host.list(memory.slot.wrapping_sub(1)) else { return (0, 0, 0) };
+    let Some(list) = host.list(memory.slot.wrapping_sub(1)) else { return (Seq(0), Seq(0), 0) };
     let number = index - ENTRY_RANGES as u32;
     let word = list[memory.sorted_ranges().index::<H>(number)];
     let state = (word >> 61) as u8 | (word >> 55) as u8 & BARRED | USED;
-    (word as u32, sorted::end(word), if number < memory.ranges as u32 { state } else { 0 })
+    (Seq(word as u32), sorted::end(word), if number < memory.ranges as u32 { state } else { 0 })
 }
 
 /// A range as a word in the pool: start, length, barred state in 2 bits, state in 3.
 #[inline(always)]
-const fn word(start: u32, end: u32, state: u8) -> u64 {
-    let length = end.wrapping_sub(start) & sorted::LENGTH;
-    start as u64 | (length as u64) << 32 | ((state & BARRED) as u64) << 55 | (state as u64) << 61
+const fn word(start: Seq, end: Seq, state: u8) -> u64 {
+    let length = end.since(start) & sorted::LENGTH;
+    start.0 as u64 | (length as u64) << 32 | ((state & BARRED) as u64) << 55 | (state as u64) << 61
 }
 
 /// The end of a range and the state there; [`data::END`] if it is not in use.
 #[inline(always)]
-pub fn end<H: Host>(host: &mut H, memory: &Memory, index: u32) -> (u32, u8) {
+pub fn end<H: Host>(host: &mut H, memory: &Memory, index: u32) -> (Seq, u8) {
     let (_, end, state) = range(host, memory, index);
     (end, if state & USED != 0 { state & STATE } else { data::END })
 }
@@ -129,15 +130,15 @@ impl Memory {
     /// Whether out-of-order bytes have passed at or after `at`, where an end of data has been read. A range that ends
     /// exactly there counts: it ended as mail data, and would not have passed with an end of data in it.
     #[inline(always)]
-    pub fn has_range_after(&self, at: u32) -> bool {
+    pub fn has_range_after(&self, at: Seq) -> bool {
         let mut used = 0;
         let mut i = 0;
         while i < ENTRY_RANGES {
-            let reaches = ahead(self.range_end[i], at) >= 0;
+            let reaches = !self.range_end[i].is_before(at);
             used |= if reaches { self.range_state[i] } else { 0 };
             i += 1;
         }
-        used & USED != 0 || self.ranges != 0 && ahead(self.top_range, at) >= 0
+        used & USED != 0 || self.ranges != 0 && !self.top_range.is_before(at)
     }
 
     /// Whether any bytes have passed out of order.
@@ -164,8 +165,8 @@ impl Memory {
 struct Search<'a, H> {
     host: &'a mut H,
     work: &'a mut Work,
-    start: u32,
-    end: u32,
+    start: Seq,
+    end: Seq,
 }
 
 impl<H: Host> Step for Search<'_, H> {
@@ -186,8 +187,8 @@ impl<H: Host> Step for Search<'_, H> {
         } else if self.end == from {
             found.right = index;
             found.barred = barred(state);
-        } else if ahead(self.end, from) > 0 && ahead(self.start, to) < 0 {
-            let inside = ahead(self.start, from) >= 0 && ahead(self.end, to) <= 0;
+        } else if self.end.is_after(from) && self.start.is_before(to) {
+            let inside = !self.start.is_before(from) && !self.end.is_after(to);
             found.position = if inside { INSIDE } else { ACROSS };
             found.barred = if self.start == from { barred(state) } else { 0 };
             return true;
@@ -207,14 +208,14 @@ const fn neighbour(work: &Work, index: u32) -> u32 {
 
 /// How many ranges in the pool end before `at`.
 #[inline(always)]
-fn before<H: Host>(host: &mut H, work: &Work, at: u32) -> u32 {
+fn before<H: Host>(host: &mut H, work: &Work, at: Seq) -> u32 {
     let memory = &work.state.memory;
     if memory.ranges == 0 { 0 } else { sorted::before(host, memory.slot, memory.sorted_ranges(), at) }
 }
 
 /// Finds out how `start..end` lies among the ranges. The result is in `stream.ranges`.
 #[inline(never)]
-pub fn search<H: Host>(host: &mut H, work: &mut Work, start: u32, end: u32) -> bool {
+pub fn search<H: Host>(host: &mut H, work: &mut Work, start: Seq, end: Seq) -> bool {
     work.stream.ranges = Found { cursor: before(host, work, start), ..Found::NONE };
     H::run_steps(NEAR, &mut Search { host, work, start, end });
     true
@@ -222,7 +223,7 @@ pub fn search<H: Host>(host: &mut H, work: &mut Work, start: u32, end: u32) -> b
 
 /// Writes a range, or none (`state` 0), to `index` of the entry.
 #[inline(always)]
-fn put<H: Host>(memory: &mut Memory, index: u32, (start, end): (u32, u32), state: u8) {
+fn put<H: Host>(memory: &mut Memory, index: u32, (start, end): (Seq, Seq), state: u8) {
     let i = H::opaque(index) as usize & (ENTRY_RANGES - 1);
     memory.range_start[i] = start;
     memory.range_end[i] = end;
@@ -232,7 +233,7 @@ fn put<H: Host>(memory: &mut Memory, index: u32, (start, end): (u32, u32), state
 /// Remembers `start..end` with the state at its end. [`search`] has just found it to be apart from all ranges or next
 /// to one. `false` if there is no room. What is written to the pool counts at once, because the segment passes then.
 #[inline(never)]
-pub fn add<H: Host>(host: &mut H, work: &mut Work, start: u32, end: u32, state: u8) -> bool {
+pub fn add<H: Host>(host: &mut H, work: &mut Work, start: Seq, end: Seq, state: u8) -> bool {
     let (mut start, mut end, mut state) = (start, end, state);
     let Found { left, right, free, cursor, barred_before, .. } = work.stream.ranges;
     let mut before = bar(barred_before);
@@ -257,7 +258,7 @@ pub fn add<H: Host>(host: &mut H, work: &mut Work, start: u32, end: u32, state: 
         let (_, to, right_state) = range(host, &work.state.memory, right);
         (end, state) = (to, right_state & STATE);
     }
-    if end.wrapping_sub(start) > sorted::LENGTH {
+    if end.since(start) > sorted::LENGTH {
         return false;
     }
     if in_pool && !need_slot(host, work) {
@@ -269,7 +270,7 @@ pub fn add<H: Host>(host: &mut H, work: &mut Work, start: u32, end: u32, state: 
     if !in_pool {
         put::<H>(memory, index, (start, end), state | before | USED);
     } else {
-        memory.top_range = if memory.ranges == 0 { end } else { later(memory.top_range, end) };
+        memory.top_range = if memory.ranges == 0 { end } else { memory.top_range.later(end) };
         if !is_new {
             let Some(list) = host.list(memory.slot.wrapping_sub(1)) else { return false };
             list[ring.index::<H>(index - ENTRY_RANGES as u32)] = word;
@@ -318,20 +319,20 @@ pub fn look_after<H: Host>(host: &mut H, work: &mut Work) -> bool {
         work.state.memory.slot = 0;
         return true;
     }
-    if memory.ranges != 0 && ahead(next, memory.top_range) >= 0 {
+    if memory.ranges != 0 && !next.is_before(memory.top_range) {
         memory.ranges = 0;
     }
     if pool::holds(host, memory.slot, pool::LISTS) {
         sorted::sort_boundaries(host, work);
         boundaries::forget_first(host, work);
-        let over = before(host, work, next.wrapping_add(1)) as u16;
+        let over = before(host, work, next.plus(1)) as u16;
         let memory = &mut work.state.memory;
         memory.first_range = memory.first_range.wrapping_add(over);
         memory.ranges = memory.ranges.saturating_sub(over);
         return true;
     }
     let memory = &mut work.state.memory;
-    if memory.ranges != 0 || ahead(work.stream.acknowledged, next) < 0 {
+    if memory.ranges != 0 || work.stream.acknowledged.is_before(next) {
         work.hold_back(Reason::Forgotten);
         return false;
     }
@@ -353,7 +354,7 @@ impl<H: Host> Step for Join<'_, H> {
         let (host, work) = (&mut *self.host, &mut *self.work);
         let (start, end, state) = range(host, &work.state.memory, neighbour(work, index));
         let found = &mut work.stream.ranges;
-        let joins = state & USED != 0 && ahead(start, found.reached) <= 0 && ahead(end, found.reached) > 0;
+        let joins = state & USED != 0 && !start.is_after(found.reached) && end.is_after(found.reached);
         if joins {
             let barred = barred(state);
             found.barred |= barred;
@@ -378,15 +379,15 @@ impl<H: Host> Step for Border<'_, H> {
         let (host, work) = (&mut *self.host, &mut *self.work);
         let (start, end, state) = range(host, &work.state.memory, index);
         let found = &mut work.stream.ranges;
-        if state & USED == 0 || ahead(start, found.reached) >= 0 {
+        if state & USED == 0 || !start.is_before(found.reached) {
             return false;
         }
-        if ahead(end, found.reached) < 0 {
+        if end.is_before(found.reached) {
             return false;
         }
         // At a range's end, and just before it, the range's state implies the state of the first copy. Elsewhere no end
         // of data may be under way.
-        let known = boundaries::under_way::<H>(state & STATE, end.wrapping_sub(found.reached));
+        let known = boundaries::under_way::<H>(state & STATE, end.since(found.reached));
         let expected = if known == data::END { data::MIDDLE } else { known };
         found.astray |= (found.text != expected as u32) as u32 * WAITS;
         found.inside |= (end != found.reached) as u32;
@@ -407,7 +408,7 @@ pub fn join<H: Host>(host: &mut H, work: &mut Work) -> bool {
     let memory = &mut work.state.memory;
     let mut i = 0;
     while i < ENTRY_RANGES {
-        let over = ahead(memory.range_start[i], reached) <= 0;
+        let over = !memory.range_start[i].is_after(reached);
         memory.range_state[i] = if over { 0 } else { memory.range_state[i] };
         i += 1;
     }
@@ -435,7 +436,7 @@ impl Found {
         left: NONE,
         right: NONE,
         free: NONE,
-        reached: 0,
+        reached: Seq(0),
         text: 0,
         astray: 0,
         cursor: 0,

@@ -6,6 +6,7 @@ use super::{boundaries, out_of_order, retransmission};
 use crate::{
     host::{Host, Step},
     reason::Reason,
+    seq::Seq,
     session::data,
     work::Work,
 };
@@ -77,7 +78,7 @@ impl<H: Host, const ALREADY_PASSED: bool> Step for Borders<'_, H, ALREADY_PASSED
         if !boundaries::matters(state, next, short) {
             return false;
         }
-        let position = work.segment.sequence.wrapping_add(at);
+        let position = work.segment.sequence_at(at);
         if state == data::END {
             // The bytes before would decide, and they are not known.
             work.stream.differs = 1;
@@ -93,8 +94,8 @@ impl<H: Host, const ALREADY_PASSED: bool> Step for Borders<'_, H, ALREADY_PASSED
 
 /// Whether a position lies inside an out-of-order range.
 #[inline(always)]
-fn inside<H: Host>(host: &mut H, work: &mut Work, position: u32) -> bool {
-    out_of_order::search(host, work, position.wrapping_sub(1), position.wrapping_add(1));
+fn inside<H: Host>(host: &mut H, work: &mut Work, position: Seq) -> bool {
+    out_of_order::search(host, work, position.minus(1), position.plus(1));
     work.stream.ranges.position == out_of_order::INSIDE
 }
 

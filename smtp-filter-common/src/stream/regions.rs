@@ -1,17 +1,17 @@
 //! Where commands, mail data and chunks begin in the client's stream, as far as they are not acknowledged.
 
-use super::{ahead, later};
 use crate::{
     bounds::REGIONS,
     entry::Memory,
     host::{Host, Step},
+    seq::Seq,
     session::Mode,
 };
 
 impl Memory {
     /// From `at` on the bytes are of another kind. `false` if there is no room for one more region.
     #[inline(always)]
-    pub fn begin_region(&mut self, kind: Mode, at: u32) -> bool {
+    pub fn begin_region(&mut self, kind: Mode, at: Seq) -> bool {
         let used = self.regions as usize;
         if used >= REGIONS {
             return false;
@@ -26,8 +26,8 @@ impl Memory {
 impl Memory {
     /// Forgets the oldest region if it is completely acknowledged.
     #[inline(always)]
-    pub fn forget_first(&mut self, acknowledged: u32) -> bool {
-        if self.regions < 2 || ahead(self.region_at[1], acknowledged) > 0 {
+    pub fn forget_first(&mut self, acknowledged: Seq) -> bool {
+        if self.regions < 2 || self.region_at[1].is_after(acknowledged) {
             return false;
         }
         let mut i = 0;
@@ -43,7 +43,7 @@ impl Memory {
 
 struct Forget<'a> {
     memory: &'a mut Memory,
-    acknowledged: u32,
+    acknowledged: Seq,
 }
 
 impl Step for Forget<'_> {
@@ -55,8 +55,8 @@ impl Step for Forget<'_> {
 
 /// Forgets what lies before `acknowledged`.
 #[inline(always)]
-pub fn forget<H: Host>(memory: &mut Memory, acknowledged: u32) {
+pub fn forget<H: Host>(memory: &mut Memory, acknowledged: Seq) {
     H::run_steps(REGIONS as u32, &mut Forget { memory, acknowledged });
     // The start of the oldest region advances, because comparisons with it would invert across 2^31 bytes.
-    memory.region_at[0] = later(memory.region_at[0], acknowledged);
+    memory.region_at[0] = memory.region_at[0].later(acknowledged);
 }

@@ -5,11 +5,12 @@
 //! has to agree with the remembered boundaries about the scanner's state. Acknowledged bytes are not compared: the
 //! receiver has them.
 
-use super::{ahead, boundaries, chunks, earlier, later, pieces, window};
+use super::{boundaries, chunks, pieces, window};
 use crate::{
     bounds::REGIONS,
     direction::{Client, Direction as _},
     host::{Host, Step},
+    seq::Seq,
     session::data::NOWHERE,
     session::{self, data},
     stream::in_segment::{FORGOTTEN, REFUSED},
@@ -21,8 +22,8 @@ const SIDE: usize = Client::INDEX;
 struct Regions<'a, H> {
     host: &'a mut H,
     work: &'a mut Work,
-    from: u32,
-    to: u32,
+    from: Seq,
+    to: Seq,
 }
 
 impl<H: Host> Step for Regions<'_, H> {
@@ -36,13 +37,13 @@ impl<H: Host> Step for Regions<'_, H> {
             return true;
         }
         let stop = if i + 1 < used { memory.region_at[(i + 1) & (REGIONS - 1)] } else { work.state.side[SIDE].next };
-        let start = later(memory.region_at[i], self.from);
-        let stop = earlier(stop, self.to);
-        if ahead(stop, start) <= 0 {
+        let start = memory.region_at[i].later(self.from);
+        let stop = stop.earlier(self.to);
+        if !stop.is_after(start) {
             return false;
         }
         let sequence = work.segment.sequence;
-        let (from, to) = (start.wrapping_sub(sequence), stop.wrapping_sub(sequence));
+        let (from, to) = (start.since(sequence), stop.since(sequence));
         match memory.region_kind[i] {
             session::Mode::MAIL_DATA => mail_data(host, work, (from, to), 0),
             session::Mode::CHUNK | session::Mode::CHUNKS if refused(work, start) => work.stream.differs |= REFUSED,
@@ -56,14 +57,14 @@ impl<H: Host> Step for Regions<'_, H> {
 
 /// Whether bytes of a chunk from `start` on may be their first copy, after the server has refused the chunk.
 #[inline(always)]
-const fn refused(work: &Work, start: u32) -> bool {
-    work.state.memory.missing > 1 && ahead(work.state.memory.missing_to, start) > 0
+const fn refused(work: &Work, start: Seq) -> bool {
+    work.state.memory.missing > 1 && work.state.memory.missing_to.is_after(start)
 }
 
 /// Checks the retransmitted sequence numbers `from..to`, none of them acknowledged. `false` if they must not reach the
 /// server.
 #[inline(always)]
-pub fn check<H: Host>(host: &mut H, work: &mut Work, from: u32, to: u32) -> bool {
+pub fn check<H: Host>(host: &mut H, work: &mut Work, from: Seq, to: Seq) -> bool {
     work.stream.differs = 0;
     H::run_steps(REGIONS as u32, &mut Regions { host: &mut *host, work: &mut *work, from, to });
     if work.state.memory.chunks != 0 {
@@ -109,7 +110,7 @@ impl<H: Host> Step for Agree<'_, H> {
         let (host, work) = (&mut *self.host, &mut *self.work);
         let (at, state, _) = boundaries::listed(host, work, index);
         // Offset in the payload; positions outside the segment wrap to very large values.
-        let offset = at.wrapping_sub(work.segment.sequence);
+        let offset = work.segment.offset_of(at);
         if state == data::END || offset <= self.from || offset >= self.to {
             return false;
         }
@@ -135,16 +136,16 @@ impl<H: Host> Step for Agree<'_, H> {
 pub fn agrees<H: Host>(host: &mut H, work: &mut Work, from: u32, to: u32, before: u8) {
     work.reading.piece_length = 0;
     let sequence = work.segment.sequence;
-    let count = host.list_boundaries(work, sequence.wrapping_add(from).wrapping_add(1), sequence.wrapping_add(to));
+    let count = host.list_boundaries(work, sequence.plus(from).plus(1), sequence.plus(to));
     H::run_steps(count, &mut Agree { host, work, from, to, before });
 }
 
 /// The state at a position in mail data: see [`boundaries::state_at`].
 #[inline(always)]
-pub fn state_at<H: Host>(host: &mut H, work: &mut Work, at: u32) -> (u8, u8) {
+pub fn state_at<H: Host>(host: &mut H, work: &mut Work, at: Seq) -> (u8, u8) {
     // After mail data has ended, no end of data is under way.
     let is_text = work.state.session.mode == session::Mode::MAIL_DATA;
-    let before = if is_text { work.state.side[SIDE].next.wrapping_sub(at) } else { u32::MAX };
+    let before = if is_text { work.state.side[SIDE].next.since(at) } else { u32::MAX };
     boundaries::state_at(host, work, at, before)
 }
 
@@ -153,7 +154,7 @@ pub fn state_at<H: Host>(host: &mut H, work: &mut Work, at: u32) -> (u8, u8) {
 #[inline(always)]
 pub fn mail_data<H: Host>(host: &mut H, work: &mut Work, (from, to): (u32, u32), barred: u32) {
     let sequence = work.segment.sequence;
-    let (start, end) = (sequence.wrapping_add(from), sequence.wrapping_add(to));
+    let (start, end) = (sequence.plus(from), sequence.plus(to));
     let length = to - from;
     let before = match state_at(host, work, start) {
         // A receiver acknowledges only where some copy ended. A copy that ended here in any other state than MIDDLE
@@ -188,7 +189,7 @@ pub fn mail_data<H: Host>(host: &mut H, work: &mut Work, (from, to): (u32, u32),
         return;
     }
     let state = if work.scan.end_of_data == NOWHERE { work.scan.state } else { data::END };
-    let stops = sequence.wrapping_add(work.scan.end_of_data);
+    let stops = sequence.plus(work.scan.end_of_data);
     // Expected after the bytes: the end of data if one was read here, else the known state. If none is known, only
     // MIDDLE passes: any other would have left a boundary.
     let (known_after, _) = state_at(host, work, end);

@@ -1,11 +1,12 @@
 //! A server's segment with payload.
 
-use super::{ahead, beyond, earlier, gap, identical, later, window};
+use super::{beyond, gap, identical, window};
 use crate::{
     direction::{Direction as _, Server},
     host::Host,
     policy::Policy,
     reason::Reason,
+    seq::Seq,
     session::server as automaton,
     stream::client::Taken,
     stream::in_segment::FORGOTTEN,
@@ -16,15 +17,15 @@ const SIDE: usize = Server::INDEX;
 
 /// Judges a segment's payload, with what the client has acknowledged and the edge of its window.
 #[inline(always)]
-pub fn payload<H: Host>(host: &mut H, policy: &Policy, work: &mut Work, acknowledged: u32, edge: u32) -> Taken {
+pub fn payload<H: Host>(host: &mut H, policy: &Policy, work: &mut Work, acknowledged: Seq, edge: Seq) -> Taken {
     let next = work.state.side[SIDE].next;
-    let acknowledged = earlier(acknowledged, next);
+    let acknowledged = acknowledged.earlier(next);
     if work.monitors == 0 && beyond(work, edge) {
         work.hold_back(Reason::BeyondWindow);
         return Taken::Unchanged(Reason::BeyondWindow);
     }
     super::forget_rewritten(work, SIDE);
-    if ahead(work.segment.sequence, next) > 0 {
+    if work.segment.sequence.is_after(next) {
         work.hold_back(Reason::OutOfOrder);
         if !work.passes_over() {
             return Taken::Unchanged(Reason::OutOfOrder);
@@ -35,7 +36,7 @@ pub fn payload<H: Host>(host: &mut H, policy: &Policy, work: &mut Work, acknowle
     if !handle_retransmitted(host, policy, work, acknowledged, next) {
         return Taken::Unchanged(Reason::Retransmission);
     }
-    work.reading.at = next.wrapping_sub(work.segment.sequence);
+    work.reading.at = work.segment.offset_of(next);
     work.reading.first = work.reading.at;
     work.reading.end = work.segment.length;
     work.reading.piece_length = 0;
@@ -47,20 +48,20 @@ pub fn payload<H: Host>(host: &mut H, policy: &Policy, work: &mut Work, acknowle
 
 /// Handles retransmitted bytes. Returns whether there are new ones to be read.
 #[inline(never)]
-fn handle_retransmitted<H: Host>(host: &mut H, policy: &Policy, work: &mut Work, acknowledged: u32, next: u32) -> bool {
+fn handle_retransmitted<H: Host>(host: &mut H, policy: &Policy, work: &mut Work, acknowledged: Seq, next: Seq) -> bool {
     let (sequence, end) = (work.segment.sequence, work.segment.end());
     if !window::blank::<H, Server>(host, work, acknowledged) {
         work.hold_back(Reason::Unfetched);
         return false;
     }
-    let from = later(sequence, acknowledged);
-    let to = earlier(end, next);
-    if ahead(to, from) > 0 {
+    let from = sequence.later(acknowledged);
+    let to = end.earlier(next);
+    if to.is_after(from) {
         work.stream.differs = 0;
         identical::check_retransmitted(host, work, from, to);
         let from = work.stream.windowed;
-        if work.stream.differs == 0 && from != to.wrapping_sub(sequence) {
-            window::check_retransmitted::<H, Server>(host, work, from, to.wrapping_sub(sequence));
+        if work.stream.differs == 0 && from != to.since(sequence) {
+            window::check_retransmitted::<H, Server>(host, work, from, to.since(sequence));
         }
         if work.stream.differs == FORGOTTEN {
             work.hold_back(Reason::Forgotten);
@@ -72,17 +73,17 @@ fn handle_retransmitted<H: Host>(host: &mut H, policy: &Policy, work: &mut Work,
             return false;
         }
     }
-    ahead(end, next) > 0
+    end.is_after(next)
 }
 
 /// The segment's new bytes, from `next` on, have been read: they are kept for comparison with retransmissions.
 #[inline(never)]
-fn settle<H: Host>(host: &mut H, work: &mut Work, acknowledged: u32, next: u32) -> bool {
+fn settle<H: Host>(host: &mut H, work: &mut Work, acknowledged: Seq, next: Seq) -> bool {
     let end = work.segment.end();
     super::client::at_rest(host, work);
     let side = &mut work.state.side[SIDE];
     side.next = end;
-    side.bytes += end.wrapping_sub(next) as u64;
+    side.bytes += end.since(next) as u64;
     identical::follow(host, work, acknowledged, next);
     let covered = work.stream.covered;
     if !window::make_room::<H, Server>(host, work, (acknowledged, next, end), covered) {

@@ -12,11 +12,11 @@
 //! after the counted ones are written, and fresh boundaries are merged. A fully sorted list is valid for any number of
 //! fresh ones. Words of ranges change only when it is certain that the segment passes ([`super::out_of_order::add`]).
 
-use super::ahead;
 use crate::{
     bounds::{POOL_BOUNDARIES, POOL_RANGES, WIDE_WINDOW},
     entry::Memory,
     host::{Host, Step},
+    seq::Seq,
     work::Work,
 };
 
@@ -84,20 +84,20 @@ impl Memory {
 
 /// Where an item ends.
 #[inline(always)]
-pub const fn end(word: u64) -> u32 {
-    (word as u32).wrapping_add((word >> 32) as u32 & LENGTH)
+pub const fn end(word: u64) -> Seq {
+    Seq(word as u32).plus((word >> 32) as u32 & LENGTH)
 }
 
 /// How many items of a list end before `at`. `slot` is a value of `Memory::slot`, not 0.
 #[inline(always)]
-pub fn before<H: Host>(host: &mut H, slot: u32, ring: Ring, at: u32) -> u32 {
+pub fn before<H: Host>(host: &mut H, slot: u32, ring: Ring, at: Seq) -> u32 {
     let Some(list) = host.list(slot.wrapping_sub(1)) else { return 0 };
     let mut number = H::opaque(0);
     let mut size = ROOM as u32;
     // verifier: a binary search without jumps, and always the same number of rounds.
     while size > 0 {
         let word = list[ring.index::<H>(number + size - 1)];
-        let earlier = H::opaque(end(word).wrapping_sub(at));
+        let earlier = H::opaque(end(word).since(at));
         let beyond = H::opaque(ring.count.wrapping_sub(number + size));
         // Of a mask of all bits or none the verifier would walk both.
         number = H::opaque(number + size * H::opaque((earlier & !beyond) >> 31));
@@ -124,14 +124,14 @@ impl<H: Host> Step for Sort<'_, H> {
         let word = work.piece[1 + (H::opaque(items - 1) as usize & (ROOM - 1))];
         let count = ring.count;
         let at = end(word);
-        if count >= BLOCK && ahead(end(list[ring.index::<H>(count - BLOCK)]), at) > 0 {
+        if count >= BLOCK && end(list[ring.index::<H>(count - BLOCK)]).is_after(at) {
             let mut i = 1;
             while i <= BLOCK {
                 list[ring.index::<H>(count - i + items)] = list[ring.index::<H>(count - i)];
                 i += 1;
             }
             work.stream.sorting.ring.count = count - BLOCK;
-        } else if count > 0 && ahead(end(list[ring.index::<H>(count - 1)]), at) > 0 {
+        } else if count > 0 && end(list[ring.index::<H>(count - 1)]).is_after(at) {
             list[ring.index::<H>(count - 1 + items)] = list[ring.index::<H>(count - 1)];
             work.stream.sorting.ring.count = count - 1;
         } else {
@@ -192,7 +192,7 @@ pub fn sort_boundaries<H: Host>(host: &mut H, work: &mut Work) {
     }
     let Some(list) = host.list(memory.slot.wrapping_sub(1)) else { return };
     let (last, first) = (list[ring.index::<H>(ring.count - 1)], list[ring.index::<H>(ring.count)]);
-    if ahead(end(first), end(last)) >= 0 {
+    if !end(first).is_before(end(last)) {
         // Already sorted: the usual case, with segments in order.
         return;
     }

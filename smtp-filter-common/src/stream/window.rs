@@ -4,13 +4,14 @@
 //! They are kept in a ring in the entry, or, if there are more (pipelined groups, long replies), in one of the shared
 //! pool.
 
-use super::{ahead, earlier, pool};
+use super::pool;
 use crate::{
     bounds::{PATCH, PIECE, WIDE_WINDOW},
     direction::Direction,
     entry::State,
     host::{Host, Piece, Ring, Step, Wide, byte},
     reason::Reason,
+    seq::Seq,
     session::rewrite,
     stream::in_segment::FORGOTTEN,
     work::Work,
@@ -28,7 +29,7 @@ const fn mask(at: u32, length: u32) -> u8 {
 struct Record<'a, R> {
     ring: &'a mut R,
     piece: &'a Piece,
-    sequence: u32,
+    sequence: Seq,
     length: u32,
 }
 
@@ -39,7 +40,7 @@ impl<R: Ring> Step for Record<'_, R> {
         let mut i = 0;
         while i < GROUP {
             let at = first + i;
-            let kept = self.ring.byte_mut(self.sequence.wrapping_add(at));
+            let kept = self.ring.byte_mut(self.sequence.plus(at));
             *kept ^= (*kept ^ byte(self.piece, at)) & mask(at, self.length);
             i += 1;
         }
@@ -51,7 +52,7 @@ struct Compare<'a, R> {
     ring: &'a R,
     piece: &'a Piece,
     differs: &'a mut u32,
-    sequence: u32,
+    sequence: Seq,
     length: u32,
 }
 
@@ -62,7 +63,7 @@ impl<R: Ring> Step for Compare<'_, R> {
         let (mut differs, mut i) = (0, 0);
         while i < GROUP {
             let at = first + i;
-            let kept = self.ring.byte(self.sequence.wrapping_add(at));
+            let kept = self.ring.byte(self.sequence.plus(at));
             differs |= (kept ^ byte(self.piece, at)) & mask(at, self.length);
             i += 1;
         }
@@ -75,7 +76,7 @@ impl<R: Ring> Step for Compare<'_, R> {
 struct Collect<'a, R> {
     ring: &'a R,
     piece: &'a mut Piece,
-    sequence: u32,
+    sequence: Seq,
 }
 
 impl<R: Ring> Step for Collect<'_, R> {
@@ -84,7 +85,7 @@ impl<R: Ring> Step for Collect<'_, R> {
         let mut word = 0_u64;
         let mut i = 0;
         while i < GROUP {
-            let kept = self.ring.byte(self.sequence.wrapping_add(index * GROUP + i));
+            let kept = self.ring.byte(self.sequence.plus(index * GROUP + i));
             word |= (kept as u64) << (i * 8);
             i += 1;
         }
@@ -119,12 +120,12 @@ fn wide<'a, H: Host, D: Direction>(host: &'a mut H, state: &State) -> Option<&'a
 pub fn make_room<H: Host, D: Direction>(
     host: &mut H,
     work: &mut Work,
-    (oldest, from, to): (u32, u32, u32),
+    (oldest, from, to): (Seq, Seq, Seq),
     covered: u8,
 ) -> bool {
-    let span = ahead(to, oldest);
+    let span = to.ahead_of(oldest);
     let narrow = D::Window::SIZE as i32;
-    let empty = ahead(from, oldest) <= 0;
+    let empty = !from.is_after(oldest);
     let slot = work.state.side[D::INDEX].slot;
     if empty {
         work.state.side[D::INDEX].unkept = 0;
@@ -147,13 +148,13 @@ pub fn make_room<H: Host, D: Direction>(
         work.hold_back(Reason::Forgotten);
         return false;
     }
-    widen::<H, D>(host, work, oldest, if empty { 0 } else { from.wrapping_sub(oldest) })
+    widen::<H, D>(host, work, oldest, if empty { 0 } else { from.since(oldest) })
 }
 
 /// Moves from the ring in the entry, which has `kept` bytes from `oldest` on, to one of the pool; `false` if none is
 /// free.
 #[inline(always)]
-fn widen<H: Host, D: Direction>(host: &mut H, work: &mut Work, oldest: u32, kept: u32) -> bool {
+fn widen<H: Host, D: Direction>(host: &mut H, work: &mut Work, oldest: Seq, kept: u32) -> bool {
     if kept > 0 {
         let Some(windows) = host.windows() else { return false };
         work.reading.piece_length = 0;
@@ -181,7 +182,7 @@ pub fn keep<H: Host, D: Direction>(host: &mut H, work: &mut Work, from: u32, to:
     if length == 0 {
         return true;
     }
-    let sequence = work.segment.sequence.wrapping_add(from);
+    let sequence = work.segment.sequence_at(from);
     // What fits into a window fits into a piece.
     if !fetch(host, work, from, length) {
         return false;
@@ -204,7 +205,7 @@ pub fn keep<H: Host, D: Direction>(host: &mut H, work: &mut Work, from: u32, to:
 #[inline(always)]
 pub fn check_retransmitted<H: Host, D: Direction>(host: &mut H, work: &mut Work, from: u32, to: u32) {
     let side = &work.state.side[D::INDEX];
-    if side.rewrote != 0 && ahead(side.rewritten, work.segment.sequence.wrapping_add(from)) > 0 {
+    if side.rewrote != 0 && side.rewritten.is_after(work.segment.sequence_at(from)) {
         restore::<H, D>(host, work, from, to);
     } else {
         compare::<H, D>(host, work, from, to);
@@ -216,10 +217,10 @@ pub fn check_retransmitted<H: Host, D: Direction>(host: &mut H, work: &mut Work,
 /// reached the sender. A receiver that has the bytes ignores them; one that acknowledged bytes it does not have gets
 /// the filler. `false` if the segment cannot be written to.
 #[inline(always)]
-pub fn blank<H: Host, D: Direction>(host: &mut H, work: &mut Work, acknowledged: u32) -> bool {
+pub fn blank<H: Host, D: Direction>(host: &mut H, work: &mut Work, acknowledged: Seq) -> bool {
     let (side, segment) = (&work.state.side[D::INDEX], &work.segment);
-    let end = earlier(earlier(acknowledged, side.rewritten), segment.end());
-    let length = ahead(end, segment.sequence);
+    let end = acknowledged.earlier(side.rewritten).earlier(segment.end());
+    let length = end.ahead_of(segment.sequence);
     side.rewrote == 0 || length <= 0 || overwrite(host, work, length as u32)
 }
 
@@ -250,12 +251,12 @@ impl Step for Blank<'_> {
 #[inline(never)]
 fn restore<H: Host, D: Direction>(host: &mut H, work: &mut Work, from: u32, to: u32) -> bool {
     let length = to - from;
-    let sequence = work.segment.sequence.wrapping_add(from);
+    let sequence = work.segment.sequence_at(from);
     work.reading.piece_length = 0;
     // Begins where the first patch begins, so that words of the piece are words of patches. In a full window the last
     // word coincides with the first, in the piece as in the ring.
     let before = from & 3;
-    if length > WIDE_WINDOW as u32 || !collect::<H, D>(host, work, sequence.wrapping_sub(before), before + length) {
+    if length > WIDE_WINDOW as u32 || !collect::<H, D>(host, work, sequence.minus(before), before + length) {
         work.stream.differs |= FORGOTTEN;
         return false;
     }
@@ -313,7 +314,7 @@ fn put<H: Host>(work: &mut Work, (start, length): (u32, u32), (from, to): (u32, 
 
 /// Copies from a window to the piece.
 #[inline(always)]
-fn collect<H: Host, D: Direction>(host: &mut H, work: &mut Work, sequence: u32, length: u32) -> bool {
+fn collect<H: Host, D: Direction>(host: &mut H, work: &mut Work, sequence: Seq, length: u32) -> bool {
     let Work { piece, state, .. } = work;
     let steps = length / GROUP + 1;
     if state.side[D::INDEX].slot != 0 {
@@ -331,7 +332,7 @@ fn collect<H: Host, D: Direction>(host: &mut H, work: &mut Work, sequence: u32, 
 #[inline(always)]
 fn compare<H: Host, D: Direction>(host: &mut H, work: &mut Work, from: u32, to: u32) {
     let length = to - from;
-    let sequence = work.segment.sequence.wrapping_add(from);
+    let sequence = work.segment.sequence_at(from);
     let unkept = work.state.side[D::INDEX].unkept != 0;
     if unkept || length > WIDE_WINDOW as u32 || !fetch(host, work, from, length) {
         work.stream.differs |= FORGOTTEN;

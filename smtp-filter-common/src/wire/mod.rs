@@ -10,7 +10,7 @@ pub use options::{AUTHENTICATION, TIMESTAMP};
 pub use tcp::{ACK, FIN, PSH, RST, SYN, URG};
 pub use vlan::is_tag;
 
-use crate::{flow::NO_SCALE, host::Step, policy::Policy};
+use crate::{flow::NO_SCALE, host::Step, policy::Policy, seq::Seq};
 
 /// Bytes of a header, aligned so that fields are read in one load.
 #[repr(C, align(8))]
@@ -109,9 +109,9 @@ pub struct Segment {
     /// Bytes of payload, without padding after the IP length.
     pub length: u32,
     /// Sequence number.
-    pub sequence: u32,
+    pub sequence: Seq,
     /// Acknowledgement number.
-    pub acknowledgement: u32,
+    pub acknowledgement: Seq,
     /// Window, not scaled.
     pub window: u16,
     /// [`SYN`] and the others.
@@ -125,9 +125,9 @@ pub struct Segment {
     /// Bytes of payload in each segment from which this one was merged; 0: it was not merged.
     pub piece: u16,
     /// The sender's timestamp, and the one that it echoes, if `options` says so.
-    pub stamp: u32,
+    pub stamp: Seq,
     /// See `stamp`.
-    pub echo: u32,
+    pub echo: Seq,
     /// Checksum in the TCP header.
     pub checksum: u16,
     /// [`TIMESTAMP`], [`AUTHENTICATION`], [`HEADER_SUM`] and [`IP_OPTION`].
@@ -147,16 +147,16 @@ impl Segment {
         header: 0,
         payload: 0,
         length: 0,
-        sequence: 0,
-        acknowledgement: 0,
+        sequence: Seq(0),
+        acknowledgement: Seq(0),
         window: 0,
         flags: 0,
         scale: NO_SCALE,
         version: 0,
         multipath: 0,
         piece: 0,
-        stamp: 0,
-        echo: 0,
+        stamp: Seq(0),
+        echo: Seq(0),
         checksum: 0,
         options: 0,
         hops: 0,
@@ -171,16 +171,16 @@ impl Segment {
         self.header = 0;
         self.payload = 0;
         self.length = 0;
-        self.sequence = 0;
-        self.acknowledgement = 0;
+        self.sequence = Seq(0);
+        self.acknowledgement = Seq(0);
         self.window = 0;
         self.flags = 0;
         self.scale = NO_SCALE;
         self.version = version;
         self.multipath = 0;
         self.piece = 0;
-        self.stamp = 0;
-        self.echo = 0;
+        self.stamp = Seq(0);
+        self.echo = Seq(0);
         self.checksum = 0;
         self.options = 0;
         self.hops = 0;
@@ -210,8 +210,21 @@ impl Segment {
 
     /// Sequence number after the payload.
     #[inline(always)]
-    pub const fn end(&self) -> u32 {
-        self.sequence.wrapping_add(self.length)
+    pub const fn end(&self) -> Seq {
+        self.sequence.plus(self.length)
+    }
+
+    /// Sequence number of the payload's byte at this offset.
+    #[inline(always)]
+    pub const fn sequence_at(&self, offset: u32) -> Seq {
+        self.sequence.plus(offset)
+    }
+
+    /// Offset in the payload of the byte with this sequence number. One before the segment wraps to a value far beyond
+    /// every payload.
+    #[inline(always)]
+    pub const fn offset_of(&self, sequence: Seq) -> u32 {
+        sequence.since(self.sequence)
     }
 }
 

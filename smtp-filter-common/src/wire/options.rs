@@ -1,7 +1,7 @@
 //! The options of a TCP header (RFC 9293 section 3.2).
 
 use super::{Frame, Raw, Segment};
-use crate::{flow::NO_SCALE, host::Step};
+use crate::{flow::NO_SCALE, host::Step, seq::Seq};
 
 /// `Segment::options`: a timestamp (RFC 7323 section 3.2).
 pub const TIMESTAMP: u8 = 1;
@@ -121,8 +121,8 @@ pub(super) fn read<F: Frame>(frame: &F, head: &Raw<32>, start: u32, end: u32, se
         F::run_steps(MOST, &mut Walk { frame, options: &mut options, end });
     }
     segment.options |= options.facts as u8;
-    segment.stamp = options.stamp;
-    segment.echo = options.echo;
+    segment.stamp = Seq(options.stamp);
+    segment.echo = Seq(options.echo);
     // RFC 7323 section 2.3: more than 14 counts as 14.
     let above = options.scale > 14 && options.scale != NO_SCALE as u32;
     segment.scale = if above { 14 } else { options.scale as u8 };

@@ -1,7 +1,7 @@
 //! The TCP header (RFC 9293 section 3.1).
 
 use super::{FRAME_END, Frame, Kind, Raw, Segment, options};
-use crate::flow::NO_SCALE;
+use crate::{flow::NO_SCALE, seq::Seq};
 
 /// No more data from the sender.
 pub const FIN: u8 = 0x01;
@@ -55,8 +55,8 @@ pub(super) fn read<F: Frame>(frame: &F, segment: &mut Segment) -> Kind {
     }
     segment.source_port = tcp.u16::<0>();
     segment.destination_port = tcp.u16::<2>();
-    segment.sequence = tcp.u32::<4>();
-    segment.acknowledgement = tcp.u32::<8>();
+    segment.sequence = Seq(tcp.u32::<4>());
+    segment.acknowledgement = Seq(tcp.u32::<8>());
     segment.flags = tcp.0[13];
     segment.window = tcp.u16::<14>();
     segment.checksum = tcp.u16::<16>();

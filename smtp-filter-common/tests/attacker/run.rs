@@ -280,11 +280,11 @@ impl<'a, F: Filter> Run<'a, F> {
         let state = &connection.state;
         let begins = [self.setup.client_isn.wrapping_add(1), self.setup.server_isn.wrapping_add(1)];
         for from in [CLIENT, SERVER].map(usize::from) {
-            self.next[from] = state.side[from].next.wrapping_sub(begins[from]) as usize;
+            self.next[from] = state.side[from].next.0.wrapping_sub(begins[from]) as usize;
         }
         // The first one may have begun long ago, and its start moves along; the last ones may have become one.
         let memory = &state.memory;
-        let at = |i: usize| memory.region_at[i].wrapping_sub(begins[0]) as usize;
+        let at = |i: usize| memory.region_at[i].0.wrapping_sub(begins[0]) as usize;
         let oldest = if at(0) <= self.next[0] { at(0) } else { 0 };
         while self.regions.len() > 1 && self.regions.last().is_some_and(|(at, _)| *at > oldest) {
             self.regions.pop();

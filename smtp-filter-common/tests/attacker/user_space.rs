@@ -99,7 +99,7 @@ impl Filter for UserSpace {
         let memory = &mut connection.state.memory;
         let last = usize::from(memory.regions.saturating_sub(1)) & (REGIONS - 1);
         // Of so many bytes the older ones are acknowledged, and the regions before them forgotten.
-        memory.region_at[0] = next.wrapping_sub(bytes);
+        memory.region_at[0] = next.minus(bytes);
         memory.region_kind[0] = memory.region_kind[last];
         memory.regions = 1;
     }

@@ -30,7 +30,7 @@ impl Merged {
             if let Some(said) = said {
                 let known = self.0.entry(ends).or_insert(said);
                 // A SYN of its own begins anew.
-                *known = if segment.acknowledgement == 0 { said } else { said.min(*known) };
+                *known = if segment.acknowledgement.0 == 0 { said } else { said.min(*known) };
             }
             return 0;
         }
