@@ -6,10 +6,8 @@ use crate::{
     bounds::{PATCH, PIECE, WIDE_WINDOW},
     entry::{Shared, State, Windows},
     event::Event,
-    flow::{HalfOpen, Key, gone::Gone, handshake, handshakes_seen::Block},
+    flow::{HalfOpen, Key, gone::Gone, handshakes_seen::Block},
     seq::Seq,
-    session::data,
-    stream::{boundaries, sorted},
     work::Work,
 };
 
@@ -222,57 +220,21 @@ pub trait Host {
     // verifier: the functions below are parts of the datapath that many paths lead to. The kernel has a global function
     // for each, which is verified once, apart from its callers.
 
-    /// [`handshake::promote`].
-    #[inline(always)]
-    fn promote(&mut self, work: &mut Work) -> u8
-    where
-        Self: Sized,
-    {
-        handshake::promote(self, work)
-    }
+    /// Calls [`crate::flow::handshake::promote`].
+    fn promote(&mut self, work: &mut Work) -> u8;
 
-    /// [`data::run`].
-    #[inline(always)]
-    fn scan(&mut self, work: &mut Work)
-    where
-        Self: Sized,
-    {
-        data::run(self, work);
-    }
+    /// Calls [`crate::session::data::run`].
+    fn scan(&mut self, work: &mut Work);
 
-    /// [`boundaries::note`].
-    #[inline(always)]
-    fn note_boundary(&mut self, work: &mut Work, at: Seq, state: u8, spare: usize) -> bool
-    where
-        Self: Sized,
-    {
-        boundaries::note(self, work, at, state, spare)
-    }
+    /// Calls [`crate::stream::boundaries::note`].
+    fn note_boundary(&mut self, work: &mut Work, at: Seq, state: u8, spare: usize) -> bool;
 
-    /// [`boundaries::look`].
-    #[inline(always)]
-    fn look_at_boundary(&mut self, work: &mut Work, at: Seq, before: u32) -> u32
-    where
-        Self: Sized,
-    {
-        boundaries::look(self, work, at, before)
-    }
+    /// Calls [`crate::stream::boundaries::lookup::look`].
+    fn look_at_boundary(&mut self, work: &mut Work, at: Seq, before: u32) -> u32;
 
-    /// [`boundaries::find`].
-    #[inline(always)]
-    fn list_boundaries(&mut self, work: &mut Work, from: Seq, to: Seq) -> u32
-    where
-        Self: Sized,
-    {
-        boundaries::find(self, work, from, to)
-    }
+    /// Calls [`crate::stream::boundaries::lookup::find`].
+    fn list_boundaries(&mut self, work: &mut Work, from: Seq, to: Seq) -> u32;
 
-    /// [`sorted::sort`].
-    #[inline(always)]
-    fn sort(&mut self, work: &mut Work)
-    where
-        Self: Sized,
-    {
-        sorted::sort(self, work);
-    }
+    /// Calls [`crate::stream::sorted::sort`].
+    fn sort(&mut self, work: &mut Work);
 }

@@ -17,7 +17,7 @@ use crate::{
     report::Tally,
     seq::Seq,
     session::{Mode, data::Progress, reading::Reading, rewrite::Change, verb::Command},
-    stream::{identical, in_segment::InStream, pieces},
+    stream::in_segment::{Data, InStream, Replies},
     wire::Segment,
 };
 
@@ -115,7 +115,7 @@ pub struct Work {
     /// How it lies in the stream.
     pub stream: InStream,
     /// How its reply lines compare with identical ones.
-    pub identical: identical::InSegment,
+    pub identical: Replies,
     /// The verdict against it.
     pub block: Block,
     /// Its commands, for counters and events.
@@ -162,7 +162,7 @@ pub struct Work {
     /// The next change to be made.
     pub change: Change,
     /// Bytes whose pieces are examined.
-    pub data: pieces::Data,
+    pub data: Data,
     /// Bytes before a change.
     pub old: Patch,
     /// The same bytes after it.
@@ -201,7 +201,7 @@ impl Work {
             reading: Reading::NONE,
             scan: Progress::NONE,
             stream: InStream::NONE,
-            identical: identical::InSegment::NONE,
+            identical: Replies::NONE,
             block: Block::NONE,
             tally: Tally::NONE,
             event: Event::EMPTY,
@@ -224,7 +224,7 @@ impl Work {
             aside: Aside { line: State::EMPTY.line[0], arg: [0; ARG_ROOM], hold: Command::NONE, doubt: 0 },
             hidden: AtomicU64::new(0),
             change: Change::NONE,
-            data: pieces::Data::NONE,
+            data: Data::NONE,
             old: [0; PATCH / 8],
             new: [0; PATCH / 8],
             piece: [0; 1 + PIECE / 8],
@@ -237,7 +237,7 @@ impl Work {
         self.reading = Reading::NONE;
         self.scan = Progress::NONE;
         self.stream = InStream::NONE;
-        self.identical = identical::InSegment::NONE;
+        self.identical = Replies::NONE;
         self.block = Block::NONE;
         self.tally = Tally::NONE;
     }

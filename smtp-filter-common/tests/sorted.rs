@@ -6,7 +6,12 @@ use smtp_filter_common::{
     bounds::{ENTRY_RANGES, POOL_BOUNDARIES, POOL_RANGES},
     seq::Seq,
     session::data,
-    stream::{boundaries, out_of_order, sorted},
+    stream::{
+        boundaries::{self, lookup},
+        in_segment::{Fit, Position},
+        out_of_order::{add::add, join::reach, search::search},
+        slots, sorted,
+    },
     work::Work,
 };
 use support::{bare::Bare, dice::Dice};
@@ -106,7 +111,7 @@ impl Trial {
         let from = self.work.stream.acknowledged;
         self.work.state.memory.forget_acknowledged(from);
         if self.work.state.memory.slot != 0 {
-            assert!(out_of_order::look_after(&mut self.host, &mut self.work));
+            assert!(slots::look_after_lists(&mut self.host, &mut self.work));
         }
         self.model.boundaries.retain(|at| *at >= acknowledged);
         self.is_sorted();
@@ -143,22 +148,22 @@ impl Trial {
             return false;
         }
         let (start, end) = (self.at(from), self.at(to));
-        out_of_order::search(&mut self.host, &mut self.work, start, end);
+        search(&mut self.host, &mut self.work, start, end);
         let touched = self.model.ranges.iter().filter(|range| range.to > from && range.from < to);
-        let mut place = out_of_order::APART;
+        let mut place = Position::APART;
         for range in touched {
-            place = if from >= range.from && to <= range.to { out_of_order::INSIDE } else { out_of_order::ACROSS };
+            place = if from >= range.from && to <= range.to { Position::INSIDE } else { Position::ACROSS };
         }
         let before = self.model.ranges.iter().find(|range| range.to == from);
-        if place == out_of_order::APART && before.is_some() {
-            place = out_of_order::AFTER;
+        if place == Position::APART && before.is_some() {
+            place = Position::AFTER;
         }
-        let found = self.work.stream.ranges;
+        let found = self.work.stream.neighbours;
         assert_eq!(found.position, place);
-        if place == out_of_order::AFTER {
+        if place == Position::AFTER {
             assert_eq!(found.before, u32::from(self.state(from)));
         }
-        if place != out_of_order::APART && place != out_of_order::AFTER {
+        if place != Position::APART && place != Position::AFTER {
             return true;
         }
         if !self.notes(from, to, boundaries::SPARE)
@@ -167,7 +172,7 @@ impl Trial {
             return false;
         }
         let state = self.state(to);
-        let added = out_of_order::add(&mut self.host, &mut self.work, start, end, state);
+        let added = add(&mut self.host, &mut self.work, start, end, state);
         let ranges = &mut self.model.ranges;
         let mut merged = Range { from, to };
         let touches = ranges.iter().filter(|range| range.to == from || range.from == to).count();
@@ -195,14 +200,14 @@ impl Trial {
         self.work.state.memory.data_state = self.state(to);
         self.model.next = to;
         if self.work.state.memory.has_ranges() {
-            out_of_order::join(&mut self.host, &mut self.work);
+            reach(&mut self.host, &mut self.work);
             let reached = self.model.ranges.iter().copied().find(|range| range.from <= to && range.to > to);
             let stop = reached.map_or(to, |range| range.to);
-            let found = self.work.stream.ranges;
+            let found = self.work.stream.joined;
             assert_eq!(found.reached, self.at(stop));
-            assert_eq!(found.text, u32::from(self.state(stop)));
+            assert_eq!(found.state, u32::from(self.state(stop)));
             assert_eq!(found.inside != 0, reached.is_some_and(|range| range.from < to));
-            if found.astray != 0 || reached.is_some() && !self.note(to, 0) {
+            if found.fit != Fit::FITS || reached.is_some() && !self.note(to, 0) {
                 return false;
             }
             self.joined += u32::from(reached.is_some());
@@ -274,7 +279,7 @@ impl Trial {
 
     fn look(&mut self, offset: u32) {
         let at = self.at(offset);
-        let (known, near) = boundaries::state_at(&mut self.host, &mut self.work, at, u32::MAX);
+        let (known, near) = lookup::state_at(&mut self.host, &mut self.work, at, u32::MAX);
         let says = |place: u32| place > offset && place - offset < u32::from(self.state(place));
         let ends = || self.model.ranges.iter().map(|range| range.to);
         let is_known = self.model.boundaries.contains(&offset) || ends().any(|end| end == offset || says(end));
@@ -290,9 +295,9 @@ impl Trial {
 
     fn finds(&mut self, from: u32, to: u32) {
         let (start, stop) = (self.at(from), self.at(to));
-        let count = boundaries::find(&mut self.host, &mut self.work, start, stop);
+        let count = lookup::find(&mut self.host, &mut self.work, start, stop);
         let mut found: Vec<_> = (0..count)
-            .map(|index| boundaries::listed(&mut self.host, &self.work, index))
+            .map(|index| lookup::listed(&mut self.host, &self.work, index))
             .filter(|(_, state, _)| *state != data::END)
             .map(|(at, state, _)| (at.since(self.base), state))
             .filter(|(at, _)| *at >= from && *at < to)

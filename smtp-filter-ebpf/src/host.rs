@@ -18,7 +18,10 @@ use smtp_filter_common::{
     host::{FULL, Host, List, MADE, Patch, Piece, Step, UNKNOWN, Wide},
     seq::Seq,
     session::data,
-    stream::{boundaries, sorted},
+    stream::{
+        boundaries::{self, lookup},
+        sorted,
+    },
     work::Work,
 };
 
@@ -559,7 +562,7 @@ extern "C" fn look_at_boundary(
 ) -> u32 {
     // SAFETY: as in `scan`.
     let Some(work) = (unsafe { work.as_mut() }) else { return 0 };
-    boundaries::look(&mut Kernel::new(skb, work, entry), work, Seq(at), before)
+    lookup::look(&mut Kernel::new(skb, work, entry), work, Seq(at), before)
 }
 
 /// Finds boundaries and ranges in mail data.
@@ -568,7 +571,7 @@ extern "C" fn look_at_boundary(
 extern "C" fn list_boundaries(work: *mut Work, from: u32, to: u32) -> u32 {
     // SAFETY: as in `scan`.
     let Some(work) = (unsafe { work.as_mut() }) else { return 0 };
-    boundaries::find(&mut Kernel::new(core::ptr::null_mut(), work, core::ptr::null_mut()), work, Seq(from), Seq(to))
+    lookup::find(&mut Kernel::new(core::ptr::null_mut(), work, core::ptr::null_mut()), work, Seq(from), Seq(to))
 }
 
 /// Sorts into a list of the pool.

@@ -8,7 +8,7 @@ use crate::{
     flow::lock,
     host::Host,
     report,
-    stream::client,
+    stream::slots,
     wire::RST,
     work::Work,
 };
@@ -39,14 +39,14 @@ pub fn close<H: Host>(host: &mut H, work: &mut Work) {
     if tells {
         H::set(&shared.flags, CLOSED);
         report::close::<H>(shared, work, id, work.ends);
-        client::leave(host, work);
+        slots::leave(host, work);
     }
     let Some(shared) = host.shared() else { return };
     if flags & RESET == 0 && acknowledged::<H>(shared, &work.state) {
         let ends = [Client::INDEX, Server::INDEX].map(|from| work.state.side[from].fin_at.plus(1));
         work.gone = Gone { ends, how: gone::CLOSED, reserved: 0 };
         host.bury(&work.key, &work.gone);
-        client::leave(host, work);
+        slots::leave(host, work);
         // The lock is never released, so a CPU that waits for it finds nothing to read.
         host.remove(&work.key);
     } else {
@@ -98,5 +98,5 @@ pub fn replace<H: Host>(host: &mut H, work: &mut Work) {
         host.closed();
         host.emit(&work.event);
     }
-    client::leave(host, work);
+    slots::leave(host, work);
 }

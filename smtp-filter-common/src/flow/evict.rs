@@ -14,7 +14,7 @@ use crate::{
     host::{Host, Step},
     report,
     seq::Seq,
-    stream::client,
+    stream::slots,
     work::Work,
 };
 
@@ -317,7 +317,7 @@ pub fn evict<H: Host>(host: &mut H, work: &mut Work, met: Met) -> u32 {
         work.gone = Gone { ends: [Seq(0); 2], how: gone::RESET, reserved: 0 };
         host.bury(&work.sample.key, &work.gone);
     }
-    client::leave(host, work);
+    slots::leave(host, work);
     host.remove(&work.sample.key);
     slot
 }

@@ -6,6 +6,7 @@ use crate::{
     direction::Direction,
     entry::{Shared, first_of, second_of},
     host::Host,
+    seq::Seq,
     wire::{ACK, Segment},
 };
 
@@ -40,4 +41,12 @@ pub fn acknowledges<H: Host, D: Direction>(shared: &Shared, segment: &Segment) -
     segment.has(ACK)
         && segment.acknowledgement.ahead_of(second_of(peer)) <= 1
         && segment.acknowledgement.ahead_of(first_of(peer)) >= -LONG_AGO
+}
+
+/// Whether a segment reaches beyond the receiver's window. One byte exactly at the end of the window is a probe of a
+/// closed window (RFC 9293 section 3.8.6.1). A longer segment is refused even if only its last byte is beyond: the
+/// receiver might keep only part of it.
+#[inline(always)]
+pub fn beyond(segment: &Segment, edge: Seq) -> bool {
+    segment.end().is_after(edge) && !(segment.length == 1 && segment.sequence == edge)
 }

@@ -2,7 +2,11 @@
 //! lost, discarded or overtaken on its own. So a receiver may switch from one copy to another where two pieces meet,
 //! just as at the ends of a segment, and the same rules apply there (I4).
 
-use super::{boundaries, out_of_order, retransmission};
+use super::{
+    boundaries::{self, after_few, lookup::state_of},
+    in_segment::{Data, Position},
+    out_of_order::search::search,
+};
 use crate::{
     host::{Host, Step},
     reason::Reason,
@@ -17,31 +21,9 @@ const PIECES: u32 = 1024;
 
 /// New bytes: the borders of pieces are remembered.
 pub const NEW: bool = false;
+
 /// Bytes that passed before, in order or out of order: nothing new is remembered.
 pub const PASSED: bool = true;
-
-/// Mail data whose pieces are examined. Kept in the working area, not on the stack: the call chains are deep here.
-#[repr(C, align(4))]
-#[derive(Clone, Copy, Debug)]
-pub struct Data {
-    /// Offset in the payload of the first byte.
-    pub from: u32,
-    /// Offset in the payload after the last byte.
-    pub to: u32,
-    /// The scanner's state at `from`, or [`data::END`] where it is not known.
-    pub before: u8,
-    /// 1: some of the bytes may have passed out of order.
-    pub overlaps: u8,
-    /// Boundaries to be left free for other segments: see [`boundaries::SPARE`].
-    pub spare: u8,
-    /// Zero.
-    pub reserved: u8,
-}
-
-impl Data {
-    /// No bytes.
-    pub const NONE: Self = Self { from: 0, to: 0, before: 0, overlaps: 0, spare: 0, reserved: 0 };
-}
 
 struct Borders<'a, H, const ALREADY_PASSED: bool> {
     host: &'a mut H,
@@ -71,8 +53,7 @@ impl<H: Host, const ALREADY_PASSED: bool> Step for Borders<'_, H, ALREADY_PASSED
             return true;
         }
         let bytes = work.piece[1];
-        let state =
-            if few { retransmission::after_few(before, bytes as u32, count) } else { data::state_after(bytes as u32) };
+        let state = if few { after_few(before, bytes as u32, count) } else { data::state_after(bytes as u32) };
         let next = (bytes >> (((at - start) & 7) * 8)) as u32;
         let short = work.segment.length - at < 4 || piece < 4;
         if !boundaries::matters(state, next, short) {
@@ -83,7 +64,7 @@ impl<H: Host, const ALREADY_PASSED: bool> Step for Borders<'_, H, ALREADY_PASSED
             // The bytes before would decide, and they are not known.
             work.stream.differs = 1;
         } else if ALREADY_PASSED || work.data.overlaps != 0 && inside(host, work, position) {
-            work.stream.differs |= (retransmission::state_at(host, work, position).0 != state) as u32;
+            work.stream.differs |= (state_of(host, work, position).0 != state) as u32;
         } else {
             let spare = work.data.spare as usize;
             boundaries::remember(host, work, position, state, spare);
@@ -95,8 +76,8 @@ impl<H: Host, const ALREADY_PASSED: bool> Step for Borders<'_, H, ALREADY_PASSED
 /// Whether a position lies inside an out-of-order range.
 #[inline(always)]
 fn inside<H: Host>(host: &mut H, work: &mut Work, position: Seq) -> bool {
-    out_of_order::search(host, work, position.minus(1), position.plus(1));
-    work.stream.ranges.position == out_of_order::INSIDE
+    search(host, work, position.minus(1), position.plus(1));
+    work.stream.neighbours.position == Position::INSIDE
 }
 
 /// Examines the pieces of the current segment within `Work::data`. A border between two pieces, where it matters what

@@ -2,7 +2,8 @@
 
 use crate::{
     bounds::REGIONS,
-    entry::Memory,
+    direction::{Client, Direction as _},
+    entry::{Memory, State},
     host::{Host, Step},
     seq::Seq,
     session::Mode,
@@ -59,4 +60,15 @@ pub fn forget<H: Host>(memory: &mut Memory, acknowledged: Seq) {
     H::run_steps(REGIONS as u32, &mut Forget { memory, acknowledged });
     // The start of the oldest region advances, because comparisons with it would invert across 2^31 bytes.
     memory.region_at[0] = memory.region_at[0].later(acknowledged);
+}
+
+/// Where region `index` of the client's stream ends.
+#[inline(always)]
+pub fn end(state: &State, index: usize) -> Seq {
+    let memory = &state.memory;
+    if index + 1 < memory.regions as usize {
+        memory.region_at[(index + 1) & (REGIONS - 1)]
+    } else {
+        state.side[Client::INDEX].next
+    }
 }

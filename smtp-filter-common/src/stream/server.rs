@@ -1,6 +1,6 @@
 //! A server's segment with payload.
 
-use super::{beyond, gap, identical, window};
+use super::{acceptable::beyond, gap, identical, slots, window};
 use crate::{
     direction::{Direction as _, Server},
     host::Host,
@@ -20,11 +20,11 @@ const SIDE: usize = Server::INDEX;
 pub fn payload<H: Host>(host: &mut H, policy: &Policy, work: &mut Work, acknowledged: Seq, edge: Seq) -> Taken {
     let next = work.state.side[SIDE].next;
     let acknowledged = acknowledged.earlier(next);
-    if work.monitors == 0 && beyond(work, edge) {
+    if work.monitors == 0 && beyond(&work.segment, edge) {
         work.hold_back(Reason::BeyondWindow);
         return Taken::Unchanged(Reason::BeyondWindow);
     }
-    super::forget_rewritten(work, SIDE);
+    window::forget_rewritten(&mut work.state.side[SIDE]);
     if work.segment.sequence.is_after(next) {
         work.hold_back(Reason::OutOfOrder);
         if !work.passes_over() {
@@ -50,7 +50,7 @@ pub fn payload<H: Host>(host: &mut H, policy: &Policy, work: &mut Work, acknowle
 #[inline(never)]
 fn handle_retransmitted<H: Host>(host: &mut H, policy: &Policy, work: &mut Work, acknowledged: Seq, next: Seq) -> bool {
     let (sequence, end) = (work.segment.sequence, work.segment.end());
-    if !window::blank::<H, Server>(host, work, acknowledged) {
+    if !window::retransmitted::blank::<H, Server>(host, work, acknowledged) {
         work.hold_back(Reason::Unfetched);
         return false;
     }
@@ -61,7 +61,7 @@ fn handle_retransmitted<H: Host>(host: &mut H, policy: &Policy, work: &mut Work,
         identical::check_retransmitted(host, work, from, to);
         let from = work.stream.windowed;
         if work.stream.differs == 0 && from != to.since(sequence) {
-            window::check_retransmitted::<H, Server>(host, work, from, to.since(sequence));
+            window::retransmitted::check::<H, Server>(host, work, from, to.since(sequence));
         }
         if work.stream.differs == FORGOTTEN {
             work.hold_back(Reason::Forgotten);
@@ -80,7 +80,7 @@ fn handle_retransmitted<H: Host>(host: &mut H, policy: &Policy, work: &mut Work,
 #[inline(never)]
 fn settle<H: Host>(host: &mut H, work: &mut Work, acknowledged: Seq, next: Seq) -> bool {
     let end = work.segment.end();
-    super::client::at_rest(host, work);
+    slots::at_rest(host, work);
     let side = &mut work.state.side[SIDE];
     side.next = end;
     side.bytes += end.since(next) as u64;

@@ -12,51 +12,33 @@
 //! after the counted ones are written, and fresh boundaries are merged. A fully sorted list is valid for any number of
 //! fresh ones. Words of ranges change only when it is certain that the segment passes ([`super::out_of_order::add`]).
 
+use super::{
+    in_segment::{Ring, Sorting},
+    pool,
+};
 use crate::{
     bounds::{POOL_BOUNDARIES, POOL_RANGES, WIDE_WINDOW},
     entry::Memory,
     host::{Host, Step},
+    reason::Reason,
     seq::Seq,
     work::Work,
 };
 
 /// Words in a ring. A power of two.
 const ROOM: usize = POOL_RANGES;
+
 const _: () = assert!(POOL_RANGES == POOL_BOUNDARIES && 2 * ROOM == WIDE_WINDOW / 8 && ROOM.is_power_of_two());
+
 /// Bits for the length in an item. An item is one word: start, length in 27 bits, and 5 bits of state. A boundary has
 /// no length.
 pub const LENGTH: u32 = (1 << 27) - 1;
+
 /// Words that are moved in one step.
 const BLOCK: u32 = 16;
+
 /// Steps that suffice to sort a list: each moves a block or a word, or puts one item where it belongs.
 const STEPS: u32 = 3 * ROOM as u32;
-
-/// A sorted list.
-#[repr(C)]
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Ring {
-    /// Offset of the ring in the slot.
-    base: u32,
-    /// Number of its first word in use.
-    first: u32,
-    /// Items in it.
-    pub count: u32,
-}
-
-/// Work left for sorting items into a list.
-#[repr(C)]
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Sorting {
-    /// Items of the list that are still to be compared.
-    ring: Ring,
-    /// Items in [`Work::piece`], from word 1 on, that are still to be placed.
-    items: u32,
-}
-
-impl Sorting {
-    /// Nothing.
-    pub const NONE: Self = Self { ring: Ring { base: 0, first: 0, count: 0 }, items: 0 };
-}
 
 impl Ring {
     /// Index in the slot of item `number`.
@@ -80,6 +62,19 @@ impl Memory {
         let count = self.boundaries.saturating_sub(self.fresh) as u32;
         Ring { base: ROOM as u32, first: self.first_boundary as u32, count }
     }
+}
+
+/// Makes sure that the connection has a slot for ranges and boundaries; `false` if none is free.
+#[inline(always)]
+pub fn need_slot<H: Host>(host: &mut H, work: &mut Work) -> bool {
+    if work.state.memory.slot == 0 {
+        work.state.memory.slot = pool::take(host, &work.key, pool::LISTS);
+        if work.state.memory.slot == 0 {
+            work.hold_back(Reason::Pool);
+            return false;
+        }
+    }
+    true
 }
 
 /// Where an item ends.

@@ -17,10 +17,16 @@ use crate::{
     datapath::{self, Met},
     entry::{Connection, Shared, State, Windows},
     event::Event,
-    flow::{HalfOpen, Key, gone::Gone, handshakes_seen::Block},
+    flow::{HalfOpen, Key, gone::Gone, handshake, handshakes_seen::Block},
     host::{Host, List, Patch, Piece, Step, Wide},
     reason::{COUNTERS_PER_REASON, Counter, REASONS, counter},
     scope::Policies,
+    seq::Seq,
+    session::data,
+    stream::{
+        boundaries::{self, lookup},
+        sorted,
+    },
     verdict::Verdict,
     wire,
     work::Work,
@@ -484,5 +490,29 @@ impl Host for Hook<'_> {
     fn list(&mut self, slot: u32) -> Option<&mut List> {
         ((slot as usize) < self.world.owners.len())
             .then(|| self.world.lists.entry(slot).or_insert_with(|| Box::new([0; WIDE_WINDOW / 8])).as_mut())
+    }
+
+    fn promote(&mut self, work: &mut Work) -> u8 {
+        handshake::promote(self, work)
+    }
+
+    fn scan(&mut self, work: &mut Work) {
+        data::run(self, work);
+    }
+
+    fn note_boundary(&mut self, work: &mut Work, at: Seq, state: u8, spare: usize) -> bool {
+        boundaries::note(self, work, at, state, spare)
+    }
+
+    fn look_at_boundary(&mut self, work: &mut Work, at: Seq, before: u32) -> u32 {
+        lookup::look(self, work, at, before)
+    }
+
+    fn list_boundaries(&mut self, work: &mut Work, from: Seq, to: Seq) -> u32 {
+        lookup::find(self, work, from, to)
+    }
+
+    fn sort(&mut self, work: &mut Work) {
+        sorted::sort(self, work);
     }
 }

@@ -6,8 +6,15 @@ use smtp_filter_common::{
     bounds::WIDE_WINDOW,
     entry::{Shared, State, Windows},
     event::Event,
-    flow::{HalfOpen, Key, gone::Gone, handshakes_seen::Block},
+    flow::{HalfOpen, Key, gone::Gone, handshake, handshakes_seen::Block},
     host::{Host, List, Patch, Piece, Step, Wide},
+    seq::Seq,
+    session::data,
+    stream::{
+        boundaries::{self, lookup},
+        sorted,
+    },
+    work::Work,
 };
 
 /// A host that has loops, and one slot of the pool, which is its connection's.
@@ -140,5 +147,24 @@ impl Host for Bare {
     }
     fn list(&mut self, _: u32) -> Option<&mut List> {
         Some(&mut self.list)
+    }
+
+    fn promote(&mut self, work: &mut Work) -> u8 {
+        handshake::promote(self, work)
+    }
+    fn scan(&mut self, work: &mut Work) {
+        data::run(self, work);
+    }
+    fn note_boundary(&mut self, work: &mut Work, at: Seq, state: u8, spare: usize) -> bool {
+        boundaries::note(self, work, at, state, spare)
+    }
+    fn look_at_boundary(&mut self, work: &mut Work, at: Seq, before: u32) -> u32 {
+        lookup::look(self, work, at, before)
+    }
+    fn list_boundaries(&mut self, work: &mut Work, from: Seq, to: Seq) -> u32 {
+        lookup::find(self, work, from, to)
+    }
+    fn sort(&mut self, work: &mut Work) {
+        sorted::sort(self, work);
     }
 }
