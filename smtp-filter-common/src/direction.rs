@@ -4,7 +4,7 @@ use crate::{
     bounds::{CLIENT_WINDOW, SERVER_WINDOW},
     entry::{Windows, first_of, second_of},
     event::{CLIENT, SERVER},
-    host::Ring,
+    host::bytes::Ring,
     seq::Seq,
 };
 

@@ -24,8 +24,7 @@ pub struct Key {
     pub server_port: [u8; 2],
 }
 
-/// Window scaling was not offered (RFC 7323 section 2.2 allows shifts up to 14).
-pub const NO_SCALE: u8 = 0xff;
+pub use crate::wire::NO_SCALE;
 
 /// A connection between its SYN and the client's acknowledgement of the SYN-ACK. Sequence numbers in host byte order.
 ///

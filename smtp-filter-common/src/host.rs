@@ -1,9 +1,15 @@
 //! What the datapath needs from its environment: the kernel, or a program in user space.
 
+pub mod bytes;
+pub mod step;
+
 use core::sync::atomic::AtomicU64;
 
+pub use self::{
+    bytes::{List, Patch, Piece, Ring, Slot, Wide, byte},
+    step::Step,
+};
 use crate::{
-    bounds::{PATCH, PIECE, WIDE_WINDOW},
     entry::{Shared, State, Windows},
     event::Event,
     flow::{HalfOpen, Key, gone::Gone, handshakes_seen::Block},
@@ -11,77 +17,14 @@ use crate::{
     work::Work,
 };
 
-/// A step of a loop. The verifier walks it once, however often it runs, so loops over a segment are made of steps.
-pub trait Step {
-    /// Does the `index`th step; `true` ends the loop.
-    ///
-    /// Memory offsets have to be derived from `index`. If a number in the loop's own memory grew from step to step, the
-    /// verifier of 6.12 and later would follow it until it gives up.
-    fn step(&mut self, index: u32) -> bool;
-}
-
-/// Bytes of a segment, after one word for the bytes before them.
-///
-/// The first byte fetched is the lowest byte of word 1. Word 0's highest byte is the byte before.
-pub type Piece = [u64; 1 + PIECE / 8];
-
-/// The byte `at` of a fetched piece.
-#[inline(always)]
-pub const fn byte(piece: &Piece, at: u32) -> u8 {
-    (piece[1 + ((at >> 3) as usize & (PIECE / 8 - 1))] >> ((at & 7) * 8)) as u8
-}
-
-/// Bytes of a segment that are to be rewritten, or their replacement. The first one is the lowest byte of word 0.
-pub type Patch = [u64; PATCH / 8];
-
-/// The last bytes of a stream: byte `s` of it lies at `s` modulo the ring's size, a power of two.
-pub trait Ring {
-    /// Its size in bytes.
-    const SIZE: usize;
-
-    /// The byte with this sequence number.
-    fn byte(&self, sequence: Seq) -> u8;
-
-    /// The same, to be written.
-    fn byte_mut(&mut self, sequence: Seq) -> &mut u8;
-}
-
-impl<const N: usize> Ring for [u8; N] {
-    const SIZE: usize = N;
-
-    #[inline(always)]
-    fn byte(&self, sequence: Seq) -> u8 {
-        self[sequence.0 as usize & (N - 1)]
-    }
-
-    #[inline(always)]
-    fn byte_mut(&mut self, sequence: Seq) -> &mut u8 {
-        &mut self[sequence.0 as usize & (N - 1)]
-    }
-}
-
-/// A window of the shared pool.
-pub type Wide = [u8; WIDE_WINDOW];
-
 /// [`Host::carried`]: nothing is known about the frame's checksums, as in captures.
 pub const UNKNOWN: u8 = 0;
+
 /// [`Host::carried`]: the device or the stack has verified the segment's checksum, or will compute it later.
 pub const MADE: u8 = 1;
+
 /// [`Host::carried`]: the frame carries the segment's checksum, and it has not been verified.
 pub const FULL: u8 = 2;
-
-/// A slot of the shared pool, as a list.
-pub type List = [u64; WIDE_WINDOW / 8];
-
-/// A slot of the shared pool, as it is laid out in its table.
-#[repr(C)]
-#[derive(Debug)]
-pub struct Slot {
-    /// Its owner, and when it was last used: see [`crate::stream::pool`].
-    pub owner: AtomicU64,
-    /// Its contents.
-    pub list: List,
-}
 
 /// The environment of the datapath.
 pub trait Host {
@@ -119,14 +62,14 @@ pub trait Host {
         Self::opaque(value as u32) as u64 | (Self::opaque((value >> 32) as u32) as u64) << 32
     }
 
-    /// Fetches `length` bytes (1 to [`PIECE`]) of payload at `offset` into a piece, from word 1 on. `false` if they
+    /// Fetches `length` bytes (1 to [`crate::bounds::PIECE`]) of payload at `offset` into a piece, from word 1 on. `false` if they
     /// cannot be fetched.
     fn fetch(&mut self, offset: u32, length: u32, piece: &mut Piece) -> bool;
 
-    /// Fetches `length` bytes (1 to [`PATCH`]) of payload at `offset` into a patch. `false` if they cannot be fetched.
+    /// Fetches `length` bytes (1 to [`crate::bounds::PATCH`]) of payload at `offset` into a patch. `false` if they cannot be fetched.
     fn fetch_patch(&mut self, offset: u32, length: u32, patch: &mut Patch) -> bool;
 
-    /// Replaces `length` bytes (1 to [`PATCH`]) of payload at `offset`, which are in `old`, and corrects the TCP
+    /// Replaces `length` bytes (1 to [`crate::bounds::PATCH`]) of payload at `offset`, which are in `old`, and corrects the TCP
     /// checksum by the difference. `offset` is a multiple of 4. After `length`, both patches are 0 up to the next
     /// multiple of 4. `false` if the segment cannot be written to.
     fn replace(&mut self, offset: u32, length: u32, old: &Patch, new: &Patch) -> bool;

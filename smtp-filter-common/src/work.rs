@@ -11,7 +11,10 @@ use crate::{
     entry::{Line, State},
     event::Event,
     flow::{HalfOpen, Key, evict::Sample, gone::Gone},
-    host::{Host, Patch, Piece},
+    host::{
+        Host,
+        bytes::{Patch, Piece},
+    },
     open::open_enum,
     reason::Reason,
     report::Tally,

@@ -1,7 +1,11 @@
 //! IPv4 with options and fragments (RFC 791 section 3.1).
 
-use super::{FRAME_END, Frame, HEADER_SUM, IP_OPTION, Kind, Raw, Segment, TCP, is_ours};
-use crate::{host::Step, policy::Policy};
+use super::{
+    frame::{Frame, Raw},
+    protocol::{TCP, is_ours},
+    segment::{FRAME_END, HEADER_SUM, IP_OPTION, Kind, Segment},
+};
+use crate::{host::step::Step, policy::Policy};
 
 /// The header and, without options, the ports after it: enough to judge most frames.
 const LOOK: usize = 24;

@@ -1,7 +1,11 @@
 //! IPv6 with extension headers and fragments (RFC 8200 section 4).
 
-use super::{FRAME_END, Frame, IP_OPTION, Kind, Raw, Segment, TCP, is_ours};
-use crate::{bounds::EXTENSION_HEADERS, host::Step, policy::Policy};
+use super::{
+    frame::{Frame, Raw},
+    protocol::{TCP, is_ours},
+    segment::{FRAME_END, IP_OPTION, Kind, Segment},
+};
+use crate::{bounds::EXTENSION_HEADERS, host::step::Step, policy::Policy};
 
 const HOP_BY_HOP: u8 = 0;
 const ROUTING: u8 = 43;

@@ -1,7 +1,10 @@
 //! The options of a TCP header (RFC 9293 section 3.2).
 
-use super::{Frame, Raw, Segment};
-use crate::{flow::NO_SCALE, host::Step, seq::Seq};
+use super::{
+    frame::{Frame, Raw},
+    segment::{NO_SCALE, Segment},
+};
+use crate::{host::step::Step, seq::Seq};
 
 /// `Segment::options`: a timestamp (RFC 7323 section 3.2).
 pub const TIMESTAMP: u8 = 1;

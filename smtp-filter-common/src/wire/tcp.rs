@@ -1,7 +1,11 @@
 //! The TCP header (RFC 9293 section 3.1).
 
-use super::{FRAME_END, Frame, Kind, Raw, Segment, options};
-use crate::{flow::NO_SCALE, seq::Seq};
+use super::{
+    frame::{Frame, Raw},
+    options,
+    segment::{FRAME_END, Kind, NO_SCALE, Segment},
+};
+use crate::seq::Seq;
 
 /// No more data from the sender.
 pub const FIN: u8 = 0x01;

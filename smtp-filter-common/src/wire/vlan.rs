@@ -1,6 +1,6 @@
 //! 802.1Q and 802.1ad tags in the data. The kernel removes the outer one on ingress; with QinQ one is left.
 
-use super::Frame;
+use super::frame::Frame;
 use crate::bounds::VLAN_TAGS;
 
 /// Whether an EtherType is a tag's.
