@@ -15,7 +15,7 @@ use crate::{
 /// Items in the entry: boundaries, then ends of out-of-order ranges.
 const ENTRY: u32 = (ENTRY_BOUNDARIES + ENTRY_RANGES) as u32;
 
-/// Finds the items at positions `from..to`. Returns how many indices are to be given to [`place`]; those of the entry
+/// Finds the items at positions `from..to`. Returns how many indices are to be given to [`listed`]; those of the entry
 /// may include some outside the interval.
 #[inline(always)]
 pub fn find<H: Host>(host: &mut H, work: &mut Work, from: Seq, to: Seq) -> u32 {
