@@ -5,7 +5,7 @@ use std::{fs, path::Path, time::Duration};
 use anyhow::Result;
 use rustix::process::Signal;
 use serde_json::{Value, json};
-use smtp_filter_testnet::{Client, Filter, MailServer, Namespace, Network, Running, SERVER_V4};
+use smtp_filter_testkit::{Client, Filter, MailServer, Namespace, Network, Running, SERVER_V4};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_smtp-filter");
 const SOON: Duration = Duration::from_secs(20);

@@ -21,7 +21,7 @@ use aya::{
 };
 use object::{Architecture, BinaryFormat, Endianness, SymbolFlags, SymbolKind, SymbolScope, write};
 use serde_json::Value;
-use smtp_filter_testnet::{Client, Filter, MailServer, Namespace, Network, SERVER_V4, device_of_kind, send_by_esmtp};
+use smtp_filter_testkit::{Client, Filter, MailServer, Namespace, Network, SERVER_V4, device_of_kind, send_by_esmtp};
 
 use crate::lab::{copy_program, counted, filter, is_root, wait_until};
 

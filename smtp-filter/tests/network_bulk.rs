@@ -12,7 +12,7 @@ use lab::{
     Far, LATER, Lab, Random, TemporaryFile, begin_data, counted, curl, hello, is_root, is_stored, mail, payload, say,
     stored_as, straight, stuffed, succeed, swaks,
 };
-use smtp_filter_testnet::{Fate, Judge, MailServer, Network, SERVER_V4, SERVER_V6, postfix_tool};
+use smtp_filter_testkit::{Fate, Judge, MailServer, Network, SERVER_V4, SERVER_V6, postfix_tool};
 
 const LARGE: usize = 20_000_000;
 

@@ -14,7 +14,7 @@ use lab::{
     wait_until,
     wire::{Wire, both_ends},
 };
-use smtp_filter_testnet::{Running, SERVER_V4, SERVER_V6};
+use smtp_filter_testkit::{Running, SERVER_V4, SERVER_V6};
 
 /// Client, gateway, server, and a look at both ends.
 struct Ends {

@@ -12,7 +12,7 @@ use std::{
 use anyhow::{Context as _, Result, ensure};
 use lab::{Far, LATER, Random, all_counters, counted, is_root, mail, payload, straight};
 use rustix::net::sockopt::set_tcp_congestion;
-use smtp_filter_testnet::{Fate, Filter, Judge, Namespace, Network, SERVER_V4, SERVER_V6};
+use smtp_filter_testkit::{Fate, Filter, Judge, Namespace, Network, SERVER_V4, SERVER_V6};
 
 /// Octets of a chunk, and of a mail of such chunks.
 const SIZES: [(usize, usize); 4] = [(65_536, 3_000_000), (1024, 1_000_000), (300, 300_000), (30, 60_000)];

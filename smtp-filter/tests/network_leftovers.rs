@@ -9,7 +9,7 @@ use aya::programs::{loaded_links, loaded_programs};
 use lab::{SOON, filter, hello, is_root, wait_until};
 use rustix::process::Signal;
 use serde_json::Value;
-use smtp_filter_testnet::{Filter, MailServer, Network, Running, SERVER_V4, leftovers};
+use smtp_filter_testkit::{Filter, MailServer, Network, Running, SERVER_V4, leftovers};
 
 /// The numbers of the programs of a filter that is on.
 fn programs(filter: &Filter) -> Result<Vec<u32>> {

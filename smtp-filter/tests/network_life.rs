@@ -25,7 +25,7 @@ use smtp_filter_common::{
     reason::{Reason, counter},
     scope::place,
 };
-use smtp_filter_testnet::{Client, Filter, MailServer, Namespace, Network, Running, SERVER_V4, SERVER_V6};
+use smtp_filter_testkit::{Client, Filter, MailServer, Namespace, Network, Running, SERVER_V4, SERVER_V6};
 
 /// How long a reply to EHLO is waited for that must not come.
 const SILENCE: Duration = Duration::from_millis(150);

@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 
 use anyhow::{Context as _, Result, ensure};
 use lab::{SOON, hello, is_root, succeed};
-use smtp_filter_testnet::{Filter, MailServer, Namespace, Network, SERVER_V4, SERVER_V6, send_by_esmtp};
+use smtp_filter_testkit::{Filter, MailServer, Namespace, Network, SERVER_V4, SERVER_V6, send_by_esmtp};
 
 const SERVERS: [SocketAddr; 2] = [SERVER_V4, SERVER_V6];
 

@@ -17,7 +17,7 @@ use model::{
     veth::Veth,
 };
 use smtp_filter::policy::{Document, Profile, parse, to_toml};
-use smtp_filter_testnet::Filter;
+use smtp_filter_testkit::Filter;
 use support::{
     is_root,
     kernel::{Kernel, in_private_namespace},

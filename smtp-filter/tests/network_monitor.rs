@@ -6,7 +6,7 @@ use std::io::Read as _;
 
 use anyhow::{Result, ensure};
 use lab::{Lab, SOON, counted, event, events, is_root};
-use smtp_filter_testnet::{Client, SERVER_V4, SERVER_V6};
+use smtp_filter_testkit::{Client, SERVER_V4, SERVER_V6};
 
 const VERBS: [&str; 5] = ["ehlo", "mail", "rcpt", "data", "quit"];
 

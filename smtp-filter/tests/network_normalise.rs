@@ -19,7 +19,7 @@ use rustix::{
     event::{PollFd, PollFlags, Timespec, poll},
     net::{SendFlags, send},
 };
-use smtp_filter_testnet::Namespace;
+use smtp_filter_testkit::Namespace;
 
 const ENDS: [[u8; 4]; 2] = [[10, 99, 0, 2], [10, 99, 0, 1]];
 const MACS: [u8; 12] = [2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 2];

@@ -8,7 +8,7 @@ use anyhow::{Context as _, Result, ensure};
 use lab::{SOON, filter, hello, is_root, say, schema, wait_until};
 use rustix::process::Signal;
 use serde_json::{Value, json};
-use smtp_filter_testnet::{Client, Filter, MailServer, Network, Running, SERVER_V4, SERVER_V6, send_by_esmtp};
+use smtp_filter_testkit::{Client, Filter, MailServer, Network, Running, SERVER_V4, SERVER_V6, send_by_esmtp};
 
 struct Rig {
     filter: Filter,

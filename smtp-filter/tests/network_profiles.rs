@@ -5,7 +5,7 @@ mod lab;
 
 use anyhow::{Result, ensure};
 use lab::{Lab, SOON, TemporaryFile, curl, is_root, is_stored, mail, succeed, swaks};
-use smtp_filter_testnet::{Client, Reply, SERVER_V4, SERVER_V6};
+use smtp_filter_testkit::{Client, Reply, SERVER_V4, SERVER_V6};
 
 /// The banner, what EHLO is answered, and whether each of these commands is refused.
 struct Seen {

@@ -12,7 +12,7 @@ use anyhow::{Context as _, Result, ensure};
 use lab::{SOON, filter, is_root, schema, wait_until};
 use rustix::process::Signal;
 use serde_json::Value;
-use smtp_filter_testnet::{Client, Filter, Namespace, Network, Running, SERVER_V4, SERVER_V6};
+use smtp_filter_testkit::{Client, Filter, Namespace, Network, Running, SERVER_V4, SERVER_V6};
 
 /// Commands in one segment: more are not kept unacknowledged.
 const AT_ONCE: u64 = 100;

@@ -15,7 +15,7 @@ use smtp_filter::replay::{
     Source,
     capture::{self, Packet, Sink},
 };
-use smtp_filter_testnet::{Client, MailServer, Namespace, Network, Running, SERVER_V4, SERVER_V6};
+use smtp_filter_testkit::{Client, MailServer, Namespace, Network, Running, SERVER_V4, SERVER_V6};
 
 const LARGE: usize = 4_000_000;
 const SETTINGS: [&str; 5] =

@@ -11,7 +11,7 @@ use std::{
 
 use anyhow::{Context as _, Result, ensure};
 use lab::{Far, LATER, SOON, counted, event, events, filter, flags, is_root, mail, straight, stuffed, wait_until};
-use smtp_filter_testnet::{Client, Fate, Filter, Judge, Namespace, Network, Running, SERVER_V4, SERVER_V6};
+use smtp_filter_testkit::{Client, Fate, Filter, Judge, Namespace, Network, Running, SERVER_V4, SERVER_V6};
 
 const RST: u8 = 4;
 const EHLO: &[u8] = b"EHLO client.example\r\n";

@@ -16,7 +16,7 @@ use lab::{
     rewriting::{SETTINGS, both_see},
     texts::Text,
 };
-use smtp_filter_testnet::{GATEWAY_V4, GATEWAY_V6, Network, SERVER_V4, SERVER_V6};
+use smtp_filter_testkit::{GATEWAY_V4, GATEWAY_V6, Network, SERVER_V4, SERVER_V6};
 
 /// Bytes of the commands that go out in one write: a merged segment with masked lines at every kind of offset.
 const GROUP: usize = 7_000;

@@ -16,7 +16,7 @@ use lab::{
     texts::Text,
     wire::Wire,
 };
-use smtp_filter_testnet::{Network, SERVER_V4, SERVER_V6};
+use smtp_filter_testkit::{Network, SERVER_V4, SERVER_V6};
 
 /// Writes, sends a file, splices one, sends without a copy, by IPv4 and IPv6; returns how many words were cut by the ends
 /// of segments.

@@ -10,7 +10,7 @@ use lab::{
     Lab, SOON, TemporaryFile, begin_data, counted, curl, event, events, hello, is_root, mail, say, stuffed, succeed,
     swaks,
 };
-use smtp_filter_testnet::{Client, MailServer, Network, SERVER_V4, SERVER_V6, send_by_esmtp};
+use smtp_filter_testkit::{Client, MailServer, Network, SERVER_V4, SERVER_V6, send_by_esmtp};
 
 const SERVERS: [SocketAddr; 2] = [SERVER_V4, SERVER_V6];
 

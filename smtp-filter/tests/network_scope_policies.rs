@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use anyhow::{Result, ensure};
 use lab::{SOON, TemporaryFile, event, events, filter, is_root, schema};
 use serde_json::Value;
-use smtp_filter_testnet::{CLIENT_V4, CLIENT_V6, Client, Filter, MailServer, Network, SERVER_V4, SERVER_V6};
+use smtp_filter_testkit::{CLIENT_V4, CLIENT_V6, Client, Filter, MailServer, Network, SERVER_V4, SERVER_V6};
 
 struct Rig {
     filter: Filter,

@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 
 use anyhow::{Context as _, Result, ensure};
 use lab::{SOON, TemporaryFile, event, events, filter, hello, is_root};
-use smtp_filter_testnet::{Client, MailServer, Network, SERVER_V4, SERVER_V6};
+use smtp_filter_testkit::{Client, MailServer, Network, SERVER_V4, SERVER_V6};
 
 /// Strict to all but a printer, and the users behind the server only watched.
 const POLICY: &str = r#"
@@ -78,7 +78,7 @@ fn one_gateway_is_strict_lenient_and_watches() -> Result<()> {
         ensure!(behind.lines().iter().any(|line| line == "XYZZY printer"), "{:?}", behind.lines());
 
         let out = std::net::SocketAddr::new(
-            if server.is_ipv4() { smtp_filter_testnet::CLIENT_V4 } else { smtp_filter_testnet::CLIENT_V6 },
+            if server.is_ipv4() { smtp_filter_testkit::CLIENT_V4 } else { smtp_filter_testkit::CLIENT_V6 },
             server.port(),
         );
         let mut user = hello(&network.server, out, "EHLO")?;

@@ -9,7 +9,7 @@ use lab::{
     succeed,
 };
 use serde_json::Value;
-use smtp_filter_testnet::{Namespace, SERVER_V4, SERVER_V6};
+use smtp_filter_testkit::{Namespace, SERVER_V4, SERVER_V6};
 
 const SERVERS: [std::net::SocketAddr; 2] = [SERVER_V4, SERVER_V6];
 

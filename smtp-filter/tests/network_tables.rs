@@ -11,7 +11,7 @@ use std::{
 use anyhow::{Context as _, Result, ensure};
 use lab::{SOON, all_counters, counted, filter, is_root, wait_until};
 use rustix::net::{AddressFamily, SocketType, bind, connect, socket};
-use smtp_filter_testnet::{Client, Filter, Namespace, Network, SERVER_V4, SERVER_V6};
+use smtp_filter_testkit::{Client, Filter, Namespace, Network, SERVER_V4, SERVER_V6};
 
 /// Serves everybody at the same time, until the test ends.
 fn serve_all(namespace: &Namespace, address: SocketAddr) -> Result<()> {

@@ -15,7 +15,7 @@ use anyhow::{Context as _, Result, ensure};
 use lab::{SOON, counted, hello, is_root, say, wait_until};
 use rustix::process::Signal;
 use serde_json::Value;
-use smtp_filter_testnet::{Client, Filter, MailServer, Network, Running, SERVER_V4};
+use smtp_filter_testkit::{Client, Filter, MailServer, Network, Running, SERVER_V4};
 
 /// How long a reply to EHLO is waited for that must not come.
 const SILENCE: Duration = Duration::from_millis(150);

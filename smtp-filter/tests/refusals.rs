@@ -19,7 +19,7 @@ use std::{
 use anyhow::{Context as _, Result, bail, ensure};
 use rustix::fs::{CWD, FileType, FlockOperation, Mode, flock, mknodat};
 use serde_json::Value;
-use smtp_filter_testnet::{Filter, Namespace, device_of_kind};
+use smtp_filter_testkit::{Filter, Namespace, device_of_kind};
 
 use crate::lab::{copy_program, filter, is_root};
 

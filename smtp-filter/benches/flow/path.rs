@@ -11,7 +11,7 @@ use std::{
 };
 
 use anyhow::Result;
-use smtp_filter_testnet::{Fate, Filter, Judge, Line, Namespace, Network};
+use smtp_filter_testkit::{Fate, Filter, Judge, Line, Namespace, Network};
 
 const NEAR: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 25);
 const FAR: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 200);

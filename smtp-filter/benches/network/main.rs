@@ -17,7 +17,7 @@ use aya::{
     programs::{ProgramInfo, loaded_programs},
     sys::{Stats, enable_stats},
 };
-use smtp_filter_testnet::{Filter, Network, Running, postfix_tool};
+use smtp_filter_testkit::{Filter, Network, Running, postfix_tool};
 
 use sink::{Sink, Way};
 use support::{Arguments, Bar, Row, Table, cpus, json, median, require_root, show};

@@ -8,7 +8,7 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, ensure};
-use smtp_filter_testnet::Namespace;
+use smtp_filter_testkit::Namespace;
 
 use super::support::stay_on;
 

@@ -23,7 +23,7 @@ use std::{
 
 use anyhow::{Context as _, Result, ensure};
 use serde_json::Value;
-use smtp_filter_testnet::{Client, Fate, Filter, Judge, Line, Namespace, Network, Postfix, Running};
+use smtp_filter_testkit::{Client, Fate, Filter, Judge, Line, Namespace, Network, Postfix, Running};
 
 /// How long anything may take that is waited for. It decides nothing but when a failed test ends.
 pub const SOON: Duration = Duration::from_secs(30);

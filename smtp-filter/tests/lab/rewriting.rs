@@ -10,7 +10,7 @@ use std::{
 
 use anyhow::{Context as _, Result, ensure};
 use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketType, netdevice};
-use smtp_filter_testnet::{Filter, Namespace, Network};
+use smtp_filter_testkit::{Filter, Namespace, Network};
 
 use super::{SOON, all_counters, filter, pages::Way, texts::Text};
 

@@ -3,7 +3,7 @@
 use std::{io::Write as _, net::SocketAddr};
 
 use anyhow::{Context as _, Result, ensure};
-use smtp_filter_testnet::{
+use smtp_filter_testkit::{
     AIOSMTPD, Aiosmtpd, COMMANDS_LOGGED, DMA, Dma, EXIM, Exim, Filter, MSMTP, MailSoftware, Network, OPENSMTPD,
     OpenSmtpd, PASSWORD, Postfix, Running, SERVER_V4, USER, msmtp, unpacked,
 };

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, fs, net::SocketAddr};
 use anyhow::{Context as _, Result, anyhow, ensure};
 use etherparse::{NetSlice, SlicedPacket, TcpSlice, TransportSlice};
 use pcap_parser::{parse_pcap_frame, parse_pcap_header};
-use smtp_filter_testnet::{Namespace, Running};
+use smtp_filter_testkit::{Namespace, Running};
 
 use super::{SOON, TemporaryFile, wait_until};
 

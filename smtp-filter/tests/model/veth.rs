@@ -16,7 +16,7 @@ use rustix::{
     net::{SendFlags, send},
     thread::{CpuSet, sched_setaffinity},
 };
-use smtp_filter_testnet::Namespace;
+use smtp_filter_testkit::Namespace;
 
 use super::middle::{Fate, Middle};
 use crate::support::{

@@ -1,7 +1,7 @@
 //! What a client said and was answered, by its own account, and what of it the server received.
 
 use anyhow::{Context as _, Result};
-use smtp_filter_testnet::{NAME, Namespace, Running, SERVER_V4};
+use smtp_filter_testkit::{NAME, Namespace, Running, SERVER_V4};
 
 use super::stage::SOON;
 

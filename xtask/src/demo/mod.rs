@@ -9,7 +9,7 @@ mod stage;
 use std::{process::Command, time::Instant};
 
 use anyhow::{Result, bail};
-use smtp_filter_testnet::leftovers;
+use smtp_filter_testkit::leftovers;
 
 use crate::{
     build,

@@ -1,7 +1,7 @@
 //! A scene: the same client against the same server under three profiles.
 
 use anyhow::Result;
-use smtp_filter_testnet::NAME;
+use smtp_filter_testkit::NAME;
 
 use super::{
     columns::{block, rule},

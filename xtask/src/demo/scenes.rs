@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use serde_json::Value;
-use smtp_filter_testnet::{Client, NAME, Network, Running, SERVER_V4, SERVER_V6, send_by_esmtp};
+use smtp_filter_testkit::{Client, NAME, Network, Running, SERVER_V4, SERVER_V6, send_by_esmtp};
 
 use super::stage::{SOON, Stage, heading};
 

@@ -4,7 +4,7 @@ use std::{cell::Cell, time::Duration};
 
 use anyhow::Result;
 use serde_json::Value;
-use smtp_filter_testnet::{Client, Filter, MailServer, Network, Running};
+use smtp_filter_testkit::{Client, Filter, MailServer, Network, Running};
 
 use crate::process::target_dir;
 

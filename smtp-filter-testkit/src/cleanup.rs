@@ -75,7 +75,7 @@ pub fn add(leftover: Leftover) {
     FIRST.call_once(|| {
         sweep();
         if let Err(error) = watch_signals() {
-            eprintln!("testnet: a signal will leave namespaces behind: {error:#}");
+            eprintln!("testkit: a signal will leave namespaces behind: {error:#}");
         }
     });
     with_list(|list| list.push(leftover));

@@ -8,7 +8,7 @@ use std::{
 
 use anyhow::{Context as _, Result, ensure};
 use rustix::process::Signal;
-use smtp_filter_testnet::{Namespace, Network, Running};
+use smtp_filter_testkit::{Namespace, Network, Running};
 
 const LIMIT: Duration = Duration::from_secs(20);
 

@@ -8,7 +8,7 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, ensure};
-use smtp_filter_testnet::{
+use smtp_filter_testkit::{
     AIOSMTPD, Aiosmtpd, COMMANDS_LOGGED, DMA, Dma, EXIM, Exim, MSMTP, MailSoftware, Network, OPENSMTPD, OpenSmtpd,
     PASSWORD, Postfix, SERVER_V4, USER, msmtp, unpacked,
 };

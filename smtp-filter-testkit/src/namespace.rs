@@ -119,7 +119,7 @@ impl Namespace {
 impl Drop for Namespace {
     fn drop(&mut self) {
         if let Err(error) = cleanup::remove(&self.leftover()) {
-            eprintln!("testnet: {error:#}");
+            eprintln!("testkit: {error:#}");
         }
     }
 }

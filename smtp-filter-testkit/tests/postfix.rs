@@ -3,7 +3,7 @@
 use std::{process::Command, time::Duration};
 
 use anyhow::{Context as _, Result, ensure};
-use smtp_filter_testnet::{Network, Postfix, Running, postfix_tool};
+use smtp_filter_testkit::{Network, Postfix, Running, postfix_tool};
 
 const LIMIT: Duration = Duration::from_secs(20);
 

@@ -106,7 +106,7 @@ impl Drop for Filter {
             let _ = self.down();
         }
         if let Err(error) = cleanup::remove(&self.leftover()) {
-            eprintln!("testnet: {error:#}");
+            eprintln!("testkit: {error:#}");
         }
     }
 }

@@ -2,7 +2,7 @@
 //! on this machine, with nothing left behind.
 //!
 //! ```no_run
-//! use smtp_filter_testnet::{Client, Filter, MailServer, Network, SERVER_V4};
+//! use smtp_filter_testkit::{Client, Filter, MailServer, Network, SERVER_V4};
 //!
 //! # fn main() -> anyhow::Result<()> {
 //! let network = Network::new()?;

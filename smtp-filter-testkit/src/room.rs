@@ -123,7 +123,7 @@ impl Tenant {
 impl Drop for Tenant {
     fn drop(&mut self) {
         if let Err(error) = self.process.kill() {
-            eprintln!("testnet: {error:#}");
+            eprintln!("testkit: {error:#}");
         }
     }
 }
@@ -131,7 +131,7 @@ impl Drop for Tenant {
 impl Drop for Room {
     fn drop(&mut self) {
         if let Err(error) = cleanup::remove(&Leftover::Folder(self.home.clone())) {
-            eprintln!("testnet: {error:#}");
+            eprintln!("testkit: {error:#}");
         }
     }
 }

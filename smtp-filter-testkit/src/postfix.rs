@@ -248,7 +248,7 @@ impl Drop for Postfix {
             let _ = master.wait(PATIENCE);
         }
         if let Err(error) = cleanup::remove(&Leftover::Folder(self.home.clone())) {
-            eprintln!("testnet: {error:#}");
+            eprintln!("testkit: {error:#}");
         }
     }
 }
