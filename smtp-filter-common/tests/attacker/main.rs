@@ -9,16 +9,8 @@
 //!
 //! A run that breaks a claim is cut down and printed as a script. Those that are worth keeping lie in `scripts/`.
 
-mod choices;
-mod model;
-mod play;
 mod policies;
-mod receiver;
-mod run;
-mod script;
-mod server;
 mod user_space;
-mod wire;
 
 use std::{
     collections::BTreeMap,
@@ -31,9 +23,15 @@ use std::{
     time::Instant,
 };
 
-use choices::Dice;
-use play::{Failure, Player, Style};
-use run::{Tally, Violation};
+use smtp_filter_testkit::{
+    Random,
+    attacker::{
+        choices,
+        play::{Failure, Player, Style},
+        run::{Tally, Violation},
+        script,
+    },
+};
 use user_space::UserSpace;
 
 /// Runs in CI.
@@ -73,7 +71,7 @@ fn share(
     broken: &dyn Fn(&mut Player<'_, UserSpace>, Failure) -> bool,
 ) -> bool {
     let mut filter = UserSpace::new();
-    let setup = choices::setup(&mut Dice(0), 1, STYLE);
+    let setup = choices::setup(&mut Random::new(0), 1, STYLE);
     let mut from = seeds.start;
     while from < seeds.end {
         let mut at = from;
@@ -214,7 +212,7 @@ fn what_once_broke_a_claim_does_not_any_more() {
 #[test]
 fn a_script_reads_as_it_was_written() {
     let mut filter = UserSpace::new();
-    let setup = choices::setup(&mut Dice(7), 8, STYLE);
+    let setup = choices::setup(&mut Random::new(7), 8, STYLE);
     let mut player = Player::new(&mut filter, setup);
     for seed in 0..200 {
         let _ = player.seed(seed, STYLE, None);

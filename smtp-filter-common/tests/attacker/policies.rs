@@ -21,7 +21,7 @@ fn policy(verbs: Rules, other: Action, keywords: Rules, other_keyword: Action) -
     }
     // The grace, within which connections older than the filter pass: ours are none.
     policy.grace_until = u64::MAX;
-    policy.add_port(super::wire::PORT);
+    policy.add_port(smtp_filter_testkit::attacker::wire::PORT);
     policy
 }
 

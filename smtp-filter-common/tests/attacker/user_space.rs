@@ -10,11 +10,12 @@ use smtp_filter_common::{
     verdict,
 };
 
-use super::{
-    policies,
+use smtp_filter_testkit::attacker::{
     run::{Filter, Verdict},
     wire::{CLIENT, ETHERNET, PORT, SERVER},
 };
+
+use super::policies;
 
 /// Where the segments of the client, and of the server, are met.
 const SIDES: [u32; 2] = [2, 3];

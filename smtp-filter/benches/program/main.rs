@@ -2,10 +2,10 @@
 //!
 //! Nothing fails by its figures: they are for comparison with one another, in one run on one machine.
 
-mod kernel;
+mod meter;
+mod session;
 #[path = "../support/mod.rs"]
 mod support;
-mod talk;
 
 use std::{
     process::ExitCode,
@@ -21,9 +21,10 @@ use anyhow::{Context as _, Result, ensure};
 use rustix::thread::UnshareFlags;
 use smtp_filter::events::reader::EventReader;
 
-use kernel::{Figures, Kernel, Rounds};
+use meter::{Figures, Meter, Rounds};
+use session::{Segment, Session};
+use smtp_filter_testkit::dialogue::Side;
 use support::{Arguments, Bar, Row, Table, cpus, json, require_root, show, stay_on};
-use talk::{Segment, Side, Talk};
 
 const CLIENT: [u8; 4] = [192, 0, 2, 10];
 /// Payloads of a segment: of a usual Ethernet, and the largest that BPF_PROG_TEST_RUN takes.
@@ -76,16 +77,16 @@ fn run(arguments: &Arguments) -> Result<Vec<Table>> {
         show(arguments, &table);
         tables.push(table);
     };
-    let mut kernel = Kernel::load(1_024, rounds)?;
-    add(sizes(&kernel)?);
-    add(others(&mut kernel)?);
-    add(retransmissions(&mut kernel)?);
-    let texts = texts(&mut kernel)?;
+    let mut meter = Meter::load(1_024, rounds)?;
+    add(sizes(&meter)?);
+    add(others(&mut meter)?);
+    add(retransmissions(&mut meter)?);
+    let texts = texts(&mut meter)?;
     let per_byte = per_byte(&texts);
     add(texts);
     add(per_byte);
-    add(commands(&mut kernel, &beside)?);
-    drop(kernel);
+    add(commands(&mut meter, &beside)?);
+    drop(meter);
     add(summed(rounds)?);
     let (many, ratios) = many(rounds)?;
     add(many);
@@ -98,8 +99,8 @@ fn row(what: impl Into<String>, bytes: usize, figures: Figures, bar: Option<f64>
     Row::new(what, [bytes as f64, filter, nothing, above], bar.map(Bar::Most))
 }
 
-fn sizes(kernel: &Kernel) -> Result<Table> {
-    let mut sizes = kernel.sizes()?;
+fn sizes(meter: &Meter) -> Result<Table> {
+    let mut sizes = meter.sizes()?;
     let sum = |of: fn(&(&str, u32, u32)) -> u32| sizes.iter().map(of).sum();
     let all = ("all together", sum(|size| size.1), sum(|size| size.2));
     sizes.push(all);
@@ -110,23 +111,23 @@ fn sizes(kernel: &Kernel) -> Result<Table> {
 }
 
 /// Segments that change nothing.
-fn others(kernel: &mut Kernel) -> Result<Table> {
+fn others(meter: &mut Meter) -> Result<Table> {
     let payload = vec![b'a'; SIZES[0]];
     let mut rows = Vec::new();
     for (what, frame) in [
-        ("TCP, port 80, IPv4", talk::other_port(false, &payload)),
-        ("TCP, port 80, IPv6", talk::other_port(true, &payload)),
-        ("UDP, IPv4", talk::datagram(&payload)),
+        ("TCP, port 80, IPv4", session::other_port(false, &payload)),
+        ("TCP, port 80, IPv6", session::other_port(true, &payload)),
+        ("UDP, IPv4", session::datagram(&payload)),
     ] {
-        rows.push(row(what, payload.len(), kernel.repeated(Side::Client, &frame)?, Some(25.0)));
+        rows.push(row(what, payload.len(), meter.repeated(Side::Client, &frame)?, Some(25.0)));
     }
-    let mut talk = Talk::in_text(CLIENT);
-    kernel.play(&talk.take())?;
+    let mut session = Session::in_text(CLIENT);
+    meter.play(&session.take())?;
     for side in [Side::Client, Side::Server] {
-        talk.acknowledge(side);
-        for Segment { from, frame } in talk.take() {
+        session.acknowledge(side);
+        for Segment { from, frame } in session.take() {
             let what = format!("acknowledgement, {}'s", if from == Side::Client { "client" } else { "server" });
-            rows.push(row(what, 0, kernel.repeated(from, &frame)?, None));
+            rows.push(row(what, 0, meter.repeated(from, &frame)?, None));
         }
     }
     Ok(Table {
@@ -137,35 +138,35 @@ fn others(kernel: &mut Kernel) -> Result<Table> {
 }
 
 /// Retransmissions of mail data where as much is remembered of it as there may be: what a client may send again and again.
-fn retransmissions(kernel: &mut Kernel) -> Result<Table> {
+fn retransmissions(meter: &mut Meter) -> Result<Table> {
     /// Out-of-order ranges in the entry and in a slot of the pool; as many segments leave a boundary each.
     const POOL_RANGES: u32 = 516;
     const LINE: &[u8] = b"aaaaaaaaaaaaaaaaaa\r\n";
     const APART: u32 = 30;
     let mut rows = Vec::new();
-    let mut talk = Talk::in_text([10, 3, 0, 0]);
-    kernel.play(&talk.take())?;
-    let again = kernel.repeated(Side::Client, &in_order(&mut talk, &LINE[..4]))?;
+    let mut session = Session::in_text([10, 3, 0, 0]);
+    meter.play(&session.take())?;
+    let again = meter.repeated(Side::Client, &in_order(&mut session, &LINE[..4]))?;
     rows.push(row("mail data, 4 bytes of it, nothing remembered", 4, again, None));
-    let mut talk = Talk::in_text([10, 3, 0, 1]);
-    (0..POOL_RANGES).for_each(|number| talk.client_after(100 + number * APART, LINE));
-    kernel.play(&talk.take())?;
+    let mut session = Session::in_text([10, 3, 0, 1]);
+    (0..POOL_RANGES).for_each(|number| session.client_after(100 + number * APART, LINE));
+    meter.play(&session.take())?;
     for (what, bytes) in [
         ("mail data, 4 bytes inside one of 516 out-of-order ranges", &LINE[..4]),
         ("mail data, one of 516 out-of-order ranges", LINE),
     ] {
-        talk.client_after(100 + 500 * APART, bytes);
-        let [Segment { frame, .. }] = &talk.take()[..] else { anyhow::bail!("one segment") };
-        rows.push(row(what, bytes.len(), kernel.repeated(Side::Client, frame)?, Some(5_000.0)));
+        session.client_after(100 + 500 * APART, bytes);
+        let [Segment { frame, .. }] = &session.take()[..] else { anyhow::bail!("one segment") };
+        rows.push(row(what, bytes.len(), meter.repeated(Side::Client, frame)?, Some(5_000.0)));
     }
-    let mut talk = Talk::in_text([10, 3, 0, 2]);
-    (0..POOL_RANGES).for_each(|_| talk.client(LINE));
-    let sent = talk.take();
-    kernel.play(&sent)?;
+    let mut session = Session::in_text([10, 3, 0, 2]);
+    (0..POOL_RANGES).for_each(|_| session.client(LINE));
+    let sent = session.take();
+    meter.play(&sent)?;
     let Some(Segment { frame, .. }) = sent.get(500 + sent.len() - POOL_RANGES as usize) else {
         anyhow::bail!("many segments")
     };
-    let again = kernel.repeated(Side::Client, frame)?;
+    let again = meter.repeated(Side::Client, frame)?;
     rows.push(row("mail data, a retransmission among 512 boundaries", LINE.len(), again, Some(5_000.0)));
     Ok(Table {
         title: "Retransmissions of mail data, all that may be remembered of it (one packet again and again)".to_owned(),
@@ -175,41 +176,41 @@ fn retransmissions(kernel: &mut Kernel) -> Result<Table> {
 }
 
 /// A segment of the client's next bytes.
-fn in_order(talk: &mut Talk, payload: &[u8]) -> Vec<u8> {
-    talk.client(payload);
-    talk.take().pop().map(|segment| segment.frame).unwrap_or_default()
+fn in_order(session: &mut Session, payload: &[u8]) -> Vec<u8> {
+    session.client(payload);
+    session.take().pop().map(|segment| segment.frame).unwrap_or_default()
 }
 
 /// Mail data, chunks and TLS.
-fn texts(kernel: &mut Kernel) -> Result<Table> {
+fn texts(meter: &mut Meter) -> Result<Table> {
     /// A kind: its name, the session before it, its bytes, and its bar's nanoseconds a byte.
-    type Kind = (&'static str, fn([u8; 4]) -> Talk, &'static [u8], Option<f64>);
+    type Kind = (&'static str, fn([u8; 4]) -> Session, &'static [u8], Option<f64>);
     const KINDS: [Kind; 5] = [
-        ("text", Talk::in_text, PROSE, Some(0.3)),
+        ("text", Session::in_text, PROSE, Some(0.3)),
         (
             "text in base64",
-            Talk::in_text,
+            Session::in_text,
             b"SXQgd2FzIGEgYnJpZ2h0IGNvbGQgZGF5IGluIEFwcmlsLCBhbmQgdGhlIGNsb2NrcyB3ZXJlIHN0\r\n",
             Some(0.2),
         ),
         (
             "text, a dot begins each line",
-            Talk::in_text,
+            Session::in_text,
             b"..is how a line with a dot in front looks like, and this is 80 bytes long......\r\n",
             Some(0.3),
         ),
-        ("chunk (BDAT)", Talk::in_chunk, PROSE, None),
-        ("TLS", Talk::in_tls, b"\x17\x03\x03\x05\xa3 nobody reads this", None),
+        ("chunk (BDAT)", Session::in_chunk, PROSE, None),
+        ("TLS", Session::in_tls, b"\x17\x03\x03\x05\xa3 nobody reads this", None),
     ];
     let mut rows = Vec::new();
     for (number, (what, begin, line, per_byte)) in (0..).zip(KINDS) {
         for (size, place) in SIZES.into_iter().zip(0..) {
             let bytes: Vec<u8> = line.iter().copied().cycle().take(size).collect();
-            let mut talk = begin([10, 1, number, place]);
+            let mut session = begin([10, 1, number, place]);
             // Behind every segment lies what is left of a longer one, as it does in a mixture of mails.
-            talk.client(&PROSE.repeat(LINES));
-            kernel.play(&talk.take())?;
-            let figures = kernel.streamed(Side::Client, || Ok(acknowledged(&mut talk, &bytes)))?;
+            session.client(&PROSE.repeat(LINES));
+            meter.play(&session.take())?;
+            let figures = meter.streamed(Side::Client, || Ok(acknowledged(&mut session, &bytes)))?;
             rows.push(row(what, size, figures, per_byte.map(|rate| 150.0 + rate * size as f64)));
         }
     }
@@ -218,23 +219,23 @@ fn texts(kernel: &mut Kernel) -> Result<Table> {
 }
 
 /// Two segments and the server's acknowledgement.
-fn acknowledged(talk: &mut Talk, bytes: &[u8]) -> Vec<Segment> {
-    talk.client(bytes);
-    talk.client(bytes);
-    talk.acknowledge(Side::Server);
-    talk.take()
+fn acknowledged(session: &mut Session, bytes: &[u8]) -> Vec<Segment> {
+    session.client(bytes);
+    session.client(bytes);
+    session.acknowledge(Side::Server);
+    session.take()
 }
 
 /// Mail data whose checksums nobody has looked at.
 fn summed(rounds: Rounds) -> Result<Table> {
     let mut rows = Vec::new();
     for (what, setting) in [("summed up", "guards.checksum=drop"), ("not looked at", "guards.checksum=pass")] {
-        let mut kernel = Kernel::load_with(1_024, rounds, setting)?;
+        let mut meter = Meter::load_with(1_024, rounds, setting)?;
         for size in SIZES {
             let bytes: Vec<u8> = PROSE.iter().copied().cycle().take(size).collect();
-            let mut talk = Talk::in_text([10, 2, 0, rows.len() as u8]);
-            kernel.play(&talk.take())?;
-            let figures = kernel.streamed(Side::Client, || Ok(acknowledged(&mut talk, &bytes)))?;
+            let mut session = Session::in_text([10, 2, 0, rows.len() as u8]);
+            meter.play(&session.take())?;
+            let figures = meter.streamed(Side::Client, || Ok(acknowledged(&mut session, &bytes)))?;
             rows.push(row(what, size, figures, None));
         }
     }
@@ -263,7 +264,7 @@ fn per_byte(texts: &Table) -> Table {
 }
 
 /// Commands and replies.
-fn commands(kernel: &mut Kernel, beside: &[usize]) -> Result<Table> {
+fn commands(meter: &mut Meter, beside: &[usize]) -> Result<Table> {
     let command = |length: usize| {
         let mut line = b"VRFY ".to_vec();
         line.extend(b"alice.in.wonderland@client.example ".iter().cycle().take(length - 7));
@@ -271,28 +272,28 @@ fn commands(kernel: &mut Kernel, beside: &[usize]) -> Result<Table> {
         line
     };
     let reply = b"252 2.0.0 cannot verify, but will try.\r\n";
-    let measure = |kernel: &mut Kernel, what: &str, place: u8, side: Side, length: usize, bar: Option<f64>| {
+    let measure = |meter: &mut Meter, what: &str, place: u8, side: Side, length: usize, bar: Option<f64>| {
         let line = command(length);
-        let mut talk = Talk::extended([10, 2, 0, place]);
-        kernel.play(&talk.take())?;
-        let figures = kernel.streamed(side, || {
-            talk.exchange(&line, reply);
-            Ok(talk.take())
+        let mut session = Session::extended([10, 2, 0, place]);
+        meter.play(&session.take())?;
+        let figures = meter.streamed(side, || {
+            session.exchange(&line, reply);
+            Ok(session.take())
         })?;
         let bytes = if side == Side::Client { line.len() } else { reply.len() };
         anyhow::Ok(row(what, bytes, figures, bar))
     };
     let mut rows = vec![
-        measure(kernel, "command, nobody reads events", 0, Side::Client, 40, None)?,
-        measure(kernel, "long command, nobody reads events", 1, Side::Client, 440, None)?,
-        measure(kernel, "reply", 2, Side::Server, 40, None)?,
+        measure(meter, "command, nobody reads events", 0, Side::Client, 40, None)?,
+        measure(meter, "long command, nobody reads events", 1, Side::Client, 440, None)?,
+        measure(meter, "reply", 2, Side::Server, 40, None)?,
     ];
     // One that has more to read than it can is not woken by each event, one that waits for the next is.
-    let reader = kernel.reader()?;
-    rows.push(measure(kernel, "command, its event to a busy reader", 3, Side::Client, 40, Some(1_000.0))?);
+    let reader = meter.reader()?;
+    rows.push(measure(meter, "command, its event to a busy reader", 3, Side::Client, 40, Some(1_000.0))?);
     drop(reader);
-    let reading = Reading::begin(kernel.reader()?, beside.to_vec());
-    rows.push(measure(kernel, "command, its event to a waiting reader", 4, Side::Client, 40, Some(1_000.0))?);
+    let reading = Reading::begin(meter.reader()?, beside.to_vec());
+    rows.push(measure(meter, "command, its event to a waiting reader", 4, Side::Client, 40, Some(1_000.0))?);
     ensure!(reading.end()? > 0, "the reader got no event");
     Ok(Table {
         title: "Commands and replies (each another; every command is logged)".to_owned(),
@@ -333,21 +334,21 @@ impl Reading {
 fn many(rounds: Rounds) -> Result<(Table, Table)> {
     let bytes = PROSE.repeat(20);
     let bytes = &bytes[..SIZES[0]];
-    let mut kernel = Kernel::load(1 << 18, rounds)?;
-    let mut one = Talk::in_text(CLIENT);
-    kernel.play(&one.take())?;
-    let alone = kernel.streamed(Side::Client, || Ok(acknowledged(&mut one, bytes)))?;
+    let mut meter = Meter::load(1 << 18, rounds)?;
+    let mut one = Session::in_text(CLIENT);
+    meter.play(&one.take())?;
+    let alone = meter.streamed(Side::Client, || Ok(acknowledged(&mut one, bytes)))?;
     // The copies begin where this one stands.
     let here = one.clone();
     let other = |number: u32| here.like((0x0a10_0000 + number).to_be_bytes());
-    kernel.copy(&here, (1..MANY).map(other))?;
-    let mut talks = (1..MANY).map(|number| other(number * 7_919 % MANY)).cycle();
-    let each = kernel.streamed(Side::Client, || {
-        let mut talk = talks.next().context("there are many")?;
-        talk.client(bytes);
-        Ok(talk.take())
+    meter.copy(&here, (1..MANY).map(other))?;
+    let mut sessions = (1..MANY).map(|number| other(number * 7_919 % MANY)).cycle();
+    let each = meter.streamed(Side::Client, || {
+        let mut session = sessions.next().context("there are many")?;
+        session.client(bytes);
+        Ok(session.take())
     })?;
-    let same = kernel.streamed(Side::Client, || Ok(acknowledged(&mut one, bytes)))?;
+    let same = meter.streamed(Side::Client, || Ok(acknowledged(&mut one, bytes)))?;
     let rows = vec![
         row("1 live connection", bytes.len(), alone, None),
         row("200,000 live, always the same one", bytes.len(), same, None),

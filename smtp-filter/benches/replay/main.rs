@@ -2,8 +2,6 @@
 //!
 //! Nothing fails by its figures: they are for comparison with one another, in one run on one machine.
 
-#[path = "../../tests/captures/mod.rs"]
-mod captures;
 #[path = "../support/mod.rs"]
 mod support;
 
@@ -15,7 +13,6 @@ use std::{
 };
 
 use anyhow::{Result, ensure};
-use captures::{Endian, Frame, LinkType, Pcap, Talk};
 use smtp_filter::{
     policy::Profile,
     replay::{
@@ -23,6 +20,7 @@ use smtp_filter::{
         capture::{self, Packet, Sink},
     },
 };
+use smtp_filter_testkit::captures::{Endian, Frame, LinkType, Pcap, Recording};
 use support::{Arguments, Bar, Row, Table, cpus, json, median, show, stay_on};
 
 /// Payload of a segment on a usual Ethernet.
@@ -111,8 +109,8 @@ fn captured(sessions: u32, segments: u32, server_port: u16) -> Vec<u8> {
     let line = b"It was a bright cold day, and the clocks. struck. 13; we all had letters..\r\n";
     let text: Vec<u8> = line.iter().copied().cycle().take(SEGMENT).collect();
     for session in 0..sessions {
-        let mut talk = Talk::new(1024 + session as u16);
-        talk.server_port = server_port;
+        let mut talk = Recording::new(1024 + session as u16);
+        talk.to_port(server_port);
         let mut frames: Vec<Frame> = talk.handshake();
         for (from_client, said) in [
             (false, b"220 mail.example ESMTP\r\n".as_slice()),
