@@ -8,6 +8,7 @@ mod ebpf;
 mod process;
 mod setup;
 mod test;
+mod times;
 
 use std::process::ExitCode;
 
@@ -33,6 +34,8 @@ enum Verb {
     Test(test::Args),
     Bench(bench::Args),
     Ci(ci::Args),
+    #[command(hide = true)]
+    RunTestProgram(test::ProgramArgs),
 }
 
 fn main() -> ExitCode {
@@ -53,5 +56,6 @@ fn run(verb: Verb) -> Result<()> {
         Verb::Test(args) => test::run(&args),
         Verb::Bench(args) => bench::run(&args),
         Verb::Ci(args) => ci::run(&args),
+        Verb::RunTestProgram(args) => test::run_program(&args),
     }
 }
