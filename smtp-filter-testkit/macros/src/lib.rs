@@ -4,7 +4,8 @@
 use proc_macro::{Ident, TokenStream, TokenTree};
 
 /// A test. What it needs is named in brackets, functions of `smtp_filter_testkit::need`: where one of them is missing, the
-/// test is reported as ignored, with the reason. `alone` says that nothing may run beside it.
+/// test is reported as ignored, with the reason. Of the other two words `alone` says that nothing may run beside it, and
+/// `long` that it takes long: it begins early, lest everything wait for it in the end.
 ///
 /// ```ignore
 /// #[test(root, alone)]
@@ -17,8 +18,10 @@ pub fn test(needs: TokenStream, function: TokenStream) -> TokenStream {
 
 fn expand(needs: TokenStream, function: TokenStream) -> Result<TokenStream, String> {
     let name = name(&function).ok_or("a test is a function")?;
-    let (alone, needs): (Vec<_>, Vec<_>) = words(needs)?.into_iter().partition(|word| word == "alone");
-    let needs: String = needs.iter().map(|need| format!("::smtp_filter_testkit::need::{need},")).collect();
+    let words = words(needs)?;
+    let [alone, long] = ["alone", "long"].map(|flag| words.iter().any(|word| word == flag));
+    let needs = words.iter().filter(|word| !["alone", "long"].contains(&word.as_str()));
+    let needs: String = needs.map(|need| format!("::smtp_filter_testkit::need::{need},")).collect();
     let registered = format!(
         "const _: () = {{
             #[::smtp_filter_testkit::linkme::distributed_slice(::smtp_filter_testkit::TESTS)]
@@ -27,11 +30,11 @@ fn expand(needs: TokenStream, function: TokenStream) -> Result<TokenStream, Stri
                 module: ::core::module_path!(),
                 name: \"{name}\",
                 needs: &[{needs}],
-                alone: {},
+                alone: {alone},
+                long: {long},
                 run: || ::smtp_filter_testkit::Ending::end({name}()),
             }};
-        }};",
-        !alone.is_empty()
+        }};"
     );
     let registered: TokenStream = registered.parse().map_err(|error| format!("{error}"))?;
     Ok(function.into_iter().chain(registered).collect())

@@ -30,6 +30,8 @@ pub struct Test {
     pub needs: &'static [Need],
     /// Nothing runs beside it.
     pub alone: bool,
+    /// It begins before the others.
+    pub long: bool,
     /// Runs it.
     pub run: fn() -> Result<()>,
 }
@@ -93,7 +95,7 @@ pub fn run() -> ExitCode {
     arguments.test_threads.get_or_insert(cpus * PER_CPU);
     let mut tests: Vec<&'static Test> = TESTS.iter().collect();
     // Those that want to be alone come last, where nobody waits for them.
-    tests.sort_by_key(|test| (test.alone, test.path()));
+    tests.sort_by_key(|test| (test.alone, !test.long, test.path()));
     let trials = tests.into_iter().map(|test| Trial::ignorable_test(test.path(), || test.judge())).collect();
     libtest_mimic::run(&arguments, trials).exit_code()
 }

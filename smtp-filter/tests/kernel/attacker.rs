@@ -145,7 +145,7 @@ impl Filter for InKernel {
     fn age(&mut self, _: u32) {}
 }
 
-#[test(root)]
+#[test(root, long)]
 fn no_server_puts_together_what_the_policy_forbids() -> Result<()> {
     in_private_namespace(|| {
         let mut filter = InKernel::new()?;

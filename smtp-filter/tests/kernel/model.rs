@@ -71,7 +71,7 @@ fn load(filter: &Filter, document: &Document) -> Result<Document> {
     parse("model.toml", &text).map_err(|error| anyhow!("{error}"))
 }
 
-#[test(root)]
+#[test(root, long)]
 fn on_a_veth_pair_both_ends_receive_what_the_model_says() -> Result<()> {
     let mut veth = Veth::new()?;
     let filter = filter(&veth.gateway)?;

@@ -310,7 +310,7 @@ fn mixed(random: &mut Random, connections: u16) -> Vec<Frame> {
     frames
 }
 
-#[test(root)]
+#[test(root, long)]
 fn kernel_and_user_space_say_the_same_of_made_captures() -> Result<()> {
     const ROUNDS: u64 = 24;
     let mut tally = Tally::default();

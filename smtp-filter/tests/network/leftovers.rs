@@ -132,7 +132,7 @@ fn victim() -> Result<()> {
 /// A victim, its reader of events, and its programs.
 fn start_victim(how: &str) -> Result<(Running, u32, Vec<u32>)> {
     let mut command = Command::new(env::current_exe()?);
-    command.args(["--exact", "victim", "--nocapture"]).env("SMTP_FILTER_VICTIM", how);
+    command.args(["--exact", "leftovers::victim", "--nocapture"]).env("SMTP_FILTER_VICTIM", how);
     let victim = Running::spawn(&mut command)?;
     let numbers = victim.wait_for(SOON, |line| {
         let numbers = line.strip_prefix("ready ")?.split(' ').map(str::parse);

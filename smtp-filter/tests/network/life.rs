@@ -318,7 +318,7 @@ fn a_takeover_that_fails_leaves_everything_as_it_was() -> Result<()> {
 }
 
 /// Kills commands at random moments. Whatever they were at, the next one finds its way.
-#[test(root)]
+#[test(root, long)]
 fn a_command_killed_at_any_moment_leaves_a_way_on() -> Result<()> {
     let network = Network::new()?;
     let server = MailServer::start(&network.server)?;
@@ -398,7 +398,7 @@ fn strace(filter: &Filter, words: &[&str], log: &Path, what: &str) -> Command {
 }
 
 /// Kills commands at one system call after the other. Whatever is half-done then, the next command finishes or undoes.
-#[test(root, strace)]
+#[test(root, strace, long)]
 fn a_command_killed_at_each_of_its_steps_leaves_a_way_on() -> Result<()> {
     let network = Network::new()?;
     let server = MailServer::start(&network.server)?;
@@ -538,7 +538,7 @@ fn a_takeover_killed_at_any_moment_lets_nothing_slip() -> Result<()> {
     Ok(())
 }
 
-#[test(root)]
+#[test(root, long)]
 fn a_trial_ends_by_itself_unless_it_is_confirmed() -> Result<()> {
     let network = Network::new()?;
     let _server = MailServer::start(&network.server)?;
