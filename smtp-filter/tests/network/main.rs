@@ -8,6 +8,7 @@ mod bytes;
 mod chunks;
 mod cli;
 mod doctor;
+mod killed;
 mod leftovers;
 mod life;
 mod marks;
