@@ -8,6 +8,8 @@
 //! - `ATTACKER_SCRIPT`: play this script again instead, and show every step.
 //!
 //! A run that breaks a claim is cut down and printed as a script. Those that are worth keeping lie in `scripts/`.
+//!
+//! Invariants: I1, I3, I4, I6.
 
 mod policies;
 mod user_space;

@@ -1,4 +1,6 @@
 //! A segment for which there is no room: it is held back, and reading it again costs nothing until there may be room.
+//!
+//! Invariants: I8.
 
 use crate::support::*;
 use smtp_filter_common::{

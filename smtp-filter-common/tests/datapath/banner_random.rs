@@ -1,4 +1,6 @@
 //! Random banners, torn and repeated: what is shown of them is what the policy says, and the same ever after.
+//!
+//! Invariants: I4, I5.
 
 use std::fmt::Write as _;
 

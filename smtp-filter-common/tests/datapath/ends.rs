@@ -1,4 +1,6 @@
 //! What a connection's beginning and end tell: one `connect`, one `close` with the sums, and why it ended.
+//!
+//! Invariants: I7.
 
 use crate::support::*;
 use smtp_filter_common::{

@@ -1,4 +1,6 @@
 //! Connections that carry more than 2^31 bytes: sequence numbers that are compared across so many turn round.
+//!
+//! Invariants: I1.
 
 use crate::support::*;
 use smtp_filter_common::{reason::Reason, verdict::Verdict};

@@ -1,4 +1,6 @@
 //! What the receiver would discard is discarded first: acknowledgements, timestamps, signatures, hop limits, checksums.
+//!
+//! Invariants: I1, I4.
 
 use crate::support::{ACK, CLIENT, FIN, Net, OUTSIDE, PORT, RST, SERVER, policy};
 use etherparse::{IpNumber, Ipv4Header, Ipv4Options, TcpHeader, TcpOptionElement};

@@ -1,4 +1,6 @@
-//! Rewriting in place: the bytes of DESIGN's table of actions, whatever the segmentation; repeats; checksums.
+//! Rewriting in place: the bytes of the table of actions (docs/policy.md), whatever the segmentation; repeats; checksums.
+//!
+//! Invariants: I2, I4, I5.
 
 use crate::support::{
     Net, policy,

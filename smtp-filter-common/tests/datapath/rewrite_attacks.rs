@@ -1,4 +1,6 @@
 //! Attacks on the rewriting: segments, splits, repeats, replies and policies that once broke it.
+//!
+//! Invariants: I4, I5.
 
 use crate::support::{
     Net,

@@ -1,6 +1,8 @@
 //! The generator of attacks against the program in the kernel: every segment of both directions goes through it and through
 //! the datapath in user space, which must agree, and what both ends assembled of what the kernel let through has to keep the
 //! same claims. See `smtp-filter-testkit/src/attacker`.
+//!
+//! Invariants: I1, I3, I4, I6.
 
 use anyhow::{Context as _, Result, bail, ensure};
 use smtp_filter::policy::{Document, Names, compile, parse};

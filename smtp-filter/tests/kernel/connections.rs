@@ -1,4 +1,6 @@
 //! The live connections as they are read from the kernel's table: what each is at, its bytes, the order.
+//!
+//! Invariants: I7.
 
 use std::net::SocketAddr;
 

@@ -1,4 +1,6 @@
 //! What the kernel tells of a connection's beginning and end, on every CPU, over IPv4 and IPv6.
+//!
+//! Invariants: I7.
 
 use anyhow::{Context as _, Result, ensure};
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};

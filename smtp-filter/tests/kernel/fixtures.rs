@@ -2,6 +2,8 @@
 //!
 //! Each test is a sentence about the filter. Its packets come one after the other; for each it says what is expected,
 //! and afterwards which counters are not zero, all of them, and which events were told, in their order.
+//!
+//! Invariants: I1 to I9, I11, I12, I13; a fixture that holds one alone says so.
 
 use std::time::Duration;
 

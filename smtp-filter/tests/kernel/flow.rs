@@ -1,4 +1,6 @@
 //! Handshakes, forged segments and late ones in the programs in the kernel, and the same in user space.
+//!
+//! Invariants: I3, I8.
 
 use std::time::Duration;
 

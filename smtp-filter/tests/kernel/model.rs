@@ -1,5 +1,7 @@
 //! The real program against a model that was written from the documents alone: run on frames in the kernel, and
 //! attached to a veth pair, with many connections at a time.
+//!
+//! Invariants: I1, I2, I4, I5, I6.
 
 use anyhow::{Context as _, Result, anyhow, ensure};
 use smtp_filter::policy::{Document, Profile, parse, to_toml};

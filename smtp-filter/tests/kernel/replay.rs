@@ -1,5 +1,7 @@
 //! Replay in the kernel says what replay in user space says, to the byte: of real captures, and of made ones in which
 //! nothing is as it should be.
+//!
+//! Invariants: I1, I7.
 
 use std::{fs, io::Cursor, thread};
 

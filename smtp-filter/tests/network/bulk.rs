@@ -1,4 +1,6 @@
 //! Large mails through the filter, bit for bit, between real mail software in network namespaces.
+//!
+//! Invariants: I5.
 
 use std::{
     sync::{Arc, Barrier},

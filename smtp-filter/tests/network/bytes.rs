@@ -3,6 +3,8 @@
 //!
 //! Captures at both ends of the network say what was sent and what was received; `promise.rs` says what was to come of
 //! it.
+//!
+//! Invariants: I5, I6.
 
 use anyhow::{Context as _, Result, bail, ensure};
 use smtp_filter_testkit::{

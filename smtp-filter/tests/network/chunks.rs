@@ -1,5 +1,7 @@
 //! Chunks that a client sends without waiting for the replies (RFC 3030), through the loaded program, over good lines and bad
 //! ones: they arrive bit for bit.
+//!
+//! Invariants: I5, I6.
 
 use std::{
     io::{BufRead as _, BufReader, Read as _, Write as _},

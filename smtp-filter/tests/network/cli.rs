@@ -1,4 +1,6 @@
 //! The command line with a filter that is on: in network namespaces of its own, with pins of its own. Needs root.
+//!
+//! Invariants: I7, I10.
 
 use std::{fs, path::Path, time::Duration};
 

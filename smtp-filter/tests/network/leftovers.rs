@@ -1,4 +1,6 @@
 //! Nothing is left: after `down`, after a signal, and after a test that fails or is killed with everything on.
+//!
+//! Invariants: I10.
 
 use std::{env, fs, path::Path, process::Command};
 

@@ -1,4 +1,6 @@
 //! A filter's life: taken over without a gap, on trial, killed at any moment, its interfaces gone and back.
+//!
+//! Invariants: I10, I12.
 
 use std::{
     sync::atomic::{AtomicBool, Ordering},

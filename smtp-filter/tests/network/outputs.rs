@@ -1,4 +1,6 @@
 //! What the commands say of real connections, as JSON held against the schemas, and for people.
+//!
+//! Invariants: I7.
 
 use std::process::Command;
 

@@ -1,5 +1,7 @@
 //! The profiles that rewrite, with a real Postfix behind the filter: what a client sees of the server, what the server
 //! takes, and that mail arrives.
+//!
+//! Invariants: I5.
 
 use anyhow::{Result, ensure};
 use smtp_filter_testkit::{

@@ -1,4 +1,6 @@
 //! Readers of events: several at once, a killed one, one that is too slow, and what each selects.
+//!
+//! Invariants: I7.
 
 use std::{
     io::{BufRead as _, BufReader, Write as _},

@@ -1,4 +1,6 @@
 //! What the filter said while mail passed, and what replay says of a capture of the wire at its interface: the same.
+//!
+//! Invariants: I7.
 
 use std::{collections::BTreeMap, fs, io::ErrorKind, net::TcpStream, path::Path, thread, time::Duration};
 

@@ -1,4 +1,6 @@
 //! A reset reaches both ends at once, at either hook, and in the end also where a RST is lost.
+//!
+//! Invariants: I3, I7.
 
 use std::{
     io::{BufRead as _, BufReader, Read as _, Write as _},

@@ -4,6 +4,8 @@
 //! Over plain veth no checksum is ever looked at. With the transmit checksum off in front of the filter the sender writes
 //! a whole one, which the filter has to correct; with it off behind the filter the kernel makes one out of what the filter
 //! left in the field. The receiver looks at both.
+//!
+//! Invariants: I5.
 
 use std::net::{IpAddr, SocketAddr};
 

@@ -1,8 +1,10 @@
 //! Rewriting in segments of every size: groups of commands of 64 KiB, commands far behind in BIG TCP, pages that belong
 //! to a file, and segments that begin and end at odd places.
 //!
-//! As in `network_rewrite.rs`, checksums are looked at only where somebody makes a whole one: the sender, with the
+//! As in `rewrite.rs`, checksums are looked at only where somebody makes a whole one: the sender, with the
 //! transmit checksum off in front of the filter, or the kernel behind it, with the checksum off there.
+//!
+//! Invariants: I5.
 
 use std::net::SocketAddr;
 

@@ -1,5 +1,7 @@
 //! Rules and their neighbours, with a real Postfix behind the filter: what is dropped does not reach it, what is beside
 //! it passes, and what is removed from the rules passes again.
+//!
+//! Invariants: I1, I2, I3, I6.
 
 use std::{io::Read as _, net::SocketAddr, time::Duration};
 

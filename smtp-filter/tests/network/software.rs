@@ -1,4 +1,6 @@
 //! The distribution's mail software through the filter: each server, each client, under each profile.
+//!
+//! Invariants: I5, I6, I7.
 
 use anyhow::{Context as _, Result, ensure};
 use serde_json::Value;

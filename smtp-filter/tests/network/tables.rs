@@ -1,4 +1,6 @@
 //! Small tables under real connections: closed ones make room, and mails in progress outlive a flood.
+//!
+//! Invariants: I8.
 
 use std::{
     io::{BufRead as _, BufReader, Write as _},

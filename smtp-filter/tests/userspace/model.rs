@@ -1,5 +1,7 @@
 //! The datapath in user space against a model that was written from the documents alone: thousands of dialogues on
 //! lines that lose, double, cut and overtake segments.
+//!
+//! Invariants: I1, I2, I4, I5, I6.
 
 use std::ops::Range;
 

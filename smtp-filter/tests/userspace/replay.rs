@@ -1,5 +1,7 @@
 //! Captures through the filter in user space: real dialogues against what is known of them, dialogues made here in every
 //! format and link type, and files that are none.
+//!
+//! Invariants: I7, I13.
 
 use std::{
     collections::BTreeMap,

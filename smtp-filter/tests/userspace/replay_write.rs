@@ -1,4 +1,6 @@
 //! `smtp-filter replay --write`: what would have come out of the filter.
+//!
+//! Invariants: I5.
 
 use std::{
     env, fs,
