@@ -55,6 +55,8 @@ pub enum Step {
         frame: Vec<u8>,
         /// What is to become of it.
         expected: Outcome,
+        /// The payload that comes out where it is rewritten. Otherwise it goes on with every byte as it was.
+        rewritten: Option<Vec<u8>>,
         /// Everything before this sequence number has been forwarded: where the receiver's RST has to stand.
         next: u32,
     },
@@ -102,6 +104,8 @@ pub struct Talk {
     pub server_next: u32,
     /// What has been done so far.
     pub steps: Vec<Step>,
+    /// What a plain beginning counts under a policy that lets it pass: reason and bytes of each segment and command.
+    pub plain: Vec<(&'static str, usize)>,
 }
 
 /// The client's address over IPv4.
@@ -129,6 +133,7 @@ impl Talk {
             client_next: CLIENT_ISN,
             server_next: SERVER_ISN,
             steps: Vec::new(),
+            plain: Vec::new(),
         }
     }
 
@@ -140,24 +145,38 @@ impl Talk {
     /// An established connection whose banner has been said.
     pub fn greeted() -> Self {
         let mut talk = Self::v4();
-        talk.handshake();
-        talk.server(b"220 server.example ESMTP\r\n");
+        talk.greet();
         talk
+    }
+
+    /// The handshake and the banner.
+    pub fn greet(&mut self) {
+        let banner = b"220 server.example ESMTP\r\n";
+        self.handshake();
+        self.server(banner);
+        self.plain.push(("pass.replies", banner.len()));
+    }
+
+    /// A command and its reply, as any session has them at its beginning.
+    fn plainly(&mut self, reason: &'static str, command: &str, reply: &str) {
+        self.exchange(command, reply);
+        let [command, reply] = [command, reply].map(|line| line.len() + 2);
+        self.plain.extend([("pass.commands", command), (reason, command), ("pass.replies", reply)]);
     }
 
     /// An established session that began with HELO.
     pub fn hello() -> Self {
         let mut talk = Self::greeted();
-        talk.exchange("HELO client.example", "250 server.example");
+        talk.plainly("commands.helo", "HELO client.example", "250 server.example");
         talk
     }
 
     /// A session in which the server waits for mail data.
     pub fn in_text() -> Self {
         let mut talk = Self::hello();
-        talk.exchange("MAIL FROM:<alice@client.example>", "250 2.1.0 Ok");
-        talk.exchange("RCPT TO:<bob@server.example>", "250 2.1.5 Ok");
-        talk.exchange("DATA", "354 End data with <CR><LF>.<CR><LF>");
+        talk.plainly("commands.mail", "MAIL FROM:<alice@client.example>", "250 2.1.0 Ok");
+        talk.plainly("commands.rcpt", "RCPT TO:<bob@server.example>", "250 2.1.5 Ok");
+        talk.plainly("commands.data", "DATA", "354 End data with <CR><LF>.<CR><LF>");
         talk
     }
 
@@ -242,7 +261,7 @@ impl Talk {
     pub fn met(&mut self, hook: Hook, from: Side, tcp: TcpHeader, payload: &[u8], expected: Outcome) {
         let frame = self.frame(from, tcp, payload);
         let next = if from == Side::Client { self.client_next } else { self.server_next };
-        self.steps.push(Step::Packet { hook, frame, expected, next });
+        self.steps.push(Step::Packet { hook, frame, expected, rewritten: None, next });
     }
 
     /// A segment with payload at the side's place in its stream. Where it goes on, the stream has advanced.
@@ -253,6 +272,14 @@ impl Talk {
         if matches!(expected, Outcome::Pass | Outcome::Marked(_)) {
             let next = if from == Side::Client { &mut self.client_next } else { &mut self.server_next };
             *next = next.wrapping_add(payload.len() as u32);
+        }
+    }
+
+    /// A segment that passes with other bytes, as many as it had.
+    pub fn rewritten(&mut self, from: Side, payload: &[u8], becomes: &[u8]) {
+        self.segment(from, payload, Outcome::Pass);
+        if let Some(Step::Packet { rewritten, .. }) = self.steps.last_mut() {
+            *rewritten = Some(becomes.to_vec());
         }
     }
 
@@ -296,6 +323,7 @@ impl Talk {
         self.server_next = self.server_next.wrapping_add(1);
         let ack = self.tcp(Side::Client);
         self.raw(Side::Client, ack, b"", Outcome::Pass);
+        self.plain.extend([("pass.handshake", 0), ("pass.handshake", 0), ("pass.acknowledgement", 0)]);
     }
 
     /// An acknowledgement without payload, which passes.

@@ -3,7 +3,7 @@
 //! Each lives in a network namespace of its own, for the RSTs that a run sends are really sent.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeMap, HashMap},
     fs,
     os::fd::OwnedFd,
     process::Command,
@@ -266,19 +266,63 @@ impl Kernel {
         for (number, step) in steps.iter().enumerate() {
             match step {
                 Step::Policy(settings) => self.set(settings)?,
-                Step::Packet { hook, frame, expected, next } => {
+                Step::Packet { hook, frame, expected, rewritten, next } => {
                     let at =
                         || format!("step {number}, {hook:?}: {}", String::from_utf8_lossy(payload(frame)).trim_end());
                     let outcome = self.run(*hook, frame, Some(*next)).with_context(at)?;
                     ensure!(outcome == *expected, "{}: {outcome:?} instead of {expected:?}", at());
+                    if matches!(outcome, Outcome::Pass | Outcome::Marked(_)) {
+                        self.came_out(frame, rewritten.as_deref()).with_context(at)?;
+                    }
                 }
             }
         }
         Ok(())
     }
 
+    /// The frame that passed last is the one that went in, but for a payload that was to be rewritten.
+    fn came_out(&self, frame: &[u8], rewritten: Option<&[u8]>) -> Result<()> {
+        let Some(expected) = rewritten else {
+            ensure!(self.out == frame, "it was changed: {}", payload(&self.out).escape_ascii());
+            return Ok(());
+        };
+        let out = payload(&self.out);
+        ensure!(out == expected, "{} came out instead of {}", out.escape_ascii(), expected.escape_ascii());
+        Ok(())
+    }
+
+    /// How the counters differ from those of a plain dialogue, all that do: `commands.ehlo drop: 1, 21 bytes`. What is
+    /// missing of the plain ones is below zero.
+    pub fn counters_beside(&self, plain: &[(&'static str, usize)]) -> Result<Vec<String>> {
+        let mut missing: BTreeMap<String, (i64, i64)> = BTreeMap::new();
+        for (reason, bytes) in plain {
+            let (segments, sum) = missing.entry(format!("{reason} pass")).or_default();
+            (*segments, *sum) = (*segments + 1, *sum + *bytes as i64);
+        }
+        let mut lines = Vec::new();
+        let mut differs = |name: &str, segments: i64, bytes: i64| {
+            if (segments, bytes) != (0, 0) {
+                lines.push(format!("{name}: {segments}, {bytes} bytes"));
+            }
+        };
+        for (name, segments, bytes) in self.rows()? {
+            let (plain_segments, plain_bytes) = missing.remove(&name).unwrap_or_default();
+            differs(&name, segments as i64 - plain_segments, bytes as i64 - plain_bytes);
+        }
+        for (name, (segments, bytes)) in missing {
+            differs(&name, -segments, -bytes);
+        }
+        Ok(lines)
+    }
+
     /// All counters that are not zero: `commands.ehlo drop: 1, 21 bytes`.
     pub fn counters(&self) -> Result<Vec<String>> {
+        let rows = self.rows()?.into_iter();
+        Ok(rows.map(|(name, segments, bytes)| format!("{name}: {segments}, {bytes} bytes")).collect())
+    }
+
+    /// The counters that are not zero: reason and action, segments, bytes.
+    fn rows(&self) -> Result<Vec<(String, u64, u64)>> {
         let rows = self.filter.counters()?.into_iter().map(|row| {
             let enforced = if row.enforced || row.action <= smtp_filter_common::action::Action::Log {
                 ""
@@ -286,7 +330,7 @@ impl Kernel {
                 " (not enforced)"
             };
             let (reason, action) = (self.names.reason(row.reason), row.action.name());
-            format!("{reason} {action}{enforced}: {}, {} bytes", row.counter.segments, row.counter.bytes)
+            (format!("{reason} {action}{enforced}"), row.counter.segments, row.counter.bytes)
         });
         Ok(rows.collect())
     }
