@@ -183,8 +183,8 @@ fn is_free(bytes: &Bytes) -> bool {
 
 /// What an entry says; `None` where the connection has ended, or is being made.
 fn look(key: Key, bytes: &Bytes) -> Option<Live> {
-    // SAFETY: `Connection` is repr(C) of integers, atomic ones among them, so every pattern of bytes is one; there are as
-    // many bytes as it has, and the read asks for no alignment.
+    // SAFETY: `Connection` is repr(C) of integers, atomic ones among them, so every pattern of bytes is one; there are
+    // as many bytes as it has, and the read asks for no alignment.
     let mut connection = unsafe { bytes.as_ptr().cast::<Connection>().read_unaligned() };
     let shared = &mut connection.shared;
     let (flags, id, tls_from) = (*shared.flags.get_mut(), *shared.id.get_mut(), *shared.tls_from.get_mut());

@@ -11,8 +11,9 @@ use crate::{
 /// Measure what the filter costs: program time in the kernel, throughput through a gateway, and the rate of replay.
 ///
 /// Prints each figure beside that of an empty program, or of the same without the filter, measured in turns in the same
-/// run, and beside the bar it is held against. No figure makes it fail. It takes about two minutes, and `flow` ten; other work on the
-/// machine shows in the figures. Needs root, takes sudo where it must; touches no interface and no filter of yours.
+/// run, and beside the bar it is held against. No figure makes it fail. It takes about two minutes, and `flow` ten;
+/// other work on the machine shows in the figures. Needs root, takes sudo where it must; touches no interface and no
+/// filter of yours.
 #[derive(clap::Args)]
 #[command(after_help = "Examples:
   cargo xtask bench                    everything

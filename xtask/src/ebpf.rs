@@ -188,7 +188,8 @@ impl Toolchain {
             .env("CARGO_ENCODED_RUSTFLAGS", flags.join("\u{1f}"))
             .env("CARGO_TARGET_BPFEL_UNKNOWN_NONE_LINKER", &self.linker)
             .env("CARGO_TARGET_BPFEB_UNKNOWN_NONE_LINKER", &self.linker)
-            // The release profile of the workspace is made for the loader; bpf-linker optimises the whole program itself.
+            // The release profile of the workspace is made for the loader; bpf-linker optimises the whole program
+            // itself.
             .env("CARGO_PROFILE_RELEASE_LTO", "off")
             .env("CARGO_PROFILE_RELEASE_STRIP", "none")
             .env("CARGO_PROFILE_RELEASE_PANIC", "abort")

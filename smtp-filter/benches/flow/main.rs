@@ -47,7 +47,8 @@ fn run(arguments: &Arguments) -> Result<Vec<Table>> {
         [(Side::None, 0), (Side::Before, 5), (Side::Before, 20), (Side::After, 5), (Side::After, 20)]
     {
         let bench = Bench { path: Path::new(side, Duration::from_millis(milliseconds))?, rounds };
-        // At the limited rate the ratio shows what the filter does to the flow, else what its time costs on this machine, too.
+        // At the limited rate the ratio shows what the filter does to the flow, else what its time costs on this
+        // machine, too.
         for rate in if side == Side::None { vec![0] } else { vec![RATE, 0] } {
             bench.path.limit(rate);
             let rate = if rate == 0 { String::new() } else { format!(", at most {} MB/s", rate / 1_000_000) };
@@ -73,9 +74,9 @@ fn says(variable: &str, what: &str) -> bool {
     env::var(variable).map_or(true, |wanted| what.contains(&wanted))
 }
 
-/// `SMTP_FILTER_FLOW` says which half is wanted alone. `SMTP_FILTER_FLOW_PLACE` and `SMTP_FILTER_FLOW_ROW` are
-/// part of what a table and its rows are called, where others are not wanted. With `SMTP_FILTER_FLOW_STATS` the counters of each
-/// round are printed, too.
+/// `SMTP_FILTER_FLOW` says which half is wanted alone. `SMTP_FILTER_FLOW_PLACE` and `SMTP_FILTER_FLOW_ROW` are part of
+/// what a table and its rows are called, where others are not wanted. With `SMTP_FILTER_FLOW_STATS` the counters of
+/// each round are printed, too.
 fn wanted(half: &str) -> bool {
     env::var("SMTP_FILTER_FLOW").map_or(true, |wanted| wanted == half)
 }
@@ -139,8 +140,8 @@ impl Bench {
         Ok(Table { title, columns: COLUMNS, rows })
     }
 
-    /// Sends the mail without and with the filter, in turns; in a round the line does the same to both, as far as they send the
-    /// same segments.
+    /// Sends the mail without and with the filter, in turns; in a round the line does the same to both, as far as they
+    /// send the same segments.
     fn alternate(&self, what: String, way: Way, fault: Fault, bar: Option<Bar>) -> Result<Row> {
         let filter = &self.path.filter;
         let rate = |(bytes, time): (usize, Duration)| bytes as f64 / time.as_secs_f64() / 1e6;

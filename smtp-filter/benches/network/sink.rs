@@ -37,7 +37,8 @@ impl Sink {
         Ok(Self(namespace.enter(|| TcpListener::bind(ADDRESS))?.context("listen on the SMTP port")?))
     }
 
-    /// Sends one mail from another namespace; returns how many bytes of text there were, and the time from the 354 to the reply at the end.
+    /// Sends one mail from another namespace; returns how many bytes of text there were, and the time from the 354 to
+    /// the reply at the end.
     pub fn send(&self, from: &Namespace, way: Way) -> Result<(usize, Duration)> {
         thread::scope(|scope| {
             let server = scope.spawn(move || {

@@ -137,7 +137,8 @@ fn others(meter: &mut Meter) -> Result<Table> {
     })
 }
 
-/// Retransmissions of mail data where as much is remembered of it as there may be: what a client may send again and again.
+/// Retransmissions of mail data where as much is remembered of it as there may be: what a client may send again and
+/// again.
 fn retransmissions(meter: &mut Meter) -> Result<Table> {
     /// Out-of-order ranges in the entry and in a slot of the pool; as many segments leave a boundary each.
     const POOL_RANGES: u32 = 516;

@@ -10,9 +10,9 @@ use crate::{
 
 /// Show the events as they happen
 ///
-/// Starts now and ends with Ctrl-C or when the filter goes off. Each line says when, where, who and what, what was done, and
-/// which key of the policy decided; `would drop` is what mode monitor let pass. Any number of readers up to eight see every
-/// event. Events that arrive faster than they can be shown are lost; how many is reported.
+/// Starts now and ends with Ctrl-C or when the filter goes off. Each line says when, where, who and what, what was
+/// done, and which key of the policy decided; `would drop` is what mode monitor let pass. Any number of readers up to
+/// eight see every event. Events that arrive faster than they can be shown are lost; how many is reported.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -21,8 +21,8 @@ Examples:
   smtp-filter events --kind close --json | jq .summary
   smtp-filter events --json --count 100 | jq -r .client")]
 pub struct Events {
-    /// Only events with this reason: a policy key such as commands.ehlo, or its first or last part (guards, ehlo); a reason
-    /// that the running policy cannot give is refused. May be given several times
+    /// Only events with this reason: a policy key such as commands.ehlo, or its first or last part (guards, ehlo); a
+    /// reason that the running policy cannot give is refused. May be given several times
     #[arg(long, value_name = "R", value_parser = reason)]
     pub reason: Vec<String>,
 

@@ -51,7 +51,8 @@ impl std::error::Error for Usage {}
 ///
 /// smtp-filter reads every TCP segment to and from the SMTP ports of an interface, in both directions, follows each
 /// dialogue, and passes, logs, marks, rewrites in place, drops or resets what its policy names: EHLO, the commands and
-/// extensions that came with it, the banner, and protocol attacks on SMTP. It is not a proxy and terminates no connection.
+/// extensions that came with it, the banner, and protocol attacks on SMTP. It is not a proxy and terminates no
+/// connection.
 #[derive(Debug, Parser)]
 #[command(
     name = "smtp-filter",

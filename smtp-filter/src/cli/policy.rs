@@ -40,15 +40,15 @@ Examples:
     ///
     /// KEY is a path of the policy file: commands.ehlo, extensions.starttls, banner.show, mask.fill, guards.sync,
     /// guards.unknown_connection.grace, mark.value, ports, mode, capture_envelope. `profile=NAME` starts over from that
-    /// profile and keeps ports, mark, capture_envelope and the scopes. Several settings take effect together, or none does.
-    /// In mode monitor actions are only reported; `mode=enforce` carries them out.
+    /// profile and keeps ports, mark, capture_envelope and the scopes. Several settings take effect together, or none
+    /// does. In mode monitor actions are only reported; `mode=enforce` carries them out.
     ///
-    /// Scopes: scope.NAME.KEY sets one of these keys in a scope (inherit: as in the whole policy again); scope.NAME.clients
-    /// and scope.NAME.servers set its prefixes (any: everybody) and create the scope if there is none of that name;
-    /// scope.NAME=none removes it.
+    /// Scopes: scope.NAME.KEY sets one of these keys in a scope (inherit: as in the whole policy again);
+    /// scope.NAME.clients and scope.NAME.servers set its prefixes (any: everybody) and create the scope if there is
+    /// none of that name; scope.NAME=none removes it.
     ///
-    /// A policy that takes STARTTLS away makes mail go in clear, and senders that insist on TLS send nothing: a warning on
-    /// standard error says so.
+    /// A policy that takes STARTTLS away makes mail go in clear, and senders that insist on TLS send nothing: a warning
+    /// on standard error says so.
     #[command(after_help = "\
 Examples:
   smtp-filter policy set commands.ehlo=downgrade       clients speak plain SMTP, without STARTTLS
@@ -66,8 +66,8 @@ Examples:
     },
     /// Replace the running policy with a file
     ///
-    /// The file is checked first, as by `policy check`; a bad one leaves the running policy as it is. What the file does
-    /// not set is as in its profile, `monitor` if it names none.
+    /// The file is checked first, as by `policy check`; a bad one leaves the running policy as it is. What the file
+    /// does not set is as in its profile, `monitor` if it names none.
     #[command(after_help = "\
 Examples:
   smtp-filter policy load mail.toml
@@ -78,9 +78,9 @@ Examples:
     },
     /// Check a policy file without touching anything; needs no root
     ///
-    /// A bad file is refused with file, line, column and what was expected there, and exit code 1; --json prints it as an
-    /// object as well. A good file gets the warnings of `policy load`: that it takes STARTTLS away, or that mode monitor enforces
-    /// nothing.
+    /// A bad file is refused with file, line, column and what was expected there, and exit code 1; --json prints it as
+    /// an object as well. A good file gets the warnings of `policy load`: that it takes STARTTLS away, or that mode
+    /// monitor enforces nothing.
     #[command(after_help = "\
 Examples:
   smtp-filter policy check mail.toml

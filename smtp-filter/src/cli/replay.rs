@@ -6,9 +6,9 @@ use clap::Args;
 
 /// Show what the filter would have reported and done in a capture; needs root only for --kernel
 ///
-/// Reads a capture file and judges its frames in user space, with the code that runs in the kernel, as if the filter had
-/// been there. Prints the events as `smtp-filter events` does, with the capture's times, and then the counters on standard
-/// error, as `smtp-filter stats` does; with --json they are the last object, of kind `stats`.
+/// Reads a capture file and judges its frames in user space, with the code that runs in the kernel, as if the filter
+/// had been there. Prints the events as `smtp-filter events` does, with the capture's times, and then the counters on
+/// standard error, as `smtp-filter stats` does; with --json they are the last object, of kind `stats`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:

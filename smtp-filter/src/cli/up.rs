@@ -14,9 +14,9 @@ use crate::record::Hook;
 ///
 /// If a filter is already on, this one takes over from it without a gap: connections, counters and readers of events
 /// are kept, and so is the policy unless another one is given. The filter stays on the interfaces where it was and is
-/// added to those that are named. The earlier `up` no longer takes anything off when it ends. A filter put on by another
-/// version of smtp-filter is taken over too; if the two versions do not share their tables, its connections pass unread
-/// for the policy's guards.unknown_connection.grace.
+/// added to those that are named. The earlier `up` no longer takes anything off when it ends. A filter put on by
+/// another version of smtp-filter is taken over too; if the two versions do not share their tables, its connections
+/// pass unread for the policy's guards.unknown_connection.grace.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -42,7 +42,8 @@ pub struct Up {
     #[arg(long, value_name = "N")]
     pub port: Vec<u16>,
 
-    /// Live connections to keep track of, 65536 by default; memory for all of them is allocated at once, about 1 KiB each
+    /// Live connections to keep track of, 65536 by default; memory for all of them is allocated at once, about 1 KiB
+    /// each
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(16..=16_777_216))]
     pub connections: Option<u32>,
 

@@ -49,8 +49,8 @@ fn completion(shell: Shell, folder: &Path) -> io::Result<()> {
     let mut script = String::from_utf8(script).map_err(io::Error::other)?;
     match shell {
         Shell::Bash => {
-            // clap_complete 4.6.11 parts the name at its hyphen in the labels of the cases alone, so that none is met after
-            // the first word: https://github.com/clap-rs/clap/issues/6421
+            // clap_complete 4.6.11 parts the name at its hyphen in the labels of the cases alone, so that none is met
+            // after the first word: https://github.com/clap-rs/clap/issues/6421
             script = script.replace("smtp__subcmd__filter__subcmd__", "smtp__filter__subcmd__");
             script = script.replace(INTERFACES, "$(command ls /sys/class/net 2>/dev/null)");
             script = script.replace("complete -F _smtp__filter ", "complete -F _smtp__filter_keys ");

@@ -1,5 +1,5 @@
-//! What `up` in the foreground looks after beside the events: interfaces that go and come back, a confirmation that does
-//! not come, another `up` that takes over.
+//! What `up` in the foreground looks after beside the events: interfaces that go and come back, a confirmation that
+//! does not come, another `up` that takes over.
 
 use std::{collections::BTreeMap, time::Duration};
 

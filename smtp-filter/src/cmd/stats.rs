@@ -33,7 +33,8 @@ pub(super) struct Row {
     pub segments: u64,
     /// Bytes of payload; for a command's name, of its lines.
     pub bytes: u64,
-    /// `true` also for pass and log in mode monitor, which are what is done there; `false`: mode monitor, it was not done.
+    /// `true` also for pass and log in mode monitor, which are what is done there; `false`: mode monitor, it was not
+    /// done.
     pub enforced: bool,
     /// With `--watch`: segments a second since the last look.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -155,7 +156,8 @@ pub(super) struct Total {
     /// What was done.
     #[cfg_attr(test, schemars(extend("enum" = Action::ALL.map(Action::name))))]
     action: &'static str,
-    /// `true` also for pass and log in mode monitor, which are what is done there; `false`: mode monitor, it was not done.
+    /// `true` also for pass and log in mode monitor, which are what is done there; `false`: mode monitor, it was not
+    /// done.
     enforced: bool,
     /// How often.
     count: u64,

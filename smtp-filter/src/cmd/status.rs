@@ -23,7 +23,8 @@ use crate::{
 pub(super) struct Report {
     /// Version of this structure.
     v: u32,
-    /// Whether it is attached to both directions of every interface that it was put on. Where it is not, the exit code is 1.
+    /// Whether it is attached to both directions of every interface that it was put on. Where it is not, the exit code
+    /// is 1.
     attached: bool,
     /// Since when it is on, and its counters count, in UTC.
     #[cfg_attr(test, schemars(extend("format" = "date-time")))]
@@ -137,7 +138,8 @@ fn clock(instance: &Instance) -> WallClock {
 fn report(running: &Running, document: &Document, generation: u32, global: &Global) -> Result<Report> {
     let (entries, max) = running.tables().live()?;
     let lost = running.tables().lost()?;
-    // A closed connection keeps its entry until another needs the room; an entry that was needed is not counted as closed.
+    // A closed connection keeps its entry until another needs the room; an entry that was needed is not counted as
+    // closed.
     let live = entries.min(lost.opened.saturating_sub(lost.closed));
     let (half_open, _) = running.tables().half_open()?;
     let interface = |InterfaceState { at, programs: [ingress_program, egress_program] }| Interface {

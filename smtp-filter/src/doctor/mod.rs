@@ -71,8 +71,8 @@ pub fn examine(pins: &PinDir, question: &Question) -> Result<Vec<Check>> {
     Ok(checks)
 }
 
-/// What `up` says of the filter that it has put on, in the calling thread's network namespace: what goes around it, each
-/// in one line.
+/// What `up` says of the filter that it has put on, in the calling thread's network namespace: what goes around it,
+/// each in one line.
 pub fn warnings(instance: &Instance, programs: [Option<u32>; 2]) -> Vec<String> {
     let on: Vec<InterfaceState> =
         instance.interfaces.iter().map(|at| InterfaceState { at: at.clone(), programs }).collect();

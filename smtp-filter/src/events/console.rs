@@ -19,8 +19,8 @@ fn action_style(action: &str) -> Style {
     }
 }
 
-/// What the peer wrote, in the middle of a line: a peer cannot fake its end, because no `\` of its own comes before a `"` or at
-/// the end.
+/// What the peer wrote, in the middle of a line: a peer cannot fake its end, because no `\` of its own comes before a
+/// `"` or at the end.
 fn quoted(text: &str) -> String {
     format!("\"{}\"", text.replace('"', "\\\""))
 }

@@ -6,8 +6,8 @@ use std::fmt::Write as _;
 /// that begin with `\`, or as the escape of a quotation mark.
 const MISTAKEN: &[u8] = b"x.(\"";
 
-/// Printable ASCII as it is, every other byte as `\xNN`; so is a `\`, as `\x5c`, where it might be taken for the beginning
-/// of something else: before `x`, `.`, `(`, `"` and at the end. Different bytes give different text.
+/// Printable ASCII as it is, every other byte as `\xNN`; so is a `\`, as `\x5c`, where it might be taken for the
+/// beginning of something else: before `x`, `.`, `(`, `"` and at the end. Different bytes give different text.
 pub fn escape(bytes: &[u8]) -> String {
     let mut out = String::with_capacity(bytes.len());
     for (at, &byte) in bytes.iter().enumerate() {

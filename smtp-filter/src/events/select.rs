@@ -6,8 +6,8 @@ use ipnet::IpNet;
 
 use super::view::EventView;
 
-/// Shows an event if it is from one of the clients, of one of the kinds, and has one of the reasons; nothing named means
-/// all.
+/// Shows an event if it is from one of the clients, of one of the kinds, and has one of the reasons; nothing named
+/// means all.
 #[derive(Clone, Debug, Default)]
 pub struct Selection {
     /// Reasons as the policy names them, whole (`commands.ehlo`), or one end of it (`guards`, `ehlo`).

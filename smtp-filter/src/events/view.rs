@@ -95,12 +95,12 @@ pub struct EventView {
     /// Who sent the segment: `client` or `server`.
     #[cfg_attr(test, schemars(extend("enum" = ["client", "server"])))]
     pub direction: &'static str,
-    /// A command's verb or an extension's keyword, printable as `arg` is; what is longer than 16 characters is given by its
-    /// length. Empty where it is withheld.
+    /// A command's verb or an extension's keyword, printable as `arg` is; what is longer than 16 characters is given by
+    /// its length. Empty where it is withheld.
     pub verb: Option<String>,
-    /// A command's argument, at most its first 64 bytes; none also where it is withheld. It is printable: a byte that is no
-    /// printable ASCII is `\xNN`, and so is a backslash that would be mistaken for an escape (`\x5c`); every other
-    /// character is itself. `\...` at its end: it was longer.
+    /// A command's argument, at most its first 64 bytes; none also where it is withheld. It is printable: a byte that
+    /// is no printable ASCII is `\xNN`, and so is a backslash that would be mistaken for an escape (`\x5c`); every
+    /// other character is itself. `\...` at its end: it was longer.
     pub arg: Option<String>,
     /// What was done.
     #[cfg_attr(test, schemars(extend("enum" = Action::ALL.map(Action::name))))]
@@ -109,8 +109,8 @@ pub struct EventView {
     pub reason: String,
     /// The scope whose policy decided; none: the whole's own.
     pub scope: Option<String>,
-    /// Whether the action was done: `false` is mode monitor, which did not do it. `pass` and `log` are done in every mode,
-    /// so they are always `true`; the mode is what `status` says, not this.
+    /// Whether the action was done: `false` is mode monitor, which did not do it. `pass` and `log` are done in every
+    /// mode, so they are always `true`; the mode is what `status` says, not this.
     pub enforced: bool,
     /// First bytes of what was rewritten, as they came, printable as `arg` is.
     pub was: Option<String>,

@@ -1,7 +1,8 @@
-//! The BPF file system unmounted under a filter: its pins are out of reach, and with whoever holds them last the links go.
+//! The BPF file system unmounted under a filter: its pins are out of reach, and with whoever holds them last the links
+//! go.
 //!
-//! Who keeps the folder of pins open holds all of that: the filter stays on, and is pinned again in a file system that is
-//! mounted in the place of the other one. Connections, counters and the policy stay.
+//! Who keeps the folder of pins open holds all of that: the filter stays on, and is pinned again in a file system that
+//! is mounted in the place of the other one. Connections, counters and the policy stay.
 
 use std::{
     fs::{self, File},
@@ -72,8 +73,8 @@ impl Held {
         above.is_none_or(|above| above.dev() != self.device) && self.within().in_use()
     }
 
-    /// Pins everything again at the old path, and mounts a BPF file system there where there is none. Where another `up`
-    /// has put on a filter of its own there, it gives way to that.
+    /// Pins everything again at the old path, and mounts a BPF file system there where there is none. Where another
+    /// `up` has put on a filter of its own there, it gives way to that.
     pub fn restore(&self) -> Result<Restored> {
         if !bpffs::holds(&self.point) {
             bpffs::mount_at(&self.point)?;

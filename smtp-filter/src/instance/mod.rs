@@ -1,7 +1,7 @@
 //! A filter that outlasts its loader: put on, taken over, found again by its pins, changed, confirmed, taken off.
 //!
-//! A command that changes something holds the lock on the folder of pins. What a command that was killed left half-done, the
-//! next one finishes or undoes (`settle`) before it does anything else.
+//! A command that changes something holds the lock on the folder of pins. What a command that was killed left
+//! half-done, the next one finishes or undoes (`settle`) before it does anything else.
 
 mod held;
 mod interfaces;

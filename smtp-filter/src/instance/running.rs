@@ -144,7 +144,8 @@ impl Running {
         Ok(self.in_force()?.0)
     }
 
-    /// The active policy with its generation as people see it: both of the same look, for a change may come between two.
+    /// The active policy with its generation as people see it: both of the same look, for a change may come between
+    /// two.
     pub fn in_force(&self) -> Result<(Document, u32)> {
         let source = self.source()?;
         Ok((policy::parse("the active policy", &source.text)?, source.shown()))

@@ -1,5 +1,5 @@
-//! Taking over a filter that is on: the programs at the hooks are exchanged one by one, each at once, so that no segment
-//! goes unjudged.
+//! Taking over a filter that is on: the programs at the hooks are exchanged one by one, each at once, so that no
+//! segment goes unjudged.
 //!
 //! Where the layout of what is pinned is this program's, its programs go on with the same maps: connections, counters
 //! and readers of events are not touched. Where it is another one, everything is made anew beside it; connections are

@@ -38,8 +38,8 @@ pub fn mount_point(folder: &Path) -> Option<PathBuf> {
     folder.ancestors().filter(|above| holds(above)).last().map(Path::to_path_buf)
 }
 
-/// Refuses a folder in which others than root can put their pins in the place of a filter's, or that nobody but root may
-/// look into. One that is not there is good.
+/// Refuses a folder in which others than root can put their pins in the place of a filter's, or that nobody but root
+/// may look into. One that is not there is good.
 pub fn require_own(folder: &Path) -> Result<()> {
     let shown = folder.display();
     let metadata = match fs::symlink_metadata(folder) {

@@ -10,8 +10,8 @@
 //! DIR/next/                the same, whole: what is at the hooks may come from there already
 //! ```
 //!
-//! A lock on DIR itself is held by the command that changes something. Locks go with the process, so nobody has to clean up
-//! after one that was killed.
+//! A lock on DIR itself is held by the command that changes something. Locks go with the process, so nobody has to
+//! clean up after one that was killed.
 
 use std::{
     fs, io,
@@ -138,8 +138,8 @@ impl PinDir {
         Self(self.0.join("next"))
     }
 
-    /// Whether programs may be at hooks: they are pinned until they are detached. What `down` removes comes after that, in
-    /// the order programs, maps.
+    /// Whether programs may be at hooks: they are pinned until they are detached. What `down` removes comes after that,
+    /// in the order programs, maps.
     pub fn has_programs(&self) -> bool {
         fs::read_dir(self.programs()).is_ok_and(|mut entries| entries.next().is_some())
     }
@@ -170,7 +170,8 @@ impl PinDir {
         bpffs::require_own(&self.0)
     }
 
-    /// Makes the folder where it is not there, and locks it. It is root's alone; an older version left it open for reading.
+    /// Makes the folder where it is not there, and locks it. It is root's alone; an older version left it open for
+    /// reading.
     pub fn claim(&self) -> Result<DirLock> {
         bpffs::ensure(&self.0)?;
         let name = self.0.file_name().unwrap_or_default().to_string_lossy();
@@ -260,7 +261,8 @@ impl PinDir {
         self.settle_chain()
     }
 
-    /// Puts the chain that is to take over in the place of the other one if its programs are in theirs, and removes it else.
+    /// Puts the chain that is to take over in the place of the other one if its programs are in theirs, and removes it
+    /// else.
     pub fn settle_chain(&self) -> Result<()> {
         let next = self.next_chain();
         if !next.exists() {
@@ -326,8 +328,8 @@ impl PinDir {
         remove_folder(&self.0)
     }
 
-    /// The same, but the folder itself stays. What was about to take over goes first: if this is interrupted, no command
-    /// finishes that takeover without the maps that belong to it.
+    /// The same, but the folder itself stays. What was about to take over goes first: if this is interrupted, no
+    /// command finishes that takeover without the maps that belong to it.
     pub fn clear(&self, _lock: &DirLock) -> Result<()> {
         self.remove_part(&self.links())?;
         self.building().remove_set()?;
@@ -336,8 +338,8 @@ impl PinDir {
     }
 }
 
-/// Waits until no segment is on its way any more that a program has begun with which was at a hook before: its chain may go
-/// then. Where the kernel does not offer that, such a segment is dropped, and its sender sends it again.
+/// Waits until no segment is on its way any more that a program has begun with which was at a hook before: its chain
+/// may go then. Where the kernel does not offer that, such a segment is dropped, and its sender sends it again.
 pub(crate) fn wait_for_segments() {
     if let Err(error) = membarrier(MembarrierCommand::Global) {
         log::debug!("the kernel does not wait for segments on their way: {error}");

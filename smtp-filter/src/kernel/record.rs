@@ -1,8 +1,8 @@
 //! What cannot be derived from the maps of the datapath, in two pinned maps of the loader's own.
 //!
 //! INSTANCE says what is attached where. SOURCES holds for the active generation of the policy, and the one before, its
-//! text and its names, written before the generation becomes the active one: whoever reads the active generation's record
-//! reads a whole one, and a loader that dies on the way leaves the old one in force.
+//! text and its names, written before the generation becomes the active one: whoever reads the active generation's
+//! record reads a whole one, and a loader that dies on the way leaves the old one in force.
 
 use std::path::Path;
 
@@ -76,8 +76,8 @@ pub struct Instance {
     pub confirm_until: Option<u64>,
     /// When it was put on: nanoseconds since boot. The grace for connections older than the filter counts from here.
     pub up_at: u64,
-    /// Since when its counters count: later takeovers, also those that come to another interface, do not change it. None:
-    /// an older version put it on.
+    /// Since when its counters count: later takeovers, also those that come to another interface, do not change it.
+    /// None: an older version put it on.
     #[serde(default)]
     pub on_since: Option<u64>,
     /// The version of smtp-filter that put it on or took it over last; none: an older one, which did not say.
@@ -108,7 +108,8 @@ impl Instance {
 pub struct Source {
     /// Its generation: which slot it lies in. A takeover makes a new one of the same policy.
     pub generation: u32,
-    /// How many policies were in force so far, this one included; none: an older version set it, and its generation says.
+    /// How many policies were in force so far, this one included; none: an older version set it, and its generation
+    /// says.
     #[serde(default)]
     pub changes: Option<u32>,
     /// The effective policy as a file.

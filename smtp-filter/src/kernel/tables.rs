@@ -176,12 +176,12 @@ impl Tables {
         Ok(self.control.get(&0, 0).context("read the map CONTROL")?.0.generation)
     }
 
-    /// Makes a policy the active one, with those of its scopes: they are written whole into slots that no segment reads,
-    /// and one write of their generation makes every later segment read them.
+    /// Makes a policy the active one, with those of its scopes: they are written whole into slots that no segment
+    /// reads, and one write of their generation makes every later segment read them.
     pub fn activate(&mut self, compiled: &Compiled) -> Result<()> {
         let generation = compiled.generation();
-        // The trie of the generation before may still be read; of the older ones only their room is left. Before the change:
-        // what fails here leaves the policy in force as it was.
+        // The trie of the generation before may still be read; of the older ones only their room is left. Before the
+        // change: what fails here leaves the policy in force as it was.
         for older in 1..POLICY_SLOTS - 1 {
             self.empty_slot(&self.prefixes, (generation.wrapping_add(older)) % POLICY_SLOTS)?;
         }

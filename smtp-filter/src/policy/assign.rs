@@ -25,8 +25,8 @@ pub(super) fn profile(table: &Table) -> Result<Option<Profile>, Fault> {
     Err(value.fault(format!("profile: there is no profile {}; expected {expected}", quoted(name))))
 }
 
-/// Lays the table over the policy; its keys `profile` and `scope` are followed elsewhere. Returns where it speaks of what
-/// has to fit together.
+/// Lays the table over the policy; its keys `profile` and `scope` are followed elsewhere. Returns where it speaks of
+/// what has to fit together.
 pub(super) fn apply(document: &mut Document, table: &Table) -> Result<Places, Fault> {
     let mut settings = Settings::default();
     let mut places = Places::default();

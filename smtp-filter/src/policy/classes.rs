@@ -75,7 +75,8 @@ fn decide(client: &[Set], server: &[Set]) -> u8 {
     client.iter().find_map(both).map_or(0, |scopes| scopes.trailing_zeros() as u8 + 1)
 }
 
-/// The prefixes of one side, in ascending order, each with the scopes that name it; and the scopes that name none there.
+/// The prefixes of one side, in ascending order, each with the scopes that name it; and the scopes that name none
+/// there.
 pub(super) fn named<'a>(
     scopes: &'a [Scope],
     of: impl Fn(&'a Scope) -> Option<&'a [IpNet]>,

@@ -45,9 +45,9 @@ impl std::fmt::Display for CompileError {
 
 impl std::error::Error for CompileError {}
 
-/// Compiles a policy, with those of its scopes. Verbs, keywords and scopes without a place among the names get one; a verb
-/// that a masked extension announces is masked, and the extension is the reason. `up_at` is when the filter was put on, in
-/// nanoseconds since boot: the grace counts from there.
+/// Compiles a policy, with those of its scopes. Verbs, keywords and scopes without a place among the names get one; a
+/// verb that a masked extension announces is masked, and the extension is the reason. `up_at` is when the filter was
+/// put on, in nanoseconds since boot: the grace counts from there.
 pub fn compile(document: &Document, names: &mut Names, generation: u32, up_at: u64) -> Result<Compiled, CompileError> {
     let scopes = classes::scopes(&document.scopes).map_err(CompileError::Pairs)?;
     let mut policies = vec![policy(&document.whole(), names, generation, up_at)?];

@@ -32,7 +32,8 @@ impl Compiled {
         &self.policies[self.scopes.number(Some(client), Some(server))]
     }
 
-    /// From when on the filter does nothing any more, because nobody has confirmed it: nanoseconds since boot; 0: never.
+    /// From when on the filter does nothing any more, because nobody has confirmed it: nanoseconds since boot; 0:
+    /// never.
     pub fn set_off_at(&mut self, off_at: u64) {
         for policy in &mut self.policies {
             policy.off_at = off_at;

@@ -1,5 +1,6 @@
-//! The keys of the policy, one row each. From its row follow how a key is read from a file and by `policy set`, how it is
-//! shown, its schema, its line in docs/policy.md and `policy check --actions`, and where it goes in the compiled policy.
+//! The keys of the policy, one row each. From its row follow how a key is read from a file and by `policy set`, how it
+//! is shown, its schema, its line in docs/policy.md and `policy check --actions`, and where it goes in the compiled
+//! policy.
 //!
 //! `profile`, which says what the rest is laid over, and `[[scope]]`, which says for whom, are no keys with a value.
 

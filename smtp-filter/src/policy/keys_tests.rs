@@ -1,5 +1,5 @@
-//! A row in the table of keys is enough: whatever has a row is set, shown, read again, refused, compiled, in the schema, and
-//! in docs/policy.md.
+//! A row in the table of keys is enough: whatever has a row is set, shown, read again, refused, compiled, in the
+//! schema, and in docs/policy.md.
 
 use std::{env, fs, path::Path};
 

@@ -1,9 +1,9 @@
 //! The policy: from a file or the command line to what the datapath reads.
 //!
-//! `keys` has a row for each key. `source` (text) -> `value` (TOML with places) -> `assign` (checked against the rows, laid
-//! over a profile) -> [`Document`] -> `compile` (flat values for the kernel, verbs as `announced` says), and back to text
-//! by `render`.
-//! A scope keeps what it sets (`settings`); `classes` sorts the prefixes of all of them for the datapath.
+//! `keys` has a row for each key. `source` (text) -> `value` (TOML with places) -> `assign` (checked against the rows,
+//! laid over a profile) -> [`Document`] -> `compile` (flat values for the kernel, verbs as `announced` says), and back
+//! to text by `render`. A scope keeps what it sets (`settings`); `classes` sorts the prefixes of all of them for the
+//! datapath.
 
 mod announced;
 mod assign;

@@ -1,4 +1,5 @@
-//! Values of keys, read from a policy: each with what was expected where it is none. `key` is the key's path in messages.
+//! Values of keys, read from a policy: each with what was expected where it is none. `key` is the key's path in
+//! messages.
 
 use std::{collections::BTreeSet, time::Duration};
 

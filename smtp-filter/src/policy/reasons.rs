@@ -11,8 +11,8 @@ use super::{
     section::SECTIONS,
 };
 
-/// A reason as the command line takes it: whole, or one end of it. One that no policy can give is refused with those that
-/// are there; of a single word there is little to be said, for it may be a verb.
+/// A reason as the command line takes it: whole, or one end of it. One that no policy can give is refused with those
+/// that are there; of a single word there is little to be said, for it may be a verb.
 pub fn reason(text: &str) -> Result<String, String> {
     let known = || Reason::ALL.iter().filter_map(|reason| reason.name().split_once('.'));
     let words = || SECTIONS.iter().filter_map(|section| Some((section, section.names.as_ref()?)));

@@ -106,8 +106,8 @@ impl Document {
         self.scopes.iter().find(|scope| scope.name.as_str() == name)
     }
 
-    /// The scope that decides about connections between these addresses; of an end without an address, between those that
-    /// no scope names there.
+    /// The scope that decides about connections between these addresses; of an end without an address, between those
+    /// that no scope names there.
     pub fn deciding(&self, client: Option<IpAddr>, server: Option<IpAddr>) -> Result<Option<&Scope>, TooManyPairs> {
         let scopes = classes::scopes(&self.scopes)?;
         let [client, server] = [client, server].map(|address| address.map(octets));

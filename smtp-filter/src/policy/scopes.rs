@@ -5,8 +5,8 @@ use smtp_filter_common::{event::CLIENT, scope};
 /// The first bits of addresses, IPv4 as ::ffff:a.b.c.d, and how many they are.
 pub type Bits = ([u8; 16], u32);
 
-/// The prefixes of all scopes, by the classes that they fall into. An address falls into the class of the longest prefix
-/// that holds it; the class of the client and that of the server together say the scope.
+/// The prefixes of all scopes, by the classes that they fall into. An address falls into the class of the longest
+/// prefix that holds it; the class of the client and that of the server together say the scope.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Scopes {
     /// Prefixes of clients in ascending order, each with the row of its class among the pairs.
@@ -18,8 +18,8 @@ pub struct Scopes {
 }
 
 impl Scopes {
-    /// The number of the scope that a connection between these addresses falls into; 0: none. An end that is not given is one
-    /// that no prefix holds.
+    /// The number of the scope that a connection between these addresses falls into; 0: none. An end that is not given
+    /// is one that no prefix holds.
     pub fn number(&self, client: Option<&[u8; 16]>, server: Option<&[u8; 16]>) -> usize {
         // Without scopes there are no pairs.
         scope::Scopes::find(self, client, server).map_or(0, |number| number as usize)

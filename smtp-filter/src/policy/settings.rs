@@ -51,9 +51,9 @@ impl Words {
     }
 }
 
-/// Gives `other` an action. Words that the profile names only to count them apart, with the action of its `other`,
-/// are then no longer named: who says `other = "drop"` means every verb that he does not name himself. With the profile's own
-/// `other` they come back, so that what is set is what its file says.
+/// Gives `other` an action. Words that the profile names only to count them apart, with the action of its `other`, are
+/// then no longer named: who says `other = "drop"` means every verb that he does not name himself. With the profile's
+/// own `other` they come back, so that what is set is what its file says.
 fn set_other(rules: &mut ByName, plain: &ByName, action: Action) {
     let before = rules.other;
     if action != before {

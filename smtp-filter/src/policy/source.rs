@@ -125,8 +125,8 @@ fn blamed<'a>(tables: &[(&'a str, Table)], fault: &Fault) -> Vec<&'a str> {
     }
 }
 
-/// Which of the arguments of one command comes first. `other` says what is done with the words that are not named: first,
-/// so that the named ones stay.
+/// Which of the arguments of one command comes first. `other` says what is done with the words that are not named:
+/// first, so that the named ones stay.
 fn rank(argument: &str) -> u8 {
     let path: Vec<&str> = argument.split('=').take(1).flat_map(|path| path.split('.')).map(str::trim).collect();
     match path.as_slice() {

@@ -53,8 +53,8 @@ pub(super) const CAREFUL_KEYWORDS: &[&str] = &[
     "STARTTLS",
 ];
 
-/// Extensions that a careful postmaster does not offer in clear: passwords, chunks, whatever says something about users or
-/// makes a server work for strangers, and what servers use among themselves.
+/// Extensions that a careful postmaster does not offer in clear: passwords, chunks, whatever says something about users
+/// or makes a server work for strangers, and what servers use among themselves.
 pub(super) const HIDDEN_KEYWORDS: &[&str] = &[
     "ATRN",
     "AUTH",

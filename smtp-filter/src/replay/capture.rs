@@ -276,9 +276,9 @@ impl Interface {
     }
 }
 
-/// Units of a second: a power of ten, or with the highest bit set of two. What is finer than can be counted is taken for
-/// nonsense, and for the microseconds that are meant where nothing is said. (The parser's own function knows no powers
-/// of two.)
+/// Units of a second: a power of ten, or with the highest bit set of two. What is finer than can be counted is taken
+/// for nonsense, and for the microseconds that are meant where nothing is said. (The parser's own function knows no
+/// powers of two.)
 fn resolution(exponent: u8) -> u64 {
     let units = if exponent & 0x80 == 0 {
         10_u64.checked_pow(u32::from(exponent))

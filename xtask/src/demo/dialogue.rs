@@ -28,7 +28,8 @@ impl Exchange {
 pub struct Dialogue(pub Vec<Exchange>);
 
 impl Dialogue {
-    /// Reads what `curl --verbose` printed: `>` before what it sends, `<` before what it sees, the size of data between.
+    /// Reads what `curl --verbose` printed: `>` before what it sends, `<` before what it sees, the size of data
+    /// between.
     pub fn told(lines: &[String]) -> Self {
         let mut exchanges = vec![Exchange::default()];
         for line in lines {
