@@ -38,7 +38,7 @@ pub const LIVE: &str = "LIVE";
 pub const ROSTER: &str = "ROSTER";
 /// LRU hash from [`crate::flow::Key`] to [`crate::flow::gone::Gone`].
 pub const GONE: &str = "GONE";
-/// Array of [`crate::flow::handshakes_seen::Block`].
+/// Array of [`crate::flow::bloom::Block`].
 pub const HANDSHAKES: &str = "HANDSHAKES";
 /// LRU hash from [`crate::flow::Key`] to [`crate::flow::HalfOpen`].
 pub const HALF: &str = "HALF";

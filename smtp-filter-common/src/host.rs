@@ -12,7 +12,7 @@ pub use self::{
 use crate::{
     entry::{Shared, State, Windows},
     event::Event,
-    flow::{HalfOpen, Key, gone::Gone, handshakes_seen::Block},
+    flow::{HalfOpen, Key, bloom::Block, gone::Gone},
     seq::Seq,
     work::Work,
 };
@@ -163,7 +163,7 @@ pub trait Host {
     // verifier: the functions below are parts of the datapath that many paths lead to. The kernel has a global function
     // for each, which is verified once, apart from its callers.
 
-    /// Calls [`crate::flow::handshake::promote`].
+    /// Calls [`crate::flow::promote::promote`].
     fn promote(&mut self, work: &mut Work) -> u8;
 
     /// Calls [`crate::session::data::run`].

@@ -14,6 +14,20 @@ macro_rules! open_enum {
         impl $name {
             $($(#[$value_doc])* pub const $value: Self = Self($of);)*
 
+            /// The first number after all named ones: a match with an arm from here on needs no wildcard, and does not
+            /// compile if a named value has none.
+            pub const UNNAMED: $number = {
+                let named = [$($of as $number),*];
+                let (mut last, mut i) = (0, 0);
+                while i < named.len() {
+                    if named[i] > last {
+                        last = named[i];
+                    }
+                    i += 1;
+                }
+                last + 1
+            };
+
             /// Its number.
             #[inline(always)]
             pub const fn number(self) -> $number {

@@ -7,15 +7,15 @@ use crate::{
     action::Action,
     block::Block,
     bounds::{ARG_ROOM, PATCH, PIECE},
-    datapath::Met,
     entry::{Line, State},
     event::Event,
-    flow::{HalfOpen, Key, evict::Sample, gone::Gone},
+    flow::{HalfOpen, Key, evict::sample::Sample, gone::Gone},
     host::{
         Host,
         bytes::{Patch, Piece},
     },
-    open::open_enum,
+    met::Met,
+    outcome::{Next, Outcome},
     reason::Reason,
     report::Tally,
     seq::Seq,
@@ -26,30 +26,6 @@ use crate::{
 
 /// `Work::uncertain`: bytes that reading needs are missing.
 pub const MISSING: u8 = 2;
-
-open_enum! {
-    /// How the judgement of a segment goes on.
-    pub struct Next: u8 {
-        /// It is over: all is counted and reported.
-        SETTLED = 0;
-        /// The segment passes, for the reason.
-        PASSES = 1;
-        /// A guard's action is taken.
-        GUARDED = 2;
-        /// In mode `enforce` the verdict is carried out, whatever the policy says; otherwise the segment passes.
-        HELD_BACK = 3;
-        /// The client's bytes are to be read.
-        READ_CLIENT = 4;
-        /// The server's bytes are to be read.
-        READ_SERVER = 5;
-        /// It begins a connection, or belongs to none that is known.
-        HANDSHAKE = 6;
-        /// A client's segment, whose connection is to be found.
-        FIND_CLIENT = 7;
-        /// A server's segment, whose connection is to be found.
-        FIND_SERVER = 8;
-    }
-}
 
 /// What mode `monitor` passed over in a segment: the first verdict that enforcement would have reached.
 #[repr(C, align(8))]
@@ -79,18 +55,6 @@ pub struct Aside {
     pub hold: Command,
     /// [`crate::entry::Session::doubt`].
     pub doubt: u8,
-}
-
-/// Result of a step. Every field is always set.
-#[repr(C, align(4))]
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Found {
-    /// Reason number.
-    pub reason: u16,
-    /// How the judgement goes on.
-    pub next: Next,
-    /// [`crate::verdict::Verdict`] by number.
-    pub verdict: u8,
 }
 
 /// The working area.
@@ -128,7 +92,7 @@ pub struct Work {
     /// Sink for the argument bytes of reply lines, which are not kept.
     pub discard: [u8; ARG_ROOM],
     /// Result of the last step.
-    pub found: Found,
+    pub outcome: Outcome,
     /// Where and when the segment was met.
     pub met: Met,
     /// In the kernel: generation of the policies that apply.
@@ -195,7 +159,7 @@ impl Work {
     pub const fn new() -> Self {
         Self {
             segment: Segment::EMPTY,
-            key: Key { client: [0; 16], server: [0; 16], client_port: [0; 2], server_port: [0; 2] },
+            key: Key::EMPTY,
             half_open: HalfOpen::EMPTY,
             gone: Gone { ends: [Seq(0); 2], how: 0, reserved: 0 },
             sample: Sample::EMPTY,
@@ -209,7 +173,7 @@ impl Work {
             tally: Tally::NONE,
             event: Event::EMPTY,
             discard: [0; ARG_ROOM],
-            found: Found { reason: 0, next: Next::SETTLED, verdict: 0 },
+            outcome: Outcome { reason: 0, next: Next::SETTLED, verdict: 0 },
             met: Met { now: 0, ifindex: 0, egress: false },
             generation: 0,
             kind: 0,

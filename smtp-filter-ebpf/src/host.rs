@@ -14,7 +14,7 @@ use smtp_filter_common::{
     bounds::{PATCH, PIECE},
     entry::{Connection, Shared, State, Windows},
     event::Event,
-    flow::{HalfOpen, Key, gone::Gone, handshake, handshakes_seen::Block},
+    flow::{HalfOpen, Key, bloom::Block, gone::Gone, promote},
     host::{FULL, Host, List, MADE, Patch, Piece, Step, UNKNOWN, Wide},
     seq::Seq,
     session::data,
@@ -527,7 +527,7 @@ extern "C" fn promote(skb: *mut __sk_buff, work: *mut Work) -> u32 {
     let Some(work) = WORK.get_ptr_mut(0) else { return 0 };
     // SAFETY: the current working area, which the caller does not use meanwhile.
     let work = unsafe { &mut *work };
-    handshake::promote(&mut Kernel::new(skb, work, core::ptr::null_mut()), work) as u32
+    promote::promote(&mut Kernel::new(skb, work, core::ptr::null_mut()), work) as u32
 }
 
 /// Scans mail data.

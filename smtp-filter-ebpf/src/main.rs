@@ -25,14 +25,17 @@ use aya_ebpf::{
 };
 use smtp_filter_common::{
     abi,
-    datapath::{self, Met},
+    direction::{Client, Direction, Server},
     entry::Connection,
+    judge,
+    met::Met,
+    outcome::{Next, Outcome},
     policy::Policy,
     reset::{Reset, shorten},
     scope::Policies as _,
     verdict::Verdict,
     wire::{self, Kind},
-    work::{Found, Next, Work},
+    work::Work,
 };
 
 use crate::{
@@ -70,49 +73,43 @@ pub fn smtp_handshake(context: TcContext) -> i32 {
     let skb = context.as_ptr().cast();
     let Some(work) = work() else { return TCX_DROP };
     handshake(skb, InForce::of(work), work);
-    match work.found.next {
+    match work.outcome.next {
         Next::FIND_CLIENT => go_on::<{ abi::STEP_CLIENT }>(skb, work),
         Next::FIND_SERVER => go_on::<{ abi::STEP_SERVER }>(skb, work),
-        _ => go_on::<{ abi::STEP_FINISH }>(skb, work),
+        Next::SETTLED | Next::PASSES | Next::GUARDED | Next::HELD_BACK => go_on::<{ abi::STEP_FINISH }>(skb, work),
+        Next::READ | Next::HANDSHAKE | Next(Next::UNNAMED..) => unjudged(skb, work),
     }
 }
 
 /// Segments that the client of a connection sends.
 #[classifier]
 pub fn smtp_client(context: TcContext) -> i32 {
-    let skb = context.as_ptr().cast();
-    let Some(work) = work() else { return TCX_DROP };
-    let policies = InForce::of(work);
-    let entry = find_client(skb, policies, work);
-    match work.found.next {
-        Next::READ_CLIENT => {
-            let Some(policy) = policies.of_scope(work.scope as u32) else { return unread(skb, work) };
-            read_client(skb, policy, work, entry);
-            decide_client(skb, policy, work, entry);
-        }
-        Next::HANDSHAKE => return go_on::<{ abi::STEP_HANDSHAKE }>(skb, work),
-        _ => {}
-    }
-    leave(skb, policies, work)
+    side::<Client>(context.as_ptr().cast())
 }
 
 /// Segments that the server of a connection sends.
 #[classifier]
 pub fn smtp_server(context: TcContext) -> i32 {
-    let skb = context.as_ptr().cast();
+    side::<Server>(context.as_ptr().cast())
+}
+
+/// The steps of one side of a connection.
+#[inline(always)]
+fn side<D: Direction>(skb: *mut __sk_buff) -> i32 {
     let Some(work) = work() else { return TCX_DROP };
     let policies = InForce::of(work);
-    let entry = find_server(skb, policies, work);
-    match work.found.next {
-        Next::READ_SERVER => {
-            let Some(policy) = policies.of_scope(work.scope as u32) else { return unread(skb, work) };
-            read_server(skb, policy, work, entry);
-            decide_server(skb, policy, work, entry);
+    let entry = find::<D>(skb, policies, work);
+    match work.outcome.next {
+        Next::READ => {
+            let Some(policy) = policies.of_scope(work.scope as u32) else { return unjudged(skb, work) };
+            read::<D>(skb, policy, work, entry);
+            decide::<D>(skb, policy, work, entry);
+            leave(skb, policies, work)
         }
-        Next::HANDSHAKE => return go_on::<{ abi::STEP_HANDSHAKE }>(skb, work),
-        _ => {}
+        Next::SETTLED | Next::PASSES | Next::GUARDED | Next::HELD_BACK => leave(skb, policies, work),
+        Next::HANDSHAKE => go_on::<{ abi::STEP_HANDSHAKE }>(skb, work),
+        Next::FIND_CLIENT | Next::FIND_SERVER | Next(Next::UNNAMED..) => unjudged(skb, work),
     }
-    leave(skb, policies, work)
 }
 
 /// The rest: guards, the end of a connection, RSTs.
@@ -121,7 +118,7 @@ pub fn smtp_finish(context: TcContext) -> i32 {
     let skb = context.as_ptr().cast();
     let Some(work) = work() else { return TCX_DROP };
     let policies = InForce::of(work);
-    let Some(policy) = policies.of_scope(work.scope as u32) else { return unread(skb, work) };
+    let Some(policy) = policies.of_scope(work.scope as u32) else { return unjudged(skb, work) };
     trace::judged(skb, work);
     let verdict = Verdict::from_u8(finish(skb, policy, work) as u8);
     carry_out(skb, policy, work, verdict)
@@ -146,13 +143,13 @@ fn work() -> Option<&'static mut Work> {
 fn go_on<const STEP: u32>(skb: *mut __sk_buff, work: &Work) -> i32 {
     // SAFETY: the program that follows takes the same context.
     unsafe { CHAIN.tail_call(&TcContext::new(skb), STEP) };
-    unread(skb, work)
+    unjudged(skb, work)
 }
 
 /// The segment cannot be judged. It is dropped, and its sender retransmits it.
 #[inline(always)]
-fn unread(skb: *mut __sk_buff, work: &Work) -> i32 {
-    let verdict = datapath::without_policy(&mut Kernel::new(skb, work, core::ptr::null_mut()), work);
+fn unjudged(skb: *mut __sk_buff, work: &Work) -> i32 {
+    let verdict = judge::unjudged(&mut Kernel::new(skb, work, core::ptr::null_mut()), work);
     replay::judged(verdict);
     TCX_DROP
 }
@@ -164,7 +161,7 @@ fn begin(skb: *mut __sk_buff, egress: bool) -> i32 {
     let Some(whole) = policies.of_scope(0) else { return TCX_NEXT };
     let Some(work) = work() else { return TCX_NEXT };
     work.generation = policies.generation;
-    work.found = Found { reason: 0, next: Next::SETTLED, verdict: Verdict::Pass as u8 };
+    work.outcome = Outcome { reason: 0, next: Next::SETTLED, verdict: Verdict::Pass as u8 };
     let mut kind = network(skb, whole, work);
     if kind == Kind::Other as u32 {
         replay::judged(Verdict::Pass);
@@ -181,19 +178,20 @@ fn begin(skb: *mut __sk_buff, egress: bool) -> i32 {
     };
     // verifier: walked once, not once for each path through the headers.
     let kind = Kind::from_u8(work.unknown::<Kernel>(kind as u8));
-    datapath::begin(whole, work, kind, met);
-    match work.found.next {
+    judge::begin(whole, work, kind, met);
+    match work.outcome.next {
         Next::FIND_CLIENT => go_on::<{ abi::STEP_CLIENT }>(skb, work),
         Next::FIND_SERVER => go_on::<{ abi::STEP_SERVER }>(skb, work),
         Next::HANDSHAKE => go_on::<{ abi::STEP_HANDSHAKE }>(skb, work),
-        _ => leave(skb, policies, work),
+        Next::SETTLED | Next::PASSES | Next::GUARDED | Next::HELD_BACK => leave(skb, policies, work),
+        Next::READ | Next(Next::UNNAMED..) => unjudged(skb, work),
     }
 }
 
 /// Ends here if only counting is left to do; otherwise the last program finishes.
 #[inline(always)]
 fn leave(skb: *mut __sk_buff, policies: InForce, work: &mut Work) -> i32 {
-    let Some(verdict) = datapath::leave(&mut Kernel::new(skb, work, core::ptr::null_mut()), work) else {
+    let Some(verdict) = judge::leave(&mut Kernel::new(skb, work, core::ptr::null_mut()), work) else {
         return go_on::<{ abi::STEP_FINISH }>(skb, work);
     };
     trace::judged(skb, work);
@@ -238,59 +236,33 @@ fn transport(skb: *mut __sk_buff, work: &mut Work) -> u32 {
 #[inline(never)]
 fn handshake(skb: *mut __sk_buff, policies: InForce, work: &mut Work) -> bool {
     let mut kernel = Kernel::new(skb, work, core::ptr::null_mut());
-    datapath::handshake(&mut kernel, &policies, work);
+    judge::handshake(&mut kernel, &policies, work);
     // verifier: a function that returns nothing may leave a pointer to its stack in register 0, which it refuses.
     true
 }
 
-/// Finds the connection of a client's segment.
+/// Finds the connection, and what can be judged without reading.
 #[inline(never)]
-fn find_client(skb: *mut __sk_buff, policies: InForce, work: &mut Work) -> *mut Connection {
+fn find<D: Direction>(skb: *mut __sk_buff, policies: InForce, work: &mut Work) -> *mut Connection {
     let mut kernel = Kernel::new(skb, work, core::ptr::null_mut());
-    datapath::find_client(&mut kernel, &policies, work);
+    judge::find::<D, _, _>(&mut kernel, &policies, work);
     kernel.entry
 }
 
-/// Finds the connection of a server's segment.
+/// Reads the payload.
 #[inline(never)]
-fn find_server(skb: *mut __sk_buff, policies: InForce, work: &mut Work) -> *mut Connection {
-    let mut kernel = Kernel::new(skb, work, core::ptr::null_mut());
-    datapath::find_server(&mut kernel, &policies, work);
-    kernel.entry
-}
-
-/// Reads what the client sent.
-#[inline(never)]
-fn read_client(skb: *mut __sk_buff, policy: &Policy, work: &mut Work, entry: *mut Connection) -> bool {
+fn read<D: Direction>(skb: *mut __sk_buff, policy: &Policy, work: &mut Work, entry: *mut Connection) -> bool {
     let mut kernel = Kernel::new(skb, work, entry);
-    datapath::read_client(&mut kernel, policy, work);
+    judge::read::<D, _>(&mut kernel, policy, work);
     // See `handshake`.
     true
 }
 
-/// Reads what the server sent.
+/// Decides about the segment.
 #[inline(never)]
-fn read_server(skb: *mut __sk_buff, policy: &Policy, work: &mut Work, entry: *mut Connection) -> bool {
+fn decide<D: Direction>(skb: *mut __sk_buff, policy: &Policy, work: &mut Work, entry: *mut Connection) -> bool {
     let mut kernel = Kernel::new(skb, work, entry);
-    datapath::read_server(&mut kernel, policy, work);
-    // See `handshake`.
-    true
-}
-
-/// Decides about a client's segment.
-#[inline(never)]
-fn decide_client(skb: *mut __sk_buff, policy: &Policy, work: &mut Work, entry: *mut Connection) -> bool {
-    let mut kernel = Kernel::new(skb, work, entry);
-    datapath::decide_client(&mut kernel, policy, work);
-    // See `handshake`.
-    true
-}
-
-/// Decides about a server's segment.
-#[inline(never)]
-fn decide_server(skb: *mut __sk_buff, policy: &Policy, work: &mut Work, entry: *mut Connection) -> bool {
-    let mut kernel = Kernel::new(skb, work, entry);
-    datapath::decide_server(&mut kernel, policy, work);
+    judge::decide::<D, _>(&mut kernel, policy, work);
     // See `handshake`.
     true
 }
@@ -299,7 +271,7 @@ fn decide_server(skb: *mut __sk_buff, policy: &Policy, work: &mut Work, entry: *
 #[inline(never)]
 fn finish(skb: *mut __sk_buff, policy: &Policy, work: &mut Work) -> u32 {
     let mut kernel = Kernel::new(skb, work, core::ptr::null_mut());
-    datapath::finish(&mut kernel, policy, work) as u32
+    judge::finish(&mut kernel, policy, work) as u32
 }
 
 /// Carries out the verdict.

@@ -13,7 +13,7 @@ use smtp_filter_common::{
     },
     entry::Connection,
     event::Event,
-    flow::{HalfOpen, Key, gone::Gone, handshakes_seen::Block},
+    flow::{HalfOpen, Key, bloom::Block, gone::Gone},
     host::Slot,
     policy::Policy,
     reason::{COUNTERS_PER_REASON, Counter, REASONS},

@@ -4,21 +4,21 @@ use aya_ebpf::{bindings::__sk_buff, programs::TcContext};
 use aya_log_ebpf::debug;
 use smtp_filter_common::work::Work;
 
-/// One line per judged segment: the result, by the numbers in `smtp_filter_common::{work, reason, verdict}`.
+/// One line per judged segment: the result, by the numbers in `smtp_filter_common::{outcome, reason, verdict}`.
 #[inline(never)]
 pub fn judged(skb: *mut __sk_buff, work: &Work) -> bool {
     let segment = &work.segment;
     debug!(
         &TcContext::new(skb),
-        "egress {} ports {} -> {} flags {:x} seq {} length {}: found {} reason {}, mode {}, block {} by {}",
+        "egress {} ports {} -> {} flags {:x} seq {} length {}: next {} reason {}, mode {}, block {} by {}",
         work.met.egress as u8,
         segment.source_port,
         segment.destination_port,
         segment.flags,
         segment.sequence.0,
         segment.length,
-        work.found.next.number(),
-        work.found.reason,
+        work.outcome.next.number(),
+        work.outcome.reason,
         work.state.session.mode.number(),
         work.block.action,
         work.block.reason,

@@ -10,7 +10,7 @@ use core::sync::atomic::AtomicU64;
 use crate::{
     bounds::POOL,
     entry::Shared,
-    flow::{Key, evict},
+    flow::{Key, owner::owner},
     host::{Host, Step},
 };
 
@@ -104,7 +104,7 @@ const fn may_take(found: &Found) -> bool {
 pub fn take<H: Host>(host: &mut H, key: &Key, kind: u8) -> u32 {
     let Some(shared) = host.shared() else { return 0 };
     // The golden ratio's fractional part.
-    let address = evict::owner(key).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 52;
+    let address = owner(key).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 52;
     let word = word::<H>(shared, kind) | address << 32;
     let mut probe = Probe { host: &*host, word, found: Found { slot: 0, free: 0, own: 0 } };
     H::run_steps(PROBES, &mut probe);

@@ -14,11 +14,12 @@ use super::{
 use crate::{
     action::Action,
     bounds::{self, CLIENT_WINDOW, HANDSHAKE_BLOCKS, POOL, SERVER_WINDOW, WIDE_WINDOW},
-    datapath::{self, Met},
     entry::{Connection, Shared, State, Windows},
     event::Event,
-    flow::{HalfOpen, Key, gone::Gone, handshake, handshakes_seen::Block},
+    flow::{HalfOpen, Key, bloom::Block, gone::Gone, promote},
     host::{Host, List, Patch, Piece, Step, Wide},
+    judge,
+    met::Met,
     reason::{COUNTERS_PER_REASON, Counter, REASONS, counter},
     scope::Policies,
     seq::Seq,
@@ -118,7 +119,7 @@ impl World {
         let kind = wire::read(&frame, whole, &mut work.segment);
         let (payload, header) = (work.segment.payload, work.segment.header);
         self.rewritten = None;
-        let verdict = datapath::judge(
+        let verdict = judge::judge(
             &mut Hook { world: self, frame, payload, header, entry: None },
             policies,
             &mut work,
@@ -493,7 +494,7 @@ impl Host for Hook<'_> {
     }
 
     fn promote(&mut self, work: &mut Work) -> u8 {
-        handshake::promote(self, work)
+        promote::promote(self, work)
     }
 
     fn scan(&mut self, work: &mut Work) {

@@ -2,9 +2,9 @@
 
 use smtp_filter_common::{
     bounds::REGIONS,
-    datapath::Met,
     entry::Connection,
     flow::Key,
+    met::Met,
     policy::Policy,
     userspace::{SliceFrame, World},
     verdict,

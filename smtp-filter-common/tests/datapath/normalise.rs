@@ -6,8 +6,7 @@ use crate::support::{ACK, CLIENT, FIN, Net, OUTSIDE, PORT, RST, SERVER, policy};
 use etherparse::{IpNumber, Ipv4Header, Ipv4Options, TcpHeader, TcpOptionElement};
 use proptest::prelude::*;
 use smtp_filter_common::{
-    action::Action, datapath::Met, reason::Reason, stream::normalise::NARROW_WINDOW, userspace::SliceFrame,
-    verdict::Verdict,
+    action::Action, met::Met, reason::Reason, stream::normalise::NARROW_WINDOW, userspace::SliceFrame, verdict::Verdict,
 };
 
 const PASS: Verdict = Verdict::Pass;

@@ -31,8 +31,8 @@ use smtp_filter::{
     policy::{Compiled, Document, Names, compile, set},
 };
 use smtp_filter_common::{
-    datapath::Met,
     event::{CLOSE, CONNECT, Event, Summary},
+    met::Met,
     reason::REASONS,
     scope::Policies as _,
     userspace::{SliceFrame, World},

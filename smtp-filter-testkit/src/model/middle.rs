@@ -4,7 +4,7 @@ use anyhow::{Result, bail, ensure};
 use etherparse::{NetHeaders, PacketHeaders, TransportHeader};
 use smtp_filter::policy::{Compiled, Document, Names, compile};
 use smtp_filter_common::{
-    datapath::Met,
+    met::Met,
     userspace::{SliceFrame, World},
     verdict::Verdict,
 };

@@ -6,7 +6,7 @@ use aya::util::KernelVersion;
 use smtp_filter_common::{
     bounds::{self, HALF_OPEN, HANDSHAKE_BLOCKS, POLICY_SLOTS, POOL, SCOPES},
     entry::Connection,
-    flow::{HalfOpen, gone::Gone, handshakes_seen::Block},
+    flow::{HalfOpen, bloom::Block, gone::Gone},
     host::Slot,
     policy::Policy,
     scope::Pairs,

@@ -9,7 +9,7 @@ use smtp_filter_common::{
     action::Action,
     bounds::{HANDSHAKE_BLOCKS, POLICY_SLOTS, POOL, READERS, SCOPES},
     entry::Connection,
-    flow::{HalfOpen, Key, gone::Gone, handshakes_seen::Block},
+    flow::{HalfOpen, Key, bloom::Block, gone::Gone},
     host::Slot,
     policy::Policy,
     reason::{COUNTERS_PER_REASON, Counter, REASONS, counter},

@@ -3,8 +3,8 @@
 use anyhow::Result;
 use smtp_filter_common::{
     action::Action,
-    datapath::Met,
     event::Event,
+    met::Met,
     reason::{Counter, REASONS},
     userspace::{Resets, SliceFrame, World, resets},
     verdict::Verdict,

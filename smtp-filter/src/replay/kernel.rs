@@ -11,7 +11,7 @@ use std::{
 use anyhow::{Context as _, Result, ensure};
 use rustix::thread::UnshareFlags;
 use smtp_filter_common::{
-    abi::REPLAYED, datapath::Met, event::Event, userspace::SliceFrame, verdict::Verdict, wire::Frame as _,
+    abi::REPLAYED, event::Event, met::Met, userspace::SliceFrame, verdict::Verdict, wire::Frame as _,
 };
 
 use super::{

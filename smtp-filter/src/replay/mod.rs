@@ -25,7 +25,7 @@ use std::{collections::HashSet, fmt::Write as _};
 
 use anyhow::Result;
 use smtp_filter_common::{
-    datapath::Met,
+    met::Met,
     userspace::World,
     verdict::Verdict,
     wire::{self, Kind, Segment},

@@ -6,7 +6,7 @@ use smtp_filter_common::{
     bounds::WIDE_WINDOW,
     entry::{Shared, State, Windows},
     event::Event,
-    flow::{HalfOpen, Key, gone::Gone, handshake, handshakes_seen::Block},
+    flow::{HalfOpen, Key, bloom::Block, gone::Gone, promote},
     host::{Host, List, Patch, Piece, Step, Wide},
     seq::Seq,
     session::data,
@@ -150,7 +150,7 @@ impl Host for Bare {
     }
 
     fn promote(&mut self, work: &mut Work) -> u8 {
-        handshake::promote(self, work)
+        promote::promote(self, work)
     }
     fn scan(&mut self, work: &mut Work) {
         data::run(self, work);

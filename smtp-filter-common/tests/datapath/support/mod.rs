@@ -9,9 +9,9 @@ use etherparse::{PacketBuilder, TcpHeader, TcpOptionElement};
 use smtp_filter_common::{
     action::Action,
     bounds::NAMED_VERBS,
-    datapath::Met,
     event::{CLOSE, CONNECT, Event},
     flow::Key,
+    met::Met,
     policy::{ENFORCE, MONITOR, Policy},
     reason::{FIRST_NAME, Reason},
     userspace::{SliceFrame, World},

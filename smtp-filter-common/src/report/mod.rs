@@ -1,5 +1,8 @@
 //! The output of a judgement: counters and events.
 
+pub mod begin;
+pub mod block;
+
 use crate::{
     action::Action,
     bounds::{ARG_ROOM, EXCERPT},

@@ -1,30 +1,6 @@
-//! Which connection a segment belongs to: the key, and what is kept about a connection before it is live.
+//! What is kept about a connection before it is live.
 
-use crate::seq::Seq;
-
-pub mod end;
-pub mod evict;
-pub mod gone;
-pub mod handshake;
-pub mod handshakes_seen;
-pub mod lock;
-pub mod peer;
-
-/// A connection. Addresses as on the wire, IPv4 as ::ffff:a.b.c.d; ports big-endian. No padding: it is hashed whole.
-#[repr(C, align(4))]
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub struct Key {
-    /// The side that sent the SYN.
-    pub client: [u8; 16],
-    /// The side that owns the SMTP port.
-    pub server: [u8; 16],
-    /// The client's port.
-    pub client_port: [u8; 2],
-    /// The server's port.
-    pub server_port: [u8; 2],
-}
-
-pub use crate::wire::NO_SCALE;
+use crate::{seq::Seq, wire::NO_SCALE};
 
 /// A connection between its SYN and the client's acknowledgement of the SYN-ACK. Sequence numbers in host byte order.
 ///
@@ -183,7 +159,4 @@ const fn within(number: Seq, from: Seq, length: u32) -> bool {
     after >= 0 && after as u32 <= length
 }
 
-const _: () = {
-    assert!(size_of::<Key>() == 36);
-    assert!(size_of::<HalfOpen>() == 48);
-};
+const _: () = assert!(size_of::<HalfOpen>() == 48);

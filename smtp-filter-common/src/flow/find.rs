@@ -1,0 +1,32 @@
+//! The second step: which live connection a segment belongs to, and whose policy judges it.
+
+use super::live;
+use crate::{
+    direction::Direction,
+    entry::SYN_NOTED,
+    host::Host,
+    outcome::Outcome,
+    reason::Reason,
+    report,
+    scope::{self, Policies},
+    work::Work,
+};
+
+/// See [`crate::judge::find`].
+#[inline(always)]
+pub fn find<D: Direction, H: Host, P: Policies>(host: &mut H, policies: &P, work: &mut Work) -> Outcome {
+    let there = host.find(&work.key);
+    let known = match host.shared() {
+        Some(shared) if there => H::load(&shared.flags) & SYN_NOTED == 0 || work.greeted != 0,
+        _ => false,
+    };
+    if !known {
+        // The connection was made by the handshake step, and another CPU has removed it since.
+        let busy = Outcome::held_back(Reason::Busy);
+        return if work.greeted != 0 { busy } else { Outcome::handshake() };
+    }
+    let policy = policies.of_scope(0).and_then(|whole| scope::choose(host, policies, whole, work, true));
+    let Some(policy) = policy else { return Outcome::held_back(Reason::Busy) };
+    report::begin::begin(policy, work, !D::IS_CLIENT);
+    live::live::<H, D>(host, policy, work)
+}

@@ -1,0 +1,132 @@
+//! A segment of a live connection: what is judged of it without reading its payload.
+
+use super::{after_reset, lock, peer, tls};
+use crate::{
+    action::Action,
+    direction::Direction,
+    entry::{CLOSED, DEAD, FINISHED, MARKED, REPLACED, RESET, TLS, UNCERTAIN, first},
+    event::Ended,
+    host::Host,
+    outcome::Outcome,
+    policy::Policy,
+    reason::Reason,
+    stream::{acceptable, backlog, normalise},
+    wire::{ACK, FIN, RST, URG},
+    work::Work,
+};
+
+/// A segment of a live connection.
+#[inline(always)]
+pub fn live<H: Host, D: Direction>(host: &mut H, policy: &Policy, work: &mut Work) -> Outcome {
+    let met = work.met;
+    let Some(shared) = host.shared() else { return Outcome::held_back(Reason::Busy) };
+    work.begin(!policy.enforces());
+    // Read first: if the number is still the same afterwards, everything read in between belongs to this connection.
+    let id = H::load(&shared.id);
+    let flags = H::load(&shared.flags);
+    work.event.connection = id;
+    // Another CPU may have stored a later time.
+    let idle = met.now.saturating_sub(H::load(&shared.seen));
+    if !D::IS_CLIENT && first(H::load(&shared.ways)) == met.side() {
+        return Outcome::guarded(Reason::SpoofedServer);
+    }
+    // verifier: only in mode `enforce`, but without a branch, after which it would walk everything twice.
+    let barred = flags & 0_u64.wrapping_sub(policy.mode as u64 & 1);
+    if barred & RESET != 0 {
+        return after_reset::after_reset::<H>(shared, work, met);
+    }
+    if barred & REPLACED != 0 && !work.segment.has(RST) {
+        return Outcome::guarded(Reason::UnknownConnection);
+    }
+    if barred & UNCERTAIN != 0 {
+        // Bytes passed unread in mode `monitor`, so the state may be wrong.
+        return Outcome::guarded(Reason::UnknownConnection);
+    }
+    if let Some(reason) = normalise::refused::<H, D>(policy, shared, &work.segment, flags, idle, met.egress) {
+        return Outcome::held_back(reason);
+    }
+    if work.segment.length > 0 && flags & TLS == 0 && !normalise::intact(host, policy, work) {
+        return Outcome::guarded(Reason::Checksum);
+    }
+    let Some(shared) = host.shared() else { return Outcome::held_back(Reason::Busy) };
+    let segment = &work.segment;
+    let position = acceptable::position::<H, D>(shared, segment);
+    // The receiver does not accept the segment, so nothing in it is believed. In mode `monitor` a capture may lack the
+    // segment that opened the window.
+    let enforces = policy.mode & 1 != 0;
+    if enforces && position == acceptable::BEYOND {
+        return Outcome::held_back(Reason::BeyondWindow);
+    }
+    // Even without payload: the pointer may reach into later segments (RFC 9293 section 3.8.5).
+    if segment.has(URG) {
+        let resets = policy.guard(Reason::Urgent.number()) == Action::Reset as u8;
+        // An attacker who forges a segment does not know the sequence numbers. Checksum and hop limit have not been
+        // checked for a segment without payload or in TLS, so its receiver may discard it. Such a segment is dropped,
+        // and nothing in it is believed.
+        let looked_at = segment.length > 0 && flags & TLS == 0;
+        if enforces
+            && resets
+            && looked_at
+            && position == acceptable::WITHIN
+            && acceptable::acknowledges::<H, D>(shared, segment)
+        {
+            H::set(&shared.flags, RESET);
+            work.ends = Ended::Reset as u8;
+        }
+        if enforces || segment.length == 0 || flags & TLS != 0 {
+            return Outcome::guarded(Reason::Urgent);
+        }
+        let sequence = segment.sequence;
+        work.note(Reason::Urgent.number(), policy.guard(Reason::Urgent.number()), sequence);
+    }
+    let segment = &work.segment;
+    H::store(&shared.seen, met.now);
+    // Nothing is believed that may not come from the connection's own end. That includes a RST, which a receiver
+    // accepts whatever it acknowledges.
+    let own = position == acceptable::WITHIN && acceptable::acknowledges::<H, D>(shared, segment) && !segment.has(RST);
+    let believed = own || !enforces && !segment.has(RST);
+    if segment.has(ACK) && believed {
+        let moved = peer::note::<H, D>(shared, segment);
+        if !D::IS_CLIENT && (moved || segment.length > 0) {
+            backlog::clear::<H>(shared);
+        }
+        normalise::note::<H, D>(shared, segment, flags);
+    }
+    // This segment may carry the last acknowledgement.
+    work.closing = ((flags / FINISHED) & 1) as u8;
+    work.marked = ((flags / MARKED) & 1) as u8 & (1 ^ work.monitors);
+    if segment.has(RST) {
+        // A RST changes no state: its receiver may refuse it, and sends nothing more if it does not (I3). Its payload
+        // reaches no application. The connection counts as closed only for the number of live connections and for its
+        // event.
+        work.ends = Ended::ClientReset as u8 + D::INDEX as u8;
+        return Outcome::passes(Reason::Closing);
+    }
+    if segment.length == 0 && !segment.has(FIN) {
+        return Outcome::passes(Reason::Acknowledgement);
+    }
+    if flags & (CLOSED | FINISHED) == CLOSED && segment.length > 0 {
+        H::retain(&shared.flags, !(CLOSED | DEAD));
+        host.opened();
+    }
+    let Some(shared) = host.shared() else { return Outcome::held_back(Reason::Busy) };
+    if tls::sealed::<H, D>(shared, flags, segment) && !segment.has(FIN) && H::load(&shared.id) == id {
+        return Outcome::passes(Reason::Tls);
+    }
+    if D::IS_CLIENT && policy.enforces() && backlog::waits::<H>(shared, work) {
+        return Outcome::held_back(Reason::Backlog);
+    }
+    if segment.has(FIN) && flags & TLS != 0 && !believed {
+        // In TLS the FIN's sequence number would be checked nowhere else.
+        return Outcome::passes(Reason::Closing);
+    }
+    if id == 0 || !lock::take::<H>(&shared.lock) {
+        return Outcome::held_back(Reason::Busy);
+    }
+    // Meanwhile the entry may have been given to another connection.
+    if H::load(&shared.id) != id {
+        lock::release::<H>(&shared.lock);
+        return Outcome::held_back(Reason::Busy);
+    }
+    Outcome::read()
+}
