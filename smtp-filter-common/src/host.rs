@@ -28,6 +28,10 @@ pub const FULL: u8 = 2;
 
 /// The environment of the datapath.
 pub trait Host {
+    /// A connection of the live table. It was looked up and found once, and remains usable as long as the segment is
+    /// judged, even if another CPU removes it or gives it to another connection: [`Shared::id`] shows the latter.
+    type Entry: Copy;
+
     /// Runs steps 0 to `count - 1`, or until one of them ends the loop.
     fn run_steps<S: Step>(count: u32, step: &mut S);
 
@@ -132,21 +136,24 @@ pub trait Host {
     /// Removes a connection, whose lock is held, from the live table.
     fn remove(&mut self, key: &Key);
 
-    /// Finds a live connection. [`Self::shared`] and the other functions then refer to it.
-    fn find(&mut self, key: &Key) -> bool;
+    /// Finds a live connection. From then on it is the found one.
+    fn find(&mut self, key: &Key) -> Option<Self::Entry>;
 
     /// Makes an empty live connection with its lock held, unless there is one already; in both cases it is then the
-    /// found connection. `None` if there is no room; otherwise whether it is new.
-    fn create(&mut self, key: &Key) -> Option<bool>;
+    /// found one. `None` if there is no room; otherwise also whether it is new.
+    fn create(&mut self, key: &Key) -> Option<(Self::Entry, bool)>;
 
-    /// The part of the found connection that needs no lock.
-    fn shared(&self) -> Option<&Shared>;
+    /// The found connection.
+    fn found(&self) -> Option<Self::Entry>;
 
-    /// Copies the state of the found connection, whose lock is held; `false` if there is none.
-    fn load_state(&mut self, state: &mut State) -> bool;
+    /// The part of a connection that needs no lock.
+    fn shared(&self, entry: Self::Entry) -> &Shared;
 
-    /// Writes the state of the found connection, whose lock is held.
-    fn save_state(&mut self, state: &State);
+    /// Copies the state of a connection, whose lock is held.
+    fn load_state(&mut self, entry: Self::Entry, state: &mut State);
+
+    /// Writes the state of a connection, whose lock is held.
+    fn save_state(&mut self, entry: Self::Entry, state: &State);
 
     /// The windows in the found connection, whose lock is held.
     fn windows(&mut self) -> Option<&mut Windows>;

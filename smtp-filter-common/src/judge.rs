@@ -156,8 +156,10 @@ pub fn finish<H: Host>(host: &mut H, policy: &Policy, work: &mut Work) -> Verdic
             unjudged(host, work)
         }
     };
-    if work.ends | work.closing != 0 && host.find(&work.key) {
-        end::close(host, work);
+    if work.ends | work.closing != 0
+        && let Some(entry) = host.find(&work.key)
+    {
+        end::close(host, work, entry);
     }
     verdict
 }

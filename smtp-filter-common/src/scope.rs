@@ -95,7 +95,7 @@ impl Policies for Policy {
     }
 }
 
-/// The policy for the current connection; `found`: whether it has an entry. `None`: this generation is over, and the
+/// The policy for the current connection; `entry`: its entry, if it has one. `None`: this generation is over, and the
 /// next one is already in force.
 #[inline(always)]
 pub fn choose<'p, H: Host, P: Policies>(
@@ -103,13 +103,13 @@ pub fn choose<'p, H: Host, P: Policies>(
     policies: &'p P,
     whole: &'p Policy,
     work: &mut Work,
-    found: bool,
+    entry: Option<H::Entry>,
 ) -> Option<&'p Policy> {
     if whole.scopes == 0 {
         return Some(whole);
     }
-    let scope = match host.shared() {
-        Some(shared) if found => {
+    let scope = match entry.map(|entry| host.shared(entry)) {
+        Some(shared) => {
             let known = H::load(&shared.scope);
             let ends = ends(&work.key);
             if second(known) == whole.generation && first(known) & ENDS == ends {
@@ -120,7 +120,7 @@ pub fn choose<'p, H: Host, P: Policies>(
                 scope
             }
         }
-        _ => policies.find(Some(&work.key.client), Some(&work.key.server))?,
+        None => policies.find(Some(&work.key.client), Some(&work.key.server))?,
     };
     work.scope = scope as u8;
     policies.of_scope(scope)

@@ -1,6 +1,6 @@
 //! The datapath's environment in the kernel.
 
-use core::{arch::asm, ffi::c_void, sync::atomic::AtomicU64};
+use core::{arch::asm, ffi::c_void, ptr::NonNull, sync::atomic::AtomicU64};
 
 use aya_ebpf::{
     Global,
@@ -49,6 +49,10 @@ pub struct Kernel {
     /// The connection that was found; null before.
     pub entry: *mut Connection,
 }
+
+/// A value of `LIVE`, which the verifier knows not to be null.
+#[derive(Clone, Copy)]
+pub struct Entry(NonNull<Connection>);
 
 impl Kernel {
     /// For a segment whose headers have been read.
@@ -119,6 +123,8 @@ unsafe extern "C" fn call_back<S: Step>(index: u64, step: *mut c_void) -> i64 {
 }
 
 impl Host for Kernel {
+    type Entry = Entry;
+
     #[inline(always)]
     fn run_steps<S: Step>(count: u32, step: &mut S) {
         let call_back = call_back::<S> as unsafe extern "C" fn(u64, *mut c_void) -> i64;
@@ -348,14 +354,10 @@ impl Host for Kernel {
     }
 
     #[inline(always)]
-    fn find(&mut self, key: &Key) -> bool {
-        match LIVE.get_ptr_mut(key) {
-            Some(entry) => {
-                self.entry = entry;
-                true
-            }
-            None => false,
-        }
+    fn find(&mut self, key: &Key) -> Option<Entry> {
+        let entry = Entry(NonNull::new(LIVE.get_ptr_mut(key)?)?);
+        self.entry = entry.0.as_ptr();
+        Some(entry)
     }
 
     #[inline(always)]
@@ -420,7 +422,7 @@ impl Host for Kernel {
     }
 
     #[inline(always)]
-    fn create(&mut self, key: &Key) -> Option<bool> {
+    fn create(&mut self, key: &Key) -> Option<(Entry, bool)> {
         let fresh = FRESH.get_ptr_mut(0)?;
         // SAFETY: all CPUs write the same: an empty connection whose lock is held.
         let fresh = unsafe {
@@ -428,31 +430,31 @@ impl Host for Kernel {
             &*fresh
         };
         let made = LIVE.insert(key, fresh, BPF_NOEXIST as u64).is_ok();
-        if self.find(key) { Some(made) } else { None }
+        self.find(key).map(|entry| (entry, made))
     }
 
     #[inline(always)]
-    fn shared(&self) -> Option<&Shared> {
-        // SAFETY: null or the table's value; this part is accessed by atomic operations alone.
-        unsafe { self.entry.as_ref() }.map(|entry| &entry.shared)
+    fn found(&self) -> Option<Entry> {
+        NonNull::new(self.entry).map(Entry)
     }
 
     #[inline(always)]
-    fn load_state(&mut self, state: &mut State) -> bool {
-        if self.entry.is_null() {
-            return false;
-        }
+    fn shared(&self, entry: Entry) -> &Shared {
+        // SAFETY: the table's value, which is there as long as the program runs; this part is accessed by atomic
+        // operations alone.
+        unsafe { &(*entry.0.as_ptr()).shared }
+    }
+
+    #[inline(always)]
+    fn load_state(&mut self, entry: Entry, state: &mut State) {
         // SAFETY: the table's value; the datapath asks only while it holds the connection's lock.
-        unsafe { copy_words(&raw const (*self.entry).state, state) };
-        true
+        unsafe { copy_words(&raw const (*entry.0.as_ptr()).state, state) };
     }
 
     #[inline(always)]
-    fn save_state(&mut self, state: &State) {
-        if !self.entry.is_null() {
-            // SAFETY: as in `load_state`.
-            unsafe { copy_words(state, &raw mut (*self.entry).state) };
-        }
+    fn save_state(&mut self, entry: Entry, state: &State) {
+        // SAFETY: as in `load_state`.
+        unsafe { copy_words(state, &raw mut (*entry.0.as_ptr()).state) };
     }
 
     #[inline(always)]

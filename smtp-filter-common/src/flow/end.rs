@@ -16,8 +16,8 @@ use crate::{
 /// The connection has ended, or both FINs have passed. Counts and reports its end, once, and removes it from the live
 /// table if nothing can follow. A connection that continues after a RST is open again, and ends a second time.
 #[inline(always)]
-pub fn close<H: Host>(host: &mut H, work: &mut Work) {
-    let Some(shared) = host.shared() else { return };
+pub fn close<H: Host>(host: &mut H, work: &mut Work, entry: H::Entry) {
+    let shared = host.shared(entry);
     // The state is in use for longer than the bounded wait. The connection ends with a later segment, or keeps counting
     // as open.
     if !lock::take::<H>(&shared.lock) {
@@ -25,13 +25,12 @@ pub fn close<H: Host>(host: &mut H, work: &mut Work) {
     }
     let id = work.event.connection;
     let flags = H::load(&shared.flags);
-    if H::load(&shared.id) != id || !host.load_state(&mut work.state) {
-        if let Some(shared) = host.shared() {
-            lock::release::<H>(&shared.lock);
-        }
+    if H::load(&shared.id) != id {
+        lock::release::<H>(&shared.lock);
         return;
     }
-    let Some(shared) = host.shared() else { return };
+    host.load_state(entry, &mut work.state);
+    let shared = host.shared(entry);
     if work.segment.has(RST) && exact::<H>(shared, work) {
         H::set(&shared.flags, DEAD);
     }
@@ -41,7 +40,7 @@ pub fn close<H: Host>(host: &mut H, work: &mut Work) {
         report::close::<H>(shared, work, id, work.ends);
         slots::leave(host, work);
     }
-    let Some(shared) = host.shared() else { return };
+    let shared = host.shared(entry);
     if flags & RESET == 0 && acknowledged::<H>(shared, &work.state) {
         let ends = [Client::INDEX, Server::INDEX].map(|from| work.state.side[from].fin_at.plus(1));
         work.gone = Gone { ends, how: gone::CLOSED, reserved: 0 };
@@ -87,11 +86,9 @@ fn exact<H: Host>(shared: &Shared, work: &Work) -> bool {
 /// Another connection takes over the entry, whose lock is held: reports the end of the old one, if that was not
 /// reported.
 #[inline(always)]
-pub fn replace<H: Host>(host: &mut H, work: &mut Work) {
-    if !host.load_state(&mut work.state) {
-        return;
-    }
-    let Some(shared) = host.shared() else { return };
+pub fn replace<H: Host>(host: &mut H, work: &mut Work, entry: H::Entry) {
+    host.load_state(entry, &mut work.state);
+    let shared = host.shared(entry);
     let id = H::load(&shared.id);
     if H::load(&shared.flags) & CLOSED == 0 {
         report::close::<H>(shared, work, id, Ended::Replaced as u8);

@@ -15,18 +15,14 @@ use crate::{
 /// See [`crate::judge::find`].
 #[inline(always)]
 pub fn find<D: Direction, H: Host, P: Policies>(host: &mut H, policies: &P, work: &mut Work) -> Outcome {
-    let there = host.find(&work.key);
-    let known = match host.shared() {
-        Some(shared) if there => H::load(&shared.flags) & SYN_NOTED == 0 || work.greeted != 0,
-        _ => false,
-    };
-    if !known {
+    let entry = match host.find(&work.key) {
+        Some(entry) if H::load(&host.shared(entry).flags) & SYN_NOTED == 0 || work.greeted != 0 => entry,
         // The connection was made by the handshake step, and another CPU has removed it since.
-        let busy = Outcome::held_back(Reason::Busy);
-        return if work.greeted != 0 { busy } else { Outcome::handshake() };
-    }
-    let policy = policies.of_scope(0).and_then(|whole| scope::choose(host, policies, whole, work, true));
+        _ if work.greeted != 0 => return Outcome::held_back(Reason::Busy),
+        _ => return Outcome::handshake(),
+    };
+    let policy = policies.of_scope(0).and_then(|whole| scope::choose(host, policies, whole, work, Some(entry)));
     let Some(policy) = policy else { return Outcome::held_back(Reason::Busy) };
     report::begin::begin(policy, work, !D::IS_CLIENT);
-    live::live::<H, D>(host, policy, work)
+    live::live::<H, D>(host, policy, work, entry)
 }

@@ -30,8 +30,8 @@ pub fn greet<H: Host, P: Policies>(host: &mut H, policies: &P, work: &mut Work) 
     let Some(whole) = policies.of_scope(0) else { return Outcome::held_back(Reason::Busy) };
     let ports = Ports::of(whole, &work.segment);
     let from_client = ports.is_clients();
-    let there = !work.segment.has(SYN) && host.find(&work.key);
-    let Some(policy) = scope::choose(host, policies, whole, work, there) else {
+    let entry = if work.segment.has(SYN) { None } else { host.find(&work.key) };
+    let Some(policy) = scope::choose(host, policies, whole, work, entry) else {
         return Outcome::held_back(Reason::Busy);
     };
     report::begin::begin(policy, work, !from_client);
@@ -54,7 +54,7 @@ pub fn greet<H: Host, P: Policies>(host: &mut H, policies: &P, work: &mut Work) 
             _ => Outcome::passes(Reason::Handshake),
         };
     }
-    let known = promote::known(host, work, there, from_client);
+    let known = promote::known(host, work, entry, from_client);
     if known == NO_ROOM {
         return Outcome::held_back(Reason::TableFull);
     }
@@ -65,7 +65,7 @@ pub fn greet<H: Host, P: Policies>(host: &mut H, policies: &P, work: &mut Work) 
     let mut from_client = from_client;
     if to_server && from_server {
         work.key = Key::of(&work.segment, false);
-        let Some(chosen) = scope::choose(host, policies, whole, work, false) else {
+        let Some(chosen) = scope::choose(host, policies, whole, work, None) else {
             return Outcome::held_back(Reason::Busy);
         };
         policy = chosen;
@@ -74,11 +74,12 @@ pub fn greet<H: Host, P: Policies>(host: &mut H, policies: &P, work: &mut Work) 
     }
     // If both ports are the policy's, only a handshake whose two sides came from different interfaces shows who the
     // server is. Otherwise a client could answer its own SYN in the server's name, and then pass for the server.
-    let mirrored = |host: &H| host.shared().is_none_or(|shared| first(H::load(&shared.ways)) == 0);
-    if from_client || !to_server || !host.find(&work.key) || mirrored(host) {
-        return stranger::stranger(host, policy, work, met);
+    let both_ways =
+        |host: &mut H| host.find(&work.key).is_some_and(|entry| first(H::load(&host.shared(entry).ways)) != 0);
+    if !from_client && to_server && both_ways(host) {
+        return Outcome::find_server();
     }
-    Outcome::find_server()
+    stranger::stranger(host, policy, work, met)
 }
 
 /// A client's SYN is recorded, and passes. It changes nothing before the server's SYN-ACK (I3).
@@ -95,10 +96,8 @@ pub fn syn<H: Host>(host: &mut H, work: &mut Work, met: Met) -> Outcome {
     work.half_open.syn_hops(sequence, met.side(), hops.saturating_add(met.egress as u8));
     // If there is no room, only this connection suffers: its next segments are unknown.
     host.keep_half_open(&work.key, &work.half_open);
-    if host.find(&work.key)
-        && let Some(shared) = host.shared()
-    {
-        H::set(&shared.flags, SYN_NOTED);
+    if let Some(entry) = host.find(&work.key) {
+        H::set(&host.shared(entry).flags, SYN_NOTED);
     }
     Outcome::passes(Reason::Handshake)
 }
@@ -111,9 +110,9 @@ pub fn syn_ack<H: Host>(host: &mut H, policy: &Policy, work: &mut Work, met: Met
     }
     let Segment { sequence, acknowledgement, window, scale, .. } = work.segment;
     let (mut live, mut another) = (false, false);
-    if host.find(&work.key)
-        && let Some(shared) = host.shared()
-    {
+    let entry = host.find(&work.key);
+    if let Some(entry) = entry {
+        let shared = host.shared(entry);
         if first(H::load(&shared.ways)) == met.side() {
             return Outcome::guarded(Reason::SpoofedServer);
         }
@@ -147,10 +146,10 @@ pub fn syn_ack<H: Host>(host: &mut H, policy: &Policy, work: &mut Work, met: Met
             if met.now < policy.grace_until {
                 handshakes_seen::remember(host, &work.key);
             }
-            if another && let Some(shared) = host.shared() {
+            if another && let Some(entry) = entry {
                 // The server says that the old connection is over (I3). Its entry must not judge the new one, which a
                 // client may leave without the acknowledgement that makes it live.
-                H::set(&shared.flags, REPLACED);
+                H::set(&host.shared(entry).flags, REPLACED);
             }
             return Outcome::passes(Reason::Handshake);
         }

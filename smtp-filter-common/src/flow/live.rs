@@ -17,9 +17,9 @@ use crate::{
 
 /// A segment of a live connection.
 #[inline(always)]
-pub fn live<H: Host, D: Direction>(host: &mut H, policy: &Policy, work: &mut Work) -> Outcome {
+pub fn live<H: Host, D: Direction>(host: &mut H, policy: &Policy, work: &mut Work, entry: H::Entry) -> Outcome {
     let met = work.met;
-    let Some(shared) = host.shared() else { return Outcome::held_back(Reason::Busy) };
+    let shared = host.shared(entry);
     work.begin(!policy.enforces());
     // Read first: if the number is still the same afterwards, everything read in between belongs to this connection.
     let id = H::load(&shared.id);
@@ -48,7 +48,7 @@ pub fn live<H: Host, D: Direction>(host: &mut H, policy: &Policy, work: &mut Wor
     if work.segment.length > 0 && flags & TLS == 0 && !normalise::intact(host, policy, work) {
         return Outcome::guarded(Reason::Checksum);
     }
-    let Some(shared) = host.shared() else { return Outcome::held_back(Reason::Busy) };
+    let shared = host.shared(entry);
     let segment = &work.segment;
     let position = acceptable::position::<H, D>(shared, segment);
     // The receiver does not accept the segment, so nothing in it is believed. In mode `monitor` a capture may lack the
@@ -109,7 +109,7 @@ pub fn live<H: Host, D: Direction>(host: &mut H, policy: &Policy, work: &mut Wor
         H::retain(&shared.flags, !(CLOSED | DEAD));
         host.opened();
     }
-    let Some(shared) = host.shared() else { return Outcome::held_back(Reason::Busy) };
+    let shared = host.shared(entry);
     if tls::sealed::<H, D>(shared, flags, segment) && !segment.has(FIN) && H::load(&shared.id) == id {
         return Outcome::passes(Reason::Tls);
     }

@@ -26,15 +26,12 @@ pub const NO_ROOM: u8 = 2;
 
 /// Finds the live connection of a segment, or makes it if the segment shows that the handshake is complete.
 #[inline(always)]
-pub fn known<H: Host>(host: &mut H, work: &mut Work, found: bool, from_client: bool) -> u8 {
-    let noted = match host.shared() {
-        Some(shared) if found => H::load(&shared.flags) & SYN_NOTED != 0,
-        _ => false,
+pub fn known<H: Host>(host: &mut H, work: &mut Work, entry: Option<H::Entry>, from_client: bool) -> u8 {
+    let otherwise = match entry {
+        Some(entry) if H::load(&host.shared(entry).flags) & SYN_NOTED == 0 => return KNOWN,
+        Some(_) => KNOWN,
+        None => UNKNOWN,
     };
-    if found && !noted {
-        return KNOWN;
-    }
-    let otherwise = if found { KNOWN } else { UNKNOWN };
     let Segment { sequence, acknowledgement, length, .. } = work.segment;
     if !work.segment.has(ACK) || work.segment.has(RST) || !host.half_open(&work.key, &mut work.half_open) {
         return otherwise;
@@ -64,16 +61,14 @@ pub fn promote<H: Host>(host: &mut H, work: &mut Work) -> u8 {
         }
         created = host.create(&work.key);
     }
-    let Some(created) = created else { return NO_ROOM };
+    let Some((entry, created)) = created else { return NO_ROOM };
     let id = host.random();
     if created {
         host.enroll(slot, &work.key);
-        if let Some(shared) = host.shared() {
-            H::store(&shared.slot, slot as u64);
-        }
+        H::store(&host.shared(entry).slot, slot as u64);
     } else {
         // The port pair is used again, or another CPU was faster.
-        let Some(shared) = host.shared() else { return UNKNOWN };
+        let shared = host.shared(entry);
         if H::load(&shared.flags) & SYN_NOTED == 0 {
             return KNOWN;
         }
@@ -84,7 +79,7 @@ pub fn promote<H: Host>(host: &mut H, work: &mut Work) -> u8 {
             lock::release::<H>(&shared.lock);
             return KNOWN;
         }
-        end::replace(host, work);
+        end::replace(host, work, entry);
     }
     let HalfOpen {
         client_isn, server_isn, server_window, client_scale, server_scale, client_side, server_side, ..
@@ -98,9 +93,9 @@ pub fn promote<H: Host>(host: &mut H, work: &mut Work) -> u8 {
     work.state.side[Server::INDEX].next = server_next;
     work.state.session.since = met.now;
     session::server::begin(work, client_next, server_next);
-    host.save_state(&work.state);
+    host.save_state(entry, &work.state);
     host.forget_half_open(&work.key);
-    let Some(shared) = host.shared() else { return UNKNOWN };
+    let shared = host.shared(entry);
     let scaled = client_scale != NO_SCALE && server_scale != NO_SCALE;
     let shifts = if scaled { client_scale as u32 | (server_scale as u32) << 8 } else { 0 };
     let shifts = shifts | normalise::agreed(&work.half_open);

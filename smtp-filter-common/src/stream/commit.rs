@@ -33,11 +33,12 @@ pub fn decide<D: Direction, H: Host>(host: &mut H, policy: &Policy, work: &mut W
     if taken == NOTHING {
         return Outcome::held_back(Reason::Busy);
     }
+    let Some(entry) = host.found() else { return Outcome::held_back(Reason::Busy) };
     let mut facts = 0;
     if work.is_blocked() {
         facts = BLOCKED;
         if !policy.enforces() {
-            facts = UNREAD | unread::<H, D>(host, work);
+            facts = UNREAD | unread::<H, D>(host, work, entry);
         }
     } else if taken & CHANGED != 0 {
         facts = STATE_CHANGED;
@@ -47,18 +48,18 @@ pub fn decide<D: Direction, H: Host>(host: &mut H, policy: &Policy, work: &mut W
         facts |= lifecycle::fin::<D>(work);
         facts = work.unknown::<H>(facts);
     }
-    let Some(shared) = host.shared() else { return Outcome::held_back(Reason::Busy) };
+    let shared = host.shared(entry);
     if H::load(&shared.id) != work.event.connection {
         // The entry was given to another connection during the reading, so nothing may be saved.
         return Outcome::held_back(Reason::Busy);
     }
     if facts & STATE_CHANGED != 0 {
-        host.save_state(&work.state);
+        host.save_state(entry, &work.state);
         if !D::IS_CLIENT && work.identical.keeps_line != 0 {
             identical::keep(host, work);
         }
     }
-    let Some(shared) = host.shared() else { return Outcome::held_back(Reason::Busy) };
+    let shared = host.shared(entry);
     lifecycle::set_flags::<H, D>(shared, work, facts);
     let marked = ((H::load(&shared.flags) / MARKED) & 1) as u8 & (1 ^ work.monitors);
     if D::IS_CLIENT && facts & BLOCKED != 0 {

@@ -102,7 +102,8 @@ const fn may_take(found: &Found) -> bool {
 /// none is free. The slot still contains the bytes of its last use.
 #[inline(never)]
 pub fn take<H: Host>(host: &mut H, key: &Key, kind: u8) -> u32 {
-    let Some(shared) = host.shared() else { return 0 };
+    let Some(entry) = host.found() else { return 0 };
+    let shared = host.shared(entry);
     // The golden ratio's fractional part.
     let address = owner(key).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 52;
     let word = word::<H>(shared, kind) | address << 32;
@@ -132,7 +133,8 @@ fn exchange<H: Host>(owner: &AtomicU64, word: u64, new: u64) -> bool {
 /// for minutes.
 #[inline(always)]
 pub fn holds<H: Host>(host: &H, slot: u32, kind: u8) -> bool {
-    let Some(shared) = host.shared() else { return false };
+    let Some(entry) = host.found() else { return false };
+    let shared = host.shared(entry);
     let Some(owner) = host.owner(slot.wrapping_sub(1)) else { return false };
     let word = word::<H>(shared, kind);
     exchange::<H>(owner, word, word)
@@ -141,7 +143,8 @@ pub fn holds<H: Host>(host: &H, slot: u32, kind: u8) -> bool {
 /// Releases a slot, if it belongs to the found connection.
 #[inline(always)]
 pub fn release<H: Host>(host: &H, slot: u32, kind: u8) {
-    let Some(shared) = host.shared() else { return };
+    let Some(entry) = host.found() else { return };
+    let shared = host.shared(entry);
     let Some(owner) = host.owner(slot.wrapping_sub(1)) else { return };
     exchange::<H>(owner, word::<H>(shared, kind), 0);
 }
@@ -149,7 +152,8 @@ pub fn release<H: Host>(host: &H, slot: u32, kind: u8) {
 /// The connection seems to have ended: others may take its slots, and until they do they remain its own.
 #[inline(always)]
 pub fn leave<H: Host>(host: &H, slot: u32, kind: u8) {
-    let Some(shared) = host.shared() else { return };
+    let Some(entry) = host.found() else { return };
+    let shared = host.shared(entry);
     let Some(owner) = host.owner(slot.wrapping_sub(1)) else { return };
     let word = word::<H>(shared, kind);
     let long_ago = (word >> 44).wrapping_sub(IDLE) & TIMES;

@@ -18,10 +18,11 @@ use crate::{
 
 /// Reads a segment. A second pass reports its commands, if they differ in how they are counted or need events, and
 /// makes changes: so they are reported only if the segment passes.
-struct Passes<'a, H, D: Direction> {
+struct Passes<'a, H: Host, D: Direction> {
     host: &'a mut H,
     policy: &'a Policy,
     work: &'a mut Work,
+    entry: H::Entry,
     direction: PhantomData<D>,
 }
 
@@ -35,12 +36,10 @@ impl<H: Host, D: Direction> Step for Passes<'_, H, D> {
     #[inline(always)]
     fn step(&mut self, index: u32) -> bool {
         let (host, work) = (&mut *self.host, &mut *self.work);
-        if !host.load_state(&mut work.state) {
-            return true;
-        }
+        host.load_state(self.entry, &mut work.state);
         work.begin_reading();
         work.tally.reporting = index as u8;
-        let Some(shared) = host.shared() else { return true };
+        let shared = host.shared(self.entry);
         work.stream.uncertain = (H::load(&shared.flags) & UNCERTAIN != 0) as u8;
         let peer = H::load(&shared.peer[D::INDEX]);
         let (acknowledged, edge) = (first_of(peer), second_of(peer));
@@ -64,11 +63,13 @@ impl<H: Host, D: Direction> Step for Passes<'_, H, D> {
 pub fn read<D: Direction, H: Host>(host: &mut H, policy: &Policy, work: &mut Work) {
     work.begin_reading();
     work.taken = NOTHING;
-    let Some(shared) = host.shared() else { return };
+    let Some(entry) = host.found() else { return };
+    let shared = host.shared(entry);
     if work.segment.length > 0 && !sealed::<H, D>(shared, H::load(&shared.flags), &work.segment) {
         work.taken = Reason::Closing.number() as u32;
-        H::run_steps(2, &mut Passes::<H, D> { host, policy, work, direction: PhantomData });
-    } else if host.load_state(&mut work.state) {
+        H::run_steps(2, &mut Passes::<H, D> { host, policy, work, entry, direction: PhantomData });
+    } else {
+        host.load_state(entry, &mut work.state);
         work.taken = Reason::Closing.number() as u32;
     }
 }

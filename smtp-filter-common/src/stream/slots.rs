@@ -14,7 +14,8 @@ use crate::{
 /// others.
 #[inline(never)]
 pub fn at_rest<H: Host>(host: &mut H, work: &mut Work) -> bool {
-    let Some(shared) = host.shared() else { return false };
+    let Some(entry) = host.found() else { return false };
+    let shared = host.shared(entry);
     let acknowledged = first_of(H::load(&shared.peer[Client::INDEX]));
     if acknowledged.is_before(work.state.side[Client::INDEX].next) {
         return false;

@@ -12,11 +12,9 @@ use crate::{
 
 /// Mode `monitor`: the segment passes although it was not read in order.
 #[inline(always)]
-pub fn unread<H: Host, D: Direction>(host: &mut H, work: &mut Work) -> u8 {
+pub fn unread<H: Host, D: Direction>(host: &mut H, work: &mut Work, entry: H::Entry) -> u8 {
     host.count(counter(Reason::Gap.number(), Action::Pass as u8, true), 1, work.segment.length);
-    if !host.load_state(&mut work.state) {
-        return 0;
-    }
+    host.load_state(entry, &mut work.state);
     let end = work.segment.end();
     if !end.is_after(work.state.side[D::INDEX].next) {
         return 0;

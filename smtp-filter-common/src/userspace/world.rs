@@ -3,7 +3,7 @@
 use core::sync::atomic::{AtomicU64, Ordering};
 use std::{
     boxed::Box,
-    collections::{HashMap, hash_map::Entry},
+    collections::{HashMap, hash_map},
     vec::Vec,
 };
 
@@ -236,14 +236,14 @@ struct Hook<'a> {
     /// Offset of the TCP header from there.
     header: u32,
     /// The connection that was found.
-    entry: Option<usize>,
+    entry: Option<Entry>,
 }
 
-impl Hook<'_> {
-    fn connection(&mut self) -> Option<&mut Connection> {
-        self.world.connections.get_mut(self.entry?)
-    }
+/// Index of a connection: none is removed while a frame is judged.
+#[derive(Clone, Copy)]
+struct Entry(usize);
 
+impl Hook<'_> {
     /// Payload in its present form.
     fn bytes(&self, offset: u32, length: u32) -> Option<&[u8]> {
         let at = self.payload.checked_add(offset)?;
@@ -270,6 +270,8 @@ fn fill_words(words: &mut [u64], bytes: &[u8]) -> bool {
 }
 
 impl Host for Hook<'_> {
+    type Entry = Entry;
+
     fn run_steps<S: Step>(count: u32, step: &mut S) {
         run_steps(count, step);
     }
@@ -376,12 +378,10 @@ impl Host for Hook<'_> {
         self.world.half.remove(key);
     }
 
-    fn find(&mut self, key: &Key) -> bool {
-        let found = self.world.live.get(key).copied();
-        if found.is_some() {
-            self.entry = found;
-        }
-        found.is_some()
+    fn find(&mut self, key: &Key) -> Option<Entry> {
+        let found = self.world.live.get(key).copied().map(Entry);
+        self.entry = found.or(self.entry);
+        found
     }
 
     fn gone(&mut self, key: &Key, gone: &mut Gone) -> bool {
@@ -434,17 +434,18 @@ impl Host for Hook<'_> {
         self.entry = None;
     }
 
-    fn create(&mut self, key: &Key) -> Option<bool> {
+    fn create(&mut self, key: &Key) -> Option<(Entry, bool)> {
         let full = self.world.room != 0 && self.world.live.len() >= self.world.room;
         let shared = Shared { lock: AtomicU64::new(1), ..Shared::default() };
         let windows = Windows { client: [0; CLIENT_WINDOW], server: [0; SERVER_WINDOW] };
         let made = match self.world.live.entry(*key) {
-            Entry::Occupied(entry) => {
-                self.entry = Some(*entry.get());
-                return Some(false);
+            hash_map::Entry::Occupied(entry) => {
+                let found = Entry(*entry.get());
+                self.entry = Some(found);
+                return Some((found, false));
             }
-            Entry::Vacant(_) if full => return None,
-            Entry::Vacant(entry) => {
+            hash_map::Entry::Vacant(_) if full => return None,
+            hash_map::Entry::Vacant(entry) => {
                 let fresh = Connection { shared, state: State::EMPTY, windows };
                 // Without a bound, departed connections are kept for inspection: a replay has an end.
                 let vacant = if self.world.room == 0 { None } else { self.world.vacant.pop().map(|(_, at)| at) };
@@ -452,31 +453,32 @@ impl Host for Hook<'_> {
                     Some(place) => *place = fresh,
                     None => self.world.connections.push(fresh),
                 }
-                *entry.insert(vacant.unwrap_or(self.world.connections.len() - 1))
+                Entry(*entry.insert(vacant.unwrap_or(self.world.connections.len() - 1)))
             }
         };
         self.entry = Some(made);
-        Some(true)
+        Some((made, true))
     }
 
-    fn shared(&self) -> Option<&Shared> {
-        self.world.connections.get(self.entry?).map(|connection| &connection.shared)
+    fn found(&self) -> Option<Entry> {
+        self.entry
     }
 
-    fn load_state(&mut self, state: &mut State) -> bool {
-        let Some(connection) = self.connection() else { return false };
-        *state = connection.state;
-        true
+    fn shared(&self, Entry(at): Entry) -> &Shared {
+        &self.world.connections[at].shared
     }
 
-    fn save_state(&mut self, state: &State) {
-        if let Some(connection) = self.connection() {
-            connection.state = *state;
-        }
+    fn load_state(&mut self, Entry(at): Entry, state: &mut State) {
+        *state = self.world.connections[at].state;
+    }
+
+    fn save_state(&mut self, Entry(at): Entry, state: &State) {
+        self.world.connections[at].state = *state;
     }
 
     fn windows(&mut self) -> Option<&mut Windows> {
-        self.connection().map(|connection| &mut connection.windows)
+        let Entry(at) = self.entry?;
+        Some(&mut self.world.connections[at].windows)
     }
 
     fn owner(&self, slot: u32) -> Option<&AtomicU64> {

@@ -2,7 +2,7 @@
 
 use super::{
     rank::score,
-    roster::{is_at, random_slot},
+    roster::{self, random_slot},
     sample::{NOBODY, SAMPLE},
 };
 use crate::{
@@ -27,10 +27,11 @@ impl<H: Host> Step for Draw<'_, H> {
         sample.owner[at] = 0;
         sample.score[at] = NOBODY;
         sample.slot[at] = slot;
-        if !host.roster(slot, &mut sample.key) || !is_at(host, &sample.key, slot) {
+        if !host.roster(slot, &mut sample.key) {
             return false;
         }
-        let Some(shared) = host.shared() else { return false };
+        let Some(entry) = roster::at(host, &sample.key, slot) else { return false };
+        let shared = host.shared(entry);
         // An entry that is still being made has no number.
         if H::load(&shared.id) == 0 {
             return false;

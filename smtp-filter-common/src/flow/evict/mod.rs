@@ -14,7 +14,6 @@ pub mod sample;
 
 use self::{
     rank::{TIME, score},
-    roster::is_at,
     sample::{NOBODY, NOWHERE, SAMPLE},
 };
 use super::{
@@ -43,23 +42,23 @@ pub fn evict<H: Host>(host: &mut H, work: &mut Work, met: Met) -> u32 {
     }
     let at = work.sample.best_at as usize & (SAMPLE - 1);
     let slot = work.sample.slot[at];
-    if !host.roster(slot, &mut work.sample.key) || !is_at(host, &work.sample.key, slot) {
+    if !host.roster(slot, &mut work.sample.key) {
         return NOWHERE;
     }
-    let Some(shared) = host.shared() else { return NOWHERE };
+    let Some(entry) = roster::at(host, &work.sample.key, slot) else { return NOWHERE };
+    let shared = host.shared(entry);
     // Without waiting: a connection whose lock is held is active, so it is not evicted.
     if !H::compare_exchange(&shared.lock, 0, 1) {
         return NOWHERE;
     }
     let (id, flags) = (H::load(&shared.id), H::load(&shared.flags));
     let same = score(flags, H::load(&shared.seen), met.now) >> TIME == work.sample.score[at] >> TIME;
-    if !same || H::load(&shared.slot) as u32 != slot || !host.load_state(&mut work.state) {
-        if let Some(shared) = host.shared() {
-            lock::release::<H>(&shared.lock);
-        }
+    if !same || H::load(&shared.slot) as u32 != slot {
+        lock::release::<H>(&shared.lock);
         return NOWHERE;
     }
-    let Some(shared) = host.shared() else { return NOWHERE };
+    host.load_state(entry, &mut work.state);
+    let shared = host.shared(entry);
     if flags & CLOSED == 0 {
         name(work, work.sample.key);
         report::close::<H>(shared, work, id, Ended::Evicted as u8);

@@ -30,7 +30,7 @@ impl<H: Host> Step for Free<'_, H> {
         if !host.roster(slot, &mut sample.key) {
             return false;
         }
-        if is_at(host, &sample.key, slot) {
+        if at(host, &sample.key, slot).is_some() {
             return false;
         }
         sample.free = slot;
@@ -38,14 +38,14 @@ impl<H: Host> Step for Free<'_, H> {
     }
 }
 
-/// Finds a connection; whether it exists and has this slot of the roster.
+/// Finds a connection, if it exists and has this slot of the roster.
 #[inline(always)]
-pub fn is_at<H: Host>(host: &mut H, key: &Key, slot: u32) -> bool {
+pub fn at<H: Host>(host: &mut H, key: &Key, slot: u32) -> Option<H::Entry> {
     // An unused slot: no connection comes from port 0.
-    if key.client_port == [0; 2] || !host.find(key) {
-        return false;
+    if key.client_port == [0; 2] {
+        return None;
     }
-    host.shared().is_some_and(|shared| H::load(&shared.slot) as u32 == slot)
+    host.find(key).filter(|entry| H::load(&host.shared(*entry).slot) as u32 == slot)
 }
 
 /// A free slot of the roster; [`NOWHERE`] if none was found.

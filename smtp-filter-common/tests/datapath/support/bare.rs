@@ -31,6 +31,8 @@ impl Bare {
 }
 
 impl Host for Bare {
+    type Entry = ();
+
     fn run_steps<S: Step>(count: u32, step: &mut S) {
         let _ = (0..count).find(|index| step.step(*index));
     }
@@ -121,19 +123,22 @@ impl Host for Bare {
     fn remove(&mut self, _: &Key) {
         unreachable!()
     }
-    fn find(&mut self, _: &Key) -> bool {
+    fn find(&mut self, _: &Key) -> Option<()> {
         unreachable!()
     }
-    fn create(&mut self, _: &Key) -> Option<bool> {
+    fn create(&mut self, _: &Key) -> Option<((), bool)> {
         unreachable!()
     }
-    fn shared(&self) -> Option<&Shared> {
-        Some(&self.shared)
+    fn found(&self) -> Option<()> {
+        Some(())
     }
-    fn load_state(&mut self, _: &mut State) -> bool {
+    fn shared(&self, (): ()) -> &Shared {
+        &self.shared
+    }
+    fn load_state(&mut self, (): (), _: &mut State) {
         unreachable!()
     }
-    fn save_state(&mut self, _: &State) {
+    fn save_state(&mut self, (): (), _: &State) {
         unreachable!()
     }
     fn windows(&mut self) -> Option<&mut Windows> {
