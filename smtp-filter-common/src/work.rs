@@ -4,22 +4,17 @@
 use core::sync::atomic::AtomicU64;
 
 use crate::{
-    action::Action,
     block::Block,
     bounds::{ARG_ROOM, PATCH, PIECE},
     entry::{Line, State},
     event::Event,
     flow::{HalfOpen, Key, evict::sample::Sample, gone::Gone},
-    host::{
-        Host,
-        bytes::{Patch, Piece},
-    },
+    host::bytes::{Patch, Piece},
     met::Met,
     outcome::{Next, Outcome},
-    reason::Reason,
-    report::Tally,
+    report::tally::Tally,
     seq::Seq,
-    session::{Mode, data::Progress, reading::Reading, rewrite::Change, verb::Command},
+    session::{data::Progress, reading::Reading, rewrite::Change, verb::Command},
     stream::in_segment::{Data, InStream, Replies},
     wire::Segment,
 };
@@ -40,7 +35,8 @@ pub struct Passed {
 }
 
 impl Passed {
-    const NOTHING: Self = Self { sequence: Seq(0), reason: 0, action: 0 };
+    /// Nothing.
+    pub const NOTHING: Self = Self { sequence: Seq(0), reason: 0, action: 0 };
 }
 
 /// The client's dialogue after a gap, put aside while the gap is read: see [`crate::stream::gap`].
@@ -139,21 +135,6 @@ pub struct Work {
 }
 
 impl Work {
-    /// Returns `value` as a number about which nothing is known.
-    // verifier: it walks what follows a choice once for each known outcome; after this, once.
-    #[inline(always)]
-    pub fn unknown<H: Host>(&self, value: u8) -> u8 {
-        H::store(&self.hidden, value as u64);
-        H::load(&self.hidden) as u8
-    }
-
-    /// The same for a larger number.
-    #[inline(always)]
-    pub fn unknown_number<H: Host>(&self, value: u32) -> u32 {
-        H::store(&self.hidden, value as u64);
-        H::load(&self.hidden) as u32
-    }
-
     /// A new one.
     #[expect(clippy::new_without_default, reason = "as large as a page: nobody should make one without thinking")]
     pub const fn new() -> Self {
@@ -198,113 +179,9 @@ impl Work {
         }
     }
 
-    /// Begins to read the segment, from the connection's saved state on.
-    #[inline(always)]
-    pub const fn begin_reading(&mut self) {
-        self.reading = Reading::NONE;
-        self.scan = Progress::NONE;
-        self.stream = InStream::NONE;
-        self.identical = Replies::NONE;
-        self.block = Block::NONE;
-        self.tally = Tally::NONE;
-    }
-
-    /// Whether there is a verdict against the segment.
-    #[inline(always)]
-    pub const fn is_blocked(&self) -> bool {
-        self.block.action != Action::Pass as u8
-    }
-
     /// The sequence number that the segment's receiver expects: all bytes before it have been forwarded.
     #[inline(always)]
     pub const fn next(&self) -> Seq {
         self.state.side[self.event.direction as usize & 1].next
-    }
-
-    /// Ends the reading with a verdict, at this sequence number.
-    #[inline(always)]
-    pub fn block_by(&mut self, reason: u16, action: u8, sequence: Seq) {
-        self.block.reason = reason;
-        self.block.action = action;
-        self.block.sequence = sequence;
-    }
-
-    /// The same for a verdict that follows from the state of the stream.
-    #[inline(always)]
-    pub fn hold_back(&mut self, reason: Reason) {
-        self.block_by(reason.number(), Action::Drop as u8, self.segment.sequence);
-    }
-
-    /// Begins a judgement: nothing has been passed over.
-    #[inline(always)]
-    pub const fn begin(&mut self, monitors: bool) {
-        self.monitors = monitors as u8;
-        self.uncertain = 0;
-        self.passed = Passed::NOTHING;
-    }
-
-    /// Mode `monitor` reads on whatever the verdict is (I13): takes it back, and records what enforcement would have
-    /// done if it was for a guard. `false` in mode `enforce`.
-    #[inline(always)]
-    pub fn passes_over(&mut self) -> bool {
-        if self.monitors == 0 {
-            return false;
-        }
-        self.pass_over()
-    }
-
-    // verifier: not inlined.
-    #[inline(never)]
-    fn pass_over(&mut self) -> bool {
-        self.uncertain |= 1;
-        if self.block.reason < Reason::OutOfOrder.number() {
-            self.note(self.block.reason, self.block.action, self.block.sequence);
-        } else {
-            self.uncertain |= MISSING;
-        }
-        self.block.action = 0;
-        true
-    }
-
-    /// Records what enforcement would have done, unless something was recorded before.
-    #[inline(always)]
-    pub fn note(&mut self, reason: u16, action: u8, sequence: Seq) {
-        if self.passed.action == 0 {
-            self.passed = Passed { sequence, reason, action };
-        }
-    }
-
-    /// From `at` on the client's bytes are of another kind. `false` if there is no room to remember that, and the
-    /// segment is held back. Mode `monitor` forgets the earlier regions instead.
-    #[inline(never)]
-    pub fn begin_region(&mut self, kind: Mode, at: Seq) -> bool {
-        // The client may send nothing more before the reply that starts the region, so acknowledged regions are
-        // forgotten here, too.
-        let memory = &mut self.state.memory;
-        if memory.begin_region(kind, at)
-            || memory.forget_first(self.stream.acknowledged) && memory.begin_region(kind, at)
-        {
-            return true;
-        }
-        self.hold_back(Reason::Backlog);
-        if !self.passes_over() {
-            return false;
-        }
-        self.state.memory.regions = 0;
-        self.state.memory.begin_region(kind, at)
-    }
-
-    /// A command waits for its reply. `false` if there is no room, and the segment is held back; in mode `monitor` it
-    /// counts as one more of the last kind.
-    #[inline(always)]
-    pub fn wait(&mut self, kind: Command) -> bool {
-        if self.state.session.wait(kind) {
-            return true;
-        }
-        self.hold_back(Reason::Backlog);
-        if self.passes_over() {
-            self.state.session.wait_like_the_last();
-        }
-        self.block.action == 0
     }
 }

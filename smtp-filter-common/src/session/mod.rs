@@ -14,6 +14,7 @@ pub mod replies;
 pub mod rewrite;
 pub mod server;
 pub mod verb;
+mod wait;
 
 use crate::open::open_enum;
 

@@ -2,6 +2,7 @@
 
 pub mod acceptable;
 pub mod backlog;
+mod begin_region;
 pub mod boundaries;
 pub mod chunks;
 pub mod client;

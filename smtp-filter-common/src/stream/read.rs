@@ -4,15 +4,19 @@ use core::marker::PhantomData;
 
 use super::{
     client::{self, Taken},
+    in_segment::{InStream, Replies},
     server,
 };
 use crate::{
+    block::Block,
     direction::{Client, Direction},
     entry::{UNCERTAIN, first_of, second_of},
     flow::tls::sealed,
     host::{Host, Step},
     policy::Policy,
     reason::Reason,
+    report::tally::Tally,
+    session::{data::Progress, reading::Reading},
     work::Work,
 };
 
@@ -55,6 +59,19 @@ impl<H: Host, D: Direction> Step for Passes<'_, H, D> {
             Taken::Unchanged(reason) => reason.number() as u32,
         };
         work.is_blocked() || (work.tally.commands < 2 || work.tally.several == 0) && work.tally.rewrites == 0
+    }
+}
+
+impl Work {
+    /// Begins to read the segment, from the connection's saved state on.
+    #[inline(always)]
+    const fn begin_reading(&mut self) {
+        self.reading = Reading::NONE;
+        self.scan = Progress::NONE;
+        self.stream = InStream::NONE;
+        self.identical = Replies::NONE;
+        self.block = Block::NONE;
+        self.tally = Tally::NONE;
     }
 }
 

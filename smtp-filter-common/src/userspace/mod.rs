@@ -3,6 +3,8 @@
 
 mod checksum;
 mod frame;
+mod hook;
+mod inspect;
 mod reset;
 mod world;
 

@@ -2,6 +2,7 @@
 
 pub mod bytes;
 pub mod step;
+mod unknown;
 
 use core::sync::atomic::AtomicU64;
 
@@ -12,7 +13,7 @@ pub use self::{
 use crate::{
     entry::{Shared, State, Windows},
     event::Event,
-    flow::{HalfOpen, Key, bloom::Block, gone::Gone},
+    flow::{bloom::Block, gone::Gone, half_open::HalfOpen, key::Key},
     seq::Seq,
     work::Work,
 };
@@ -66,16 +67,17 @@ pub trait Host {
         Self::opaque(value as u32) as u64 | (Self::opaque((value >> 32) as u32) as u64) << 32
     }
 
-    /// Fetches `length` bytes (1 to [`crate::bounds::PIECE`]) of payload at `offset` into a piece, from word 1 on. `false` if they
-    /// cannot be fetched.
+    /// Fetches `length` bytes (1 to [`PIECE`](crate::bounds::PIECE)) of payload at `offset` into a piece, from word 1 on.
+    /// `false` if they cannot be fetched.
     fn fetch(&mut self, offset: u32, length: u32, piece: &mut Piece) -> bool;
 
-    /// Fetches `length` bytes (1 to [`crate::bounds::PATCH`]) of payload at `offset` into a patch. `false` if they cannot be fetched.
+    /// Fetches `length` bytes (1 to [`PATCH`](crate::bounds::PATCH)) of payload at `offset` into a patch. `false` if they
+    /// cannot be fetched.
     fn fetch_patch(&mut self, offset: u32, length: u32, patch: &mut Patch) -> bool;
 
-    /// Replaces `length` bytes (1 to [`crate::bounds::PATCH`]) of payload at `offset`, which are in `old`, and corrects the TCP
-    /// checksum by the difference. `offset` is a multiple of 4. After `length`, both patches are 0 up to the next
-    /// multiple of 4. `false` if the segment cannot be written to.
+    /// Replaces `length` bytes (1 to [`PATCH`](crate::bounds::PATCH)) of payload at `offset`, which are in `old`, and
+    /// corrects the TCP checksum by the difference. `offset` is a multiple of 4. After `length`, both patches are 0 up
+    /// to the next multiple of 4. `false` if the segment cannot be written to.
     fn replace(&mut self, offset: u32, length: u32, old: &Patch, new: &Patch) -> bool;
 
     /// What is known of the frame's checksums: [`UNKNOWN`], [`MADE`] or [`FULL`].
@@ -168,7 +170,7 @@ pub trait Host {
     fn list(&mut self, slot: u32) -> Option<&mut List>;
 
     // verifier: the functions below are parts of the datapath that many paths lead to. The kernel has a global function
-    // for each, which is verified once, apart from its callers.
+    // for each, which is verified once, apart from its callers. A host calls what is named here, and does nothing else.
 
     /// Calls [`crate::flow::promote::promote`].
     fn promote(&mut self, work: &mut Work) -> u8;

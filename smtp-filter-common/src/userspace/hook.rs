@@ -1,0 +1,318 @@
+//! The datapath's host in user space.
+
+use core::sync::atomic::{AtomicU64, Ordering};
+use std::{boxed::Box, collections::hash_map};
+
+use super::{
+    World, checksum,
+    frame::{SliceFrame, run_steps},
+};
+use crate::{
+    bounds::{CLIENT_WINDOW, SERVER_WINDOW, WIDE_WINDOW},
+    entry::{Connection, Shared, State, Windows},
+    event::Event,
+    flow::{HalfOpen, Key, bloom::Block, gone::Gone, promote},
+    host::{Host, List, Patch, Piece, Step, Wide},
+    seq::Seq,
+    session::data,
+    stream::{
+        boundaries::{self, lookup},
+        sorted,
+    },
+    work::Work,
+};
+
+/// A frame at one of the world's hooks.
+pub(super) struct Hook<'a> {
+    /// Its tables.
+    pub world: &'a mut World,
+    /// Its bytes.
+    pub frame: SliceFrame<'a>,
+    /// Offset of the payload from the network header.
+    pub payload: u32,
+    /// Offset of the TCP header from there.
+    pub header: u32,
+    /// The connection that was found.
+    pub entry: Option<Entry>,
+}
+
+/// Index of a connection: none is removed while a frame is judged.
+#[derive(Clone, Copy)]
+pub(super) struct Entry(usize);
+
+impl Hook<'_> {
+    /// Payload in its present form.
+    fn bytes(&self, offset: u32, length: u32) -> Option<&[u8]> {
+        let at = self.payload.checked_add(offset)?;
+        match &self.world.rewritten {
+            Some(network) => network.get(at as usize..at.checked_add(length)? as usize),
+            None => self.frame.bytes(at, length),
+        }
+    }
+}
+
+/// Copies bytes into words; `false` if there is no room.
+fn fill_words(words: &mut [u64], bytes: &[u8]) -> bool {
+    if bytes.len() > words.len() * 8 {
+        return false;
+    }
+    for (word, bytes) in words.iter_mut().zip(bytes.chunks(8)) {
+        let mut whole = word.to_le_bytes();
+        for (place, byte) in whole.iter_mut().zip(bytes) {
+            *place = *byte;
+        }
+        *word = u64::from_le_bytes(whole);
+    }
+    true
+}
+
+impl Host for Hook<'_> {
+    type Entry = Entry;
+
+    fn run_steps<S: Step>(count: u32, step: &mut S) {
+        run_steps(count, step);
+    }
+
+    fn load(place: &AtomicU64) -> u64 {
+        place.load(Ordering::Acquire)
+    }
+
+    fn store(place: &AtomicU64, value: u64) {
+        place.store(value, Ordering::Release);
+    }
+
+    fn compare_exchange(place: &AtomicU64, old: u64, new: u64) -> bool {
+        place.compare_exchange(old, new, Ordering::AcqRel, Ordering::Acquire).is_ok()
+    }
+
+    fn publish(place: &AtomicU64, value: u64) {
+        place.store(value, Ordering::Release);
+    }
+
+    fn set(place: &AtomicU64, bits: u64) {
+        place.fetch_or(bits, Ordering::AcqRel);
+    }
+
+    fn retain(place: &AtomicU64, bits: u64) {
+        place.fetch_and(bits, Ordering::AcqRel);
+    }
+
+    fn opaque(value: u32) -> u32 {
+        value
+    }
+
+    fn fetch(&mut self, offset: u32, length: u32, piece: &mut Piece) -> bool {
+        let Some(bytes) = self.bytes(offset, length) else { return false };
+        let (_, room) = piece.split_at_mut(1);
+        fill_words(room, bytes)
+    }
+
+    fn fetch_patch(&mut self, offset: u32, length: u32, patch: &mut Patch) -> bool {
+        let Some(bytes) = self.bytes(offset, length) else { return false };
+        fill_words(patch, bytes)
+    }
+
+    fn replace(&mut self, offset: u32, length: u32, old: &Patch, new: &Patch) -> bool {
+        let network = self.world.rewritten.get_or_insert_with(|| self.frame.network().to_vec());
+        let at = self.payload.wrapping_add(offset) as usize;
+        let Some(place) = network.get_mut(at..at + length as usize) else { return false };
+        for (byte, new) in place.iter_mut().zip(new.iter().flat_map(|word| word.to_le_bytes())) {
+            *byte = new;
+        }
+        let check = self.header as usize + checksum::OFFSET;
+        let Some([high, low]) = network.get_mut(check..check + 2) else { return false };
+        let words = length.div_ceil(8) as usize;
+        let corrected = checksum::correct(u16::from_be_bytes([*high, *low]), old.iter().zip(new).take(words));
+        [*high, *low] = corrected.to_be_bytes();
+        true
+    }
+
+    fn carried(&mut self) -> u8 {
+        self.frame.carried()
+    }
+
+    fn sum(&mut self, length: u32, _: &mut Piece) -> Option<u16> {
+        self.frame.bytes(self.header, length).map(checksum::sum)
+    }
+
+    /// Numbers the connections: a replay gives the same output each time.
+    fn random(&mut self) -> u64 {
+        self.world.connection += 1;
+        self.world.connection
+    }
+
+    fn count(&mut self, counter: u32, segments: u32, bytes: u32) {
+        if let Some(counter) = self.world.counters.get_mut(counter as usize) {
+            counter.segments += u64::from(segments);
+            counter.bytes += u64::from(bytes);
+        }
+    }
+
+    fn emit(&mut self, event: &Event) {
+        self.world.events.push(*event);
+    }
+
+    fn opened(&mut self) {
+        self.world.opened += 1;
+    }
+
+    fn closed(&mut self) {
+        self.world.closed += 1;
+    }
+
+    fn half_open(&mut self, key: &Key, half: &mut HalfOpen) -> bool {
+        let Some(found) = self.world.half.get(key) else { return false };
+        *half = *found;
+        true
+    }
+
+    fn keep_half_open(&mut self, key: &Key, half: &HalfOpen) -> bool {
+        self.world.half.insert(*key, *half);
+        true
+    }
+
+    fn forget_half_open(&mut self, key: &Key) {
+        self.world.half.remove(key);
+    }
+
+    fn find(&mut self, key: &Key) -> Option<Entry> {
+        let found = self.world.live.get(key).copied().map(Entry);
+        self.entry = found.or(self.entry);
+        found
+    }
+
+    fn gone(&mut self, key: &Key, gone: &mut Gone) -> bool {
+        let Some(found) = self.world.gone.get(key) else { return false };
+        *gone = *found;
+        true
+    }
+
+    fn bury(&mut self, key: &Key, gone: &Gone) {
+        self.world.gone.insert(*key, *gone);
+    }
+
+    fn unbury(&mut self, key: &Key) {
+        self.world.gone.remove(key);
+    }
+
+    fn handshakes_seen(&mut self, block: u32) -> Option<&Block> {
+        self.world.handshakes_seen.get(block as usize)
+    }
+
+    fn draw(&mut self) -> u32 {
+        // Xorshift (Marsaglia 2003), for the same numbers each time.
+        let dice = &mut self.world.dice;
+        *dice ^= *dice << 13;
+        *dice ^= *dice >> 7;
+        *dice ^= *dice << 17;
+        (*dice >> 32) as u32
+    }
+
+    fn slots(&self) -> u32 {
+        self.world.roster.len() as u32
+    }
+
+    fn roster(&mut self, slot: u32, key: &mut Key) -> bool {
+        let Some(found) = self.world.roster.get(slot as usize) else { return false };
+        *key = *found;
+        true
+    }
+
+    fn enroll(&mut self, slot: u32, key: &Key) {
+        if self.world.room != 0
+            && let Some(place) = self.world.roster.get_mut(slot as usize)
+        {
+            *place = *key;
+        }
+    }
+
+    fn remove(&mut self, key: &Key) {
+        self.world.vacant.extend(self.world.live.remove(key).map(|at| (*key, at)));
+        self.entry = None;
+    }
+
+    fn create(&mut self, key: &Key) -> Option<(Entry, bool)> {
+        let full = self.world.room != 0 && self.world.live.len() >= self.world.room;
+        let shared = Shared { lock: AtomicU64::new(1), ..Shared::default() };
+        let windows = Windows { client: [0; CLIENT_WINDOW], server: [0; SERVER_WINDOW] };
+        let made = match self.world.live.entry(*key) {
+            hash_map::Entry::Occupied(entry) => {
+                let found = Entry(*entry.get());
+                self.entry = Some(found);
+                return Some((found, false));
+            }
+            hash_map::Entry::Vacant(_) if full => return None,
+            hash_map::Entry::Vacant(entry) => {
+                let fresh = Connection { shared, state: State::EMPTY, windows };
+                // Without a bound, departed connections are kept for inspection: a replay has an end.
+                let vacant = if self.world.room == 0 { None } else { self.world.vacant.pop().map(|(_, at)| at) };
+                match vacant.and_then(|at| self.world.connections.get_mut(at)) {
+                    Some(place) => *place = fresh,
+                    None => self.world.connections.push(fresh),
+                }
+                Entry(*entry.insert(vacant.unwrap_or(self.world.connections.len() - 1)))
+            }
+        };
+        self.entry = Some(made);
+        Some((made, true))
+    }
+
+    fn found(&self) -> Option<Entry> {
+        self.entry
+    }
+
+    fn shared(&self, Entry(at): Entry) -> &Shared {
+        &self.world.connections[at].shared
+    }
+
+    fn load_state(&mut self, Entry(at): Entry, state: &mut State) {
+        *state = self.world.connections[at].state;
+    }
+
+    fn save_state(&mut self, Entry(at): Entry, state: &State) {
+        self.world.connections[at].state = *state;
+    }
+
+    fn windows(&mut self) -> Option<&mut Windows> {
+        let Entry(at) = self.entry?;
+        Some(&mut self.world.connections[at].windows)
+    }
+
+    fn owner(&self, slot: u32) -> Option<&AtomicU64> {
+        self.world.owners.get(slot as usize)
+    }
+
+    fn wide(&mut self, slot: u32) -> Option<&mut Wide> {
+        ((slot as usize) < self.world.owners.len())
+            .then(|| self.world.wide.entry(slot).or_insert_with(|| Box::new([0; WIDE_WINDOW])).as_mut())
+    }
+
+    fn list(&mut self, slot: u32) -> Option<&mut List> {
+        ((slot as usize) < self.world.owners.len())
+            .then(|| self.world.lists.entry(slot).or_insert_with(|| Box::new([0; WIDE_WINDOW / 8])).as_mut())
+    }
+
+    fn promote(&mut self, work: &mut Work) -> u8 {
+        promote::promote(self, work)
+    }
+
+    fn scan(&mut self, work: &mut Work) {
+        data::run(self, work);
+    }
+
+    fn note_boundary(&mut self, work: &mut Work, at: Seq, state: u8, spare: usize) -> bool {
+        boundaries::note(self, work, at, state, spare)
+    }
+
+    fn look_at_boundary(&mut self, work: &mut Work, at: Seq, before: u32) -> u32 {
+        lookup::look(self, work, at, before)
+    }
+
+    fn list_boundaries(&mut self, work: &mut Work, from: Seq, to: Seq) -> u32 {
+        lookup::find(self, work, from, to)
+    }
+
+    fn sort(&mut self, work: &mut Work) {
+        sorted::sort(self, work);
+    }
+}
