@@ -2,10 +2,10 @@
 
 use super::{after_reset, lock, peer, tls};
 use crate::{
-    action::Action,
     direction::Direction,
     entry::{CLOSED, DEAD, FINISHED, MARKED, REPLACED, RESET, TLS, UNCERTAIN, first},
     event::Ended,
+    guards::urgent::urgent,
     host::Host,
     outcome::Outcome,
     policy::Policy,
@@ -57,27 +57,8 @@ pub fn live<H: Host, D: Direction>(host: &mut H, policy: &Policy, work: &mut Wor
     if enforces && position == acceptable::BEYOND {
         return Outcome::held_back(Reason::BeyondWindow);
     }
-    // Even without payload: the pointer may reach into later segments (RFC 9293 section 3.8.5).
-    if segment.has(URG) {
-        let resets = policy.guard(Reason::Urgent.number()) == Action::Reset as u8;
-        // An attacker who forges a segment does not know the sequence numbers. Checksum and hop limit have not been
-        // checked for a segment without payload or in TLS, so its receiver may discard it. Such a segment is dropped,
-        // and nothing in it is believed.
-        let looked_at = segment.length > 0 && flags & TLS == 0;
-        if enforces
-            && resets
-            && looked_at
-            && position == acceptable::WITHIN
-            && acceptable::acknowledges::<H, D>(shared, segment)
-        {
-            H::set(&shared.flags, RESET);
-            work.ends = Ended::Reset as u8;
-        }
-        if enforces || segment.length == 0 || flags & TLS != 0 {
-            return Outcome::guarded(Reason::Urgent);
-        }
-        let sequence = segment.sequence;
-        work.note(Reason::Urgent.number(), policy.guard(Reason::Urgent.number()), sequence);
+    if work.segment.has(URG) && urgent::<H, D>(shared, policy, work, flags, position) {
+        return Outcome::guarded(Reason::Urgent);
     }
     let segment = &work.segment;
     H::store(&shared.seen, met.now);

@@ -4,3 +4,4 @@ pub mod act;
 mod hold_back;
 mod pass_over;
 pub mod unmatched;
+pub mod urgent;

@@ -5,6 +5,7 @@ mod checksum;
 mod frame;
 mod hook;
 mod inspect;
+mod judge;
 mod reset;
 mod world;
 

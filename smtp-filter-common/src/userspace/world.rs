@@ -1,21 +1,15 @@
-//! State, counters and events in user space, and the path of a frame through the datapath.
+//! State, counters and events in user space.
 
 use core::sync::atomic::AtomicU64;
 use std::{boxed::Box, collections::HashMap, vec::Vec};
 
-use super::{frame::SliceFrame, hook::Hook};
 use crate::{
     bounds::{self, HANDSHAKE_BLOCKS, POOL},
     entry::Connection,
     event::Event,
     flow::{HalfOpen, Key, bloom::Block, gone::Gone},
     host::{List, Wide},
-    judge,
-    met::Met,
     reason::{COUNTERS_PER_REASON, Counter, REASONS},
-    scope::Policies,
-    verdict::Verdict,
-    wire,
     work::Work,
 };
 
@@ -52,7 +46,7 @@ pub struct World {
     pub(super) connection: u64,
     pub(super) work: Box<Work>,
     /// Replaces `work` while that is in use.
-    spare: Option<Box<Work>>,
+    pub(super) spare: Option<Box<Work>>,
 }
 
 impl Default for World {
@@ -94,27 +88,5 @@ impl World {
     pub fn with_room(connections: u32) -> Self {
         let roster = bounds::roster(connections) as usize;
         Self { room: connections as usize, roster: std::vec![Key::default(); roster], ..Self::new() }
-    }
-
-    /// Judges a frame, as the program at the hook does.
-    pub fn frame<P: Policies>(&mut self, policies: &P, frame: SliceFrame<'_>, met: Met) -> Verdict {
-        // Nothing is filtered before there is a policy.
-        let Some(whole) = policies.of_scope(0) else { return Verdict::Pass };
-        let spare = self.spare.take().unwrap_or_else(|| Box::new(Work::new()));
-        let mut work = core::mem::replace(&mut self.work, spare);
-        let kind = wire::read(&frame, whole, &mut work.segment);
-        let (payload, header) = (work.segment.payload, work.segment.header);
-        self.rewritten = None;
-        let verdict = judge::judge(
-            &mut Hook { world: self, frame, payload, header, entry: None },
-            policies,
-            &mut work,
-            kind,
-            met,
-        )
-        .unwrap_or(Verdict::Drop);
-        self.marked = verdict == Verdict::Pass && work.marked != 0;
-        self.spare = Some(core::mem::replace(&mut self.work, work));
-        verdict
     }
 }
