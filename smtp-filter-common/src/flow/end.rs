@@ -18,17 +18,13 @@ use crate::{
 #[inline(always)]
 pub fn close<H: Host>(host: &mut H, work: &mut Work, entry: H::Entry) {
     let shared = host.shared(entry);
-    // The state is in use for longer than the bounded wait. The connection ends with a later segment, or keeps counting
-    // as open.
-    if !lock::take::<H>(&shared.lock) {
-        return;
-    }
     let id = work.event.connection;
-    let flags = H::load(&shared.flags);
-    if H::load(&shared.id) != id {
-        lock::release::<H>(&shared.lock);
+    // If the state is in use for longer than the bounded wait, the connection ends with a later segment, or keeps
+    // counting as open.
+    if !lock::take_for::<H>(shared, id) {
         return;
     }
+    let flags = H::load(&shared.flags);
     host.load_state(entry, &mut work.state);
     let shared = host.shared(entry);
     if work.segment.has(RST) && exact::<H>(shared, work) {

@@ -11,7 +11,7 @@ use crate::{
     policy::Policy,
     reason::Reason,
     stream::{acceptable, backlog, normalise},
-    wire::{ACK, FIN, RST, URG},
+    wire::{FIN, RST, URG},
     work::Work,
 };
 
@@ -62,17 +62,7 @@ pub fn live<H: Host, D: Direction>(host: &mut H, policy: &Policy, work: &mut Wor
     }
     let segment = &work.segment;
     H::store(&shared.seen, met.now);
-    // Nothing is believed that may not come from the connection's own end. That includes a RST, which a receiver
-    // accepts whatever it acknowledges.
-    let own = position == acceptable::WITHIN && acceptable::acknowledges::<H, D>(shared, segment) && !segment.has(RST);
-    let believed = own || !enforces && !segment.has(RST);
-    if segment.has(ACK) && believed {
-        let moved = peer::note::<H, D>(shared, segment);
-        if !D::IS_CLIENT && (moved || segment.length > 0) {
-            backlog::clear::<H>(shared);
-        }
-        normalise::note::<H, D>(shared, segment, flags);
-    }
+    let believed = peer::believe::<H, D>(shared, segment, flags, position, enforces);
     // This segment may carry the last acknowledgement.
     work.closing = ((flags / FINISHED) & 1) as u8;
     work.marked = ((flags / MARKED) & 1) as u8 & (1 ^ work.monitors);
@@ -101,13 +91,5 @@ pub fn live<H: Host, D: Direction>(host: &mut H, policy: &Policy, work: &mut Wor
         // In TLS the FIN's sequence number would be checked nowhere else.
         return Outcome::passes(Reason::Closing);
     }
-    if id == 0 || !lock::take::<H>(&shared.lock) {
-        return Outcome::held_back(Reason::Busy);
-    }
-    // Meanwhile the entry may have been given to another connection.
-    if H::load(&shared.id) != id {
-        lock::release::<H>(&shared.lock);
-        return Outcome::held_back(Reason::Busy);
-    }
-    Outcome::read()
+    if lock::take_for::<H>(shared, id) { Outcome::read() } else { Outcome::held_back(Reason::Busy) }
 }

@@ -3,7 +3,10 @@
 
 use core::sync::atomic::AtomicU64;
 
-use crate::host::{Host, Step};
+use crate::{
+    entry::Shared,
+    host::{Host, Step},
+};
 
 /// Attempts before the segment is dropped: one or two milliseconds, the time for a segment full of small BDAT lines.
 const TRIES: u32 = 1 << 17;
@@ -34,6 +37,20 @@ pub fn take<H: Host>(lock: &AtomicU64) -> bool {
     let mut taken = 0;
     H::run_steps(TRIES, &mut Try::<H> { lock, taken: &mut taken, host: core::marker::PhantomData });
     taken != 0
+}
+
+/// Takes the lock of the connection with this number; `false` if it could not be taken, or the entry was given to another
+/// connection meanwhile.
+#[inline(always)]
+pub fn take_for<H: Host>(shared: &Shared, id: u64) -> bool {
+    if id == 0 || !take::<H>(&shared.lock) {
+        return false;
+    }
+    if H::load(&shared.id) != id {
+        release::<H>(&shared.lock);
+        return false;
+    }
+    true
 }
 
 /// Releases the lock.
