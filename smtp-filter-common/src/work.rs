@@ -30,7 +30,7 @@ pub struct Passed {
     pub sequence: Seq,
     /// See [`Block::reason`].
     pub reason: u16,
-    /// [`Action`]; [`Action::Pass`] if there is none.
+    /// [`crate::action::Action`]; [`Pass`](crate::action::Action::Pass) if there is none.
     pub action: u8,
 }
 

@@ -18,8 +18,8 @@ pub struct Shared {
     /// What the other side has said about each direction's bytes: the highest acknowledgement, and the first sequence
     /// number after the window.
     pub peer: [AtomicU64; 2],
-    /// The next sequence number to be read, of the client and of the server, as in [`super::Side::next`]; once [`super::TLS`] is set,
-    /// the first one in TLS.
+    /// The next sequence number to be read, of the client and of the server, as in [`super::Side::next`]; once
+    /// [`super::TLS`] is set, the first one in TLS.
     pub tls_from: AtomicU64,
     /// Last segment: nanoseconds since boot.
     pub seen: AtomicU64,

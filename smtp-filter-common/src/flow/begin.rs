@@ -11,7 +11,7 @@ use crate::{
     work::Work,
 };
 
-/// Prepares the working area for a segment, and says which step comes next.
+/// First step: who sends the segment, by the ports alone.
 #[inline(always)]
 pub fn begin(whole: &Policy, work: &mut Work, kind: Kind, met: Met) {
     work.marked = 0;
@@ -21,11 +21,11 @@ pub fn begin(whole: &Policy, work: &mut Work, kind: Kind, met: Met) {
     work.greeted = 0;
     work.kind = kind as u8;
     work.met = met;
-    work.outcome = meet(whole, work, kind, met);
+    work.outcome = next(whole, work, kind, met);
 }
 
 #[inline(always)]
-fn meet(whole: &Policy, work: &mut Work, kind: Kind, met: Met) -> Outcome {
+fn next(whole: &Policy, work: &mut Work, kind: Kind, met: Met) -> Outcome {
     if whole.is_off(met.now) {
         return Outcome::settled(Verdict::Pass);
     }

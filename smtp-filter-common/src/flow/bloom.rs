@@ -16,14 +16,14 @@ const WORDS: usize = 8;
 pub const BITS: u32 = 4;
 
 /// Bits of an index into a block.
-const PLACE: u32 = 9;
+const INDEX: u32 = 9;
 
 // Odd factors: the fractional parts of the golden ratio and of pi.
 const FIRST: u64 = 0x9e37_79b9_7f4a_7c15;
 const SECOND: u64 = 0x243f_6a88_85a3_08d3;
 
-/// A connection's hash. Depends on all bits of the key, and is the same if the two ends are exchanged: if both ports are the policy's, not
-/// every segment shows which end is the client.
+/// A connection's hash. It depends on all bits of the key, and is the same if the two ends are exchanged: if both ports
+/// are the policy's, not every segment shows which end is the client.
 #[inline(always)]
 pub fn hash(key: &Key) -> u64 {
     let hash = end(&key.client, key.client_port).wrapping_add(end(&key.server, key.server_port));
@@ -44,8 +44,8 @@ fn end(address: &[u8; 16], port: [u8; 2]) -> u64 {
 #[inline(always)]
 pub fn bit(hash: u64, index: u32) -> (usize, u64) {
     // The lowest bits select the block.
-    let place = hash >> (64 - PLACE * BITS + PLACE * index);
-    ((place >> 6) as usize & (WORDS - 1), 1 << (place & 63))
+    let at = hash >> (64 - INDEX * BITS + INDEX * index);
+    ((at >> 6) as usize & (WORDS - 1), 1 << (at & 63))
 }
 
 /// The number of its block.
@@ -54,4 +54,4 @@ pub fn block(hash: u64) -> u32 {
     hash as u32 & (HANDSHAKE_BLOCKS - 1)
 }
 
-const _: () = assert!(HANDSHAKE_BLOCKS.is_power_of_two() && HANDSHAKE_BLOCKS.ilog2() + PLACE * BITS <= 64);
+const _: () = assert!(HANDSHAKE_BLOCKS.is_power_of_two() && HANDSHAKE_BLOCKS.ilog2() + INDEX * BITS <= 64);

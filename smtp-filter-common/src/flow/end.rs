@@ -30,8 +30,8 @@ pub fn close<H: Host>(host: &mut H, work: &mut Work, entry: H::Entry) {
     if work.segment.has(RST) && exact::<H>(shared, work) {
         H::set(&shared.flags, DEAD);
     }
-    let tells = flags & CLOSED == 0 && work.ends != 0;
-    if tells {
+    let reports = flags & CLOSED == 0 && work.ends != 0;
+    if reports {
         H::set(&shared.flags, CLOSED);
         report::close::<H>(shared, work, id, work.ends);
         slots::leave(host, work);
@@ -47,7 +47,7 @@ pub fn close<H: Host>(host: &mut H, work: &mut Work, entry: H::Entry) {
     } else {
         lock::release::<H>(&shared.lock);
     }
-    if tells {
+    if reports {
         host.closed();
         host.emit(&work.event);
     }

@@ -23,9 +23,20 @@ use crate::{
 /// The largest window shift (RFC 7323 section 2.3).
 const WIDEST: u8 = 14;
 
-/// See [`crate::judge::handshake`].
+/// Step after [`Next::HANDSHAKE`]: segments that begin a connection, or belong to none. If the segment turns out to
+/// belong to one after all, [`Next::FIND_CLIENT`] or [`Next::FIND_SERVER`] follows, but not this step again.
+///
+/// [`Next::HANDSHAKE`]: crate::outcome::Next::HANDSHAKE
+/// [`Next::FIND_CLIENT`]: crate::outcome::Next::FIND_CLIENT
+/// [`Next::FIND_SERVER`]: crate::outcome::Next::FIND_SERVER
 #[inline(always)]
-pub fn greet<H: Host, P: Policies>(host: &mut H, policies: &P, work: &mut Work) -> Outcome {
+pub fn handshake<H: Host, P: Policies>(host: &mut H, policies: &P, work: &mut Work) {
+    work.greeted = 1;
+    work.outcome = greet(host, policies, work);
+}
+
+#[inline(always)]
+fn greet<H: Host, P: Policies>(host: &mut H, policies: &P, work: &mut Work) -> Outcome {
     let met = work.met;
     let Some(whole) = policies.of_scope(0) else { return Outcome::held_back(Reason::Busy) };
     let ports = Ports::of(whole, &work.segment);
@@ -74,9 +85,9 @@ pub fn greet<H: Host, P: Policies>(host: &mut H, policies: &P, work: &mut Work) 
     }
     // If both ports are the policy's, only a handshake whose two sides came from different interfaces shows who the
     // server is. Otherwise a client could answer its own SYN in the server's name, and then pass for the server.
-    let both_ways =
+    let two_sides =
         |host: &mut H| host.find(&work.key).is_some_and(|entry| first(H::load(&host.shared(entry).ways)) != 0);
-    if !from_client && to_server && both_ways(host) {
+    if !from_client && to_server && two_sides(host) {
         return Outcome::find_server();
     }
     stranger::stranger(host, policy, work, met)
@@ -84,7 +95,7 @@ pub fn greet<H: Host, P: Policies>(host: &mut H, policies: &P, work: &mut Work) 
 
 /// A client's SYN is recorded, and passes. It changes nothing before the server's SYN-ACK (I3).
 #[inline(always)]
-pub fn syn<H: Host>(host: &mut H, work: &mut Work, met: Met) -> Outcome {
+fn syn<H: Host>(host: &mut H, work: &mut Work, met: Met) -> Outcome {
     if work.segment.length > 0 {
         return Outcome::guarded(Reason::SynData);
     }
@@ -104,7 +115,7 @@ pub fn syn<H: Host>(host: &mut H, work: &mut Work, met: Met) -> Outcome {
 
 /// The server's SYN-ACK shows which SYN counts.
 #[inline(always)]
-pub fn syn_ack<H: Host>(host: &mut H, policy: &Policy, work: &mut Work, met: Met) -> Outcome {
+fn syn_ack<H: Host>(host: &mut H, policy: &Policy, work: &mut Work, met: Met) -> Outcome {
     if work.segment.length > 0 {
         return Outcome::guarded(Reason::SynData);
     }

@@ -47,13 +47,13 @@ pub fn set_flags<H: Host, D: Direction>(shared: &Shared, work: &mut Work, facts:
         }
         set_phase::<H>(shared, work);
     }
-    let cuts = facts & BLOCKED != 0 && work.block.action == Action::Reset as u8;
+    let resets = facts & BLOCKED != 0 && work.block.action == Action::Reset as u8;
     let set = if work.tally.mark != 0 { MARKED } else { 0 }
         | if facts & UNREAD != 0 { UNCERTAIN } else { 0 }
         | if facts & CLOSES != 0 { FINISHED } else { 0 }
         | if work.segment.has(FIN) && facts & BLOCKED == 0 { FIN_PASSED << D::INDEX } else { 0 }
-        | if cuts { RESET } else { 0 };
-    work.ends = Ended::Fin as u8 * ((facts / CLOSES) & 1) + Ended::Reset as u8 * cuts as u8;
+        | if resets { RESET } else { 0 };
+    work.ends = Ended::Fin as u8 * ((facts / CLOSES) & 1) + Ended::Reset as u8 * resets as u8;
     if set != 0 {
         H::set(&shared.flags, set);
     }

@@ -39,8 +39,8 @@ pub fn take<H: Host>(lock: &AtomicU64) -> bool {
     taken != 0
 }
 
-/// Takes the lock of the connection with this number; `false` if it could not be taken, or the entry was given to another
-/// connection meanwhile.
+/// Takes the lock of the connection with this number; `false` if it could not be taken, or the entry was given to
+/// another connection meanwhile. An entry that is still being made has number 0.
 #[inline(always)]
 pub fn take_for<H: Host>(shared: &Shared, id: u64) -> bool {
     if id == 0 || !take::<H>(&shared.lock) {

@@ -40,11 +40,11 @@ pub fn believe<H: Host, D: Direction>(
 fn note<H: Host, D: Direction>(shared: &Shared, segment: &Segment) -> bool {
     let shift = second(H::load(&shared.ways)) >> (D::INDEX * 8) & 15;
     let edge = segment.acknowledgement.plus((segment.window as u32) << shift);
-    let place = &shared.peer[D::OTHER];
-    let old = H::load(place);
+    let word = &shared.peer[D::OTHER];
+    let old = H::load(word);
     let new = pair_of(segment.acknowledgement.later(first_of(old)), edge.later(second_of(old)));
     if new != old {
-        H::compare_exchange(place, old, new);
+        H::compare_exchange(word, old, new);
     }
     first_of(new) != first_of(old)
 }

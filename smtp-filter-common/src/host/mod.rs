@@ -67,12 +67,12 @@ pub trait Host {
         Self::opaque(value as u32) as u64 | (Self::opaque((value >> 32) as u32) as u64) << 32
     }
 
-    /// Fetches `length` bytes (1 to [`PIECE`](crate::bounds::PIECE)) of payload at `offset` into a piece, from word 1 on.
-    /// `false` if they cannot be fetched.
+    /// Fetches `length` bytes (1 to [`PIECE`](crate::bounds::PIECE)) of payload at `offset` into a piece, from word 1
+    /// on. `false` if they cannot be fetched.
     fn fetch(&mut self, offset: u32, length: u32, piece: &mut Piece) -> bool;
 
-    /// Fetches `length` bytes (1 to [`PATCH`](crate::bounds::PATCH)) of payload at `offset` into a patch. `false` if they
-    /// cannot be fetched.
+    /// Fetches `length` bytes (1 to [`PATCH`](crate::bounds::PATCH)) of payload at `offset` into a patch. `false` if
+    /// they cannot be fetched.
     fn fetch_patch(&mut self, offset: u32, length: u32, patch: &mut Patch) -> bool;
 
     /// Replaces `length` bytes (1 to [`PATCH`](crate::bounds::PATCH)) of payload at `offset`, which are in `old`, and

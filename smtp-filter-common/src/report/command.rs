@@ -53,8 +53,8 @@ pub fn command<H: Host>(policy: &Policy, work: &mut Work, line: &Line, kind: Com
     let like = (verdict.reason as u32) << 16 | (verdict.action as u32) << 8 | enforced as u32;
     let first = same::<H>(work.tally.commands, 1).wrapping_neg();
     work.tally.counter = like & first | work.tally.counter & !first;
-    let tells = 1 ^ (verdict.action as u32).wrapping_sub(Action::Log as u32) >> 31;
-    work.tally.several |= (1 ^ same::<H>(work.tally.counter, like) | tells) as u8;
+    let reports = 1 ^ (verdict.action as u32).wrapping_sub(Action::Log as u32) >> 31;
+    work.tally.several |= (1 ^ same::<H>(work.tally.counter, like) | reports) as u8;
 }
 
 /// Puts the current keyword and the policy's verdict on it into the current event.

@@ -26,9 +26,14 @@ use crate::{
     work::{MISSING, Passed, Work},
 };
 
-/// Decides, and releases the lock.
+/// Fourth step, after [`super::read::read`]: decides, and releases the lock.
 #[inline(always)]
-pub fn decide<D: Direction, H: Host>(host: &mut H, policy: &Policy, work: &mut Work) -> Outcome {
+pub fn decide<D: Direction, H: Host>(host: &mut H, policy: &Policy, work: &mut Work) {
+    work.outcome = commit::<D, H>(host, policy, work);
+}
+
+#[inline(always)]
+fn commit<D: Direction, H: Host>(host: &mut H, policy: &Policy, work: &mut Work) -> Outcome {
     let taken = work.taken;
     if taken == NOTHING {
         return Outcome::held_back(Reason::Busy);
@@ -76,14 +81,7 @@ pub fn decide<D: Direction, H: Host>(host: &mut H, policy: &Policy, work: &mut W
     lock::release::<H>(&shared.lock);
     let facts = work.unknown::<H>(facts);
     if read {
-        let taken = if work.uncertain & MISSING != 0 { Reason::Gap.number() } else { taken as u16 };
-        host.count(counter(taken, Action::Pass as u8, true), 1, work.segment.length);
-        if work.tally.commands != 0 && work.tally.reporting == 0 {
-            report::report_all(host, work);
-        }
-        if work.tally.unmatched != 0 {
-            unmatched(host, policy, work);
-        }
+        count_read(host, policy, work, taken as u16);
         // Meanwhile a command on another CPU may have requested the skb mark.
         work.marked |= work.tally.mark | marked;
     }
@@ -97,4 +95,17 @@ pub fn decide<D: Direction, H: Host>(host: &mut H, policy: &Policy, work: &mut W
     } else {
         Verdict::Drop
     })
+}
+
+/// Counts a segment that was read and passes, and reports its commands if one pass over them was enough.
+#[inline(always)]
+fn count_read<H: Host>(host: &mut H, policy: &Policy, work: &mut Work, reason: u16) {
+    let reason = if work.uncertain & MISSING != 0 { Reason::Gap.number() } else { reason };
+    host.count(counter(reason, Action::Pass as u8, true), 1, work.segment.length);
+    if work.tally.commands != 0 && work.tally.reporting == 0 {
+        report::report_all(host, work);
+    }
+    if work.tally.unmatched != 0 {
+        unmatched(host, policy, work);
+    }
 }

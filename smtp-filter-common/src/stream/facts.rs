@@ -1,6 +1,6 @@
-//! Facts about a segment that has been read, as bits.
+//! Facts about a segment that has been read, as bits of one number.
 
-/// Facts about a segment that has been read, as bits. The state changed.
+/// The state of the connection changed.
 pub const STATE_CHANGED: u8 = 1;
 
 /// There is a verdict against it.

@@ -75,7 +75,8 @@ impl Work {
     }
 }
 
-/// Reads what there is to read. The lock is held.
+/// Third step, after [`crate::outcome::Next::READ`]: reads what there is to read. The lock is held. The longest call
+/// chains begin here, so it keeps nothing for later.
 #[inline(always)]
 pub fn read<D: Direction, H: Host>(host: &mut H, policy: &Policy, work: &mut Work) {
     work.begin_reading();

@@ -12,7 +12,7 @@ const OVER: u64 = 0;
 /// Rank: the client has said nothing.
 const SILENT: u64 = 1;
 
-/// Rank: silent for [`LONG`].
+/// Rank: silent for ten minutes.
 pub const IDLE: u64 = 2;
 
 /// Rank: the client has spoken, and the server has accepted no HELO.

@@ -15,7 +15,7 @@ pub const NOBODY: u64 = u64::MAX;
 #[repr(C, align(8))]
 #[derive(Clone, Copy, Debug)]
 pub struct Sample {
-    /// The [`owner`] of each entry; 0: none was drawn.
+    /// The [`owner`](crate::flow::owner::owner) of each entry; 0: none was drawn.
     pub owner: [u64; SAMPLE],
     /// Rank and time: the lowest score goes first.
     pub score: [u64; SAMPLE],
