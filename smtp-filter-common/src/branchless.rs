@@ -30,3 +30,49 @@ pub(crate) fn choose<H: Host>(is: u32, a: u8, b: u8) -> u8 {
 pub(crate) fn choose_number<H: Host>(is: u32, a: u32, b: u32) -> u32 {
     b ^ ((a ^ b) & H::opaque(is.wrapping_neg()))
 }
+
+/// The same byte eight times.
+pub(crate) const fn all(byte: u8) -> u64 {
+    byte as u64 * 0x0101_0101_0101_0101
+}
+
+/// 0xff in every byte of a word that equals `byte`, 0 in the others.
+#[inline(always)]
+pub(crate) const fn equal_bytes(word: u64, byte: u8) -> u64 {
+    let differs = word ^ all(byte);
+    let nonzero = (((differs & all(0x7f)) + all(0x7f)) | differs) & all(0x80);
+    ((nonzero ^ all(0x80)) >> 7).wrapping_mul(0xff)
+}
+
+/// 0xff in the first `left` bytes of a word: in none if it is negative, in all if it is eight or more. The sign bits
+/// are hidden from the compiler, which would otherwise make jumps of them.
+#[inline(always)]
+pub(crate) fn present<H: Host>(left: u32) -> u64 {
+    let below = H::opaque(((left as i32) >> 31) as u32);
+    let left = left & !below;
+    let whole = H::opaque(((7_u32.wrapping_sub(left) as i32) >> 31) as u32) as i32 as i64 as u64;
+    (1_u64 << ((left & 7) * 8)).wrapping_sub(1) | whole
+}
+
+/// 0xff in the bytes `from..to` of a word; either may lie outside.
+#[inline(always)]
+pub(crate) fn between<H: Host>(from: u32, to: u32) -> u64 {
+    present::<H>(to) & !present::<H>(from)
+}
+
+/// 1 if the two differ anywhere, else 0.
+#[inline(always)]
+pub(crate) fn differ<H: Host, const N: usize>(old: &[u64; N], new: &[u64; N]) -> u8 {
+    let (mut differs, mut i) = (0_u64, 0);
+    while i < N {
+        differs |= H::opaque_word(old[i] ^ new[i]);
+        i += 1;
+    }
+    ((differs | H::opaque_word(differs.wrapping_neg())) >> 63) as u8
+}
+
+/// Sets the high bit of each zero byte of a word, and perhaps of bytes above one, but never without one.
+#[inline(always)]
+pub(crate) const fn zeros(word: u64) -> u64 {
+    word.wrapping_sub(all(1)) & !word
+}

@@ -27,6 +27,7 @@ pub mod policy;
 pub mod reason;
 pub mod report;
 pub mod reset;
+pub mod rewrite;
 pub mod scope;
 pub mod seq;
 pub mod session;

@@ -13,8 +13,12 @@ use crate::{
     met::Met,
     outcome::{Next, Outcome},
     report::tally::Tally,
+    rewrite::Change,
     seq::Seq,
-    session::{data::Progress, reading::Reading, rewrite::Change, verb::Command},
+    session::{
+        reading::{Progress, Reading},
+        verb::Command,
+    },
     stream::in_segment::{Data, InStream, Replies},
     wire::Segment,
 };

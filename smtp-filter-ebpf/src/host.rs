@@ -17,7 +17,7 @@ use smtp_filter_common::{
     flow::{HalfOpen, Key, bloom::Block, gone::Gone, promote},
     host::{FULL, Host, List, MADE, Patch, Piece, Step, UNKNOWN, Wide},
     seq::Seq,
-    session::data,
+    session::scan,
     stream::{
         boundaries::{self, lookup},
         sorted,
@@ -538,7 +538,7 @@ extern "C" fn promote(skb: *mut __sk_buff, work: *mut Work) -> u32 {
 extern "C" fn scan(skb: *mut __sk_buff, work: *mut Work) -> u32 {
     // SAFETY: null, or the current working area.
     let Some(work) = (unsafe { work.as_mut() }) else { return 0 };
-    data::run(&mut Kernel::new(skb, work, core::ptr::null_mut()), work);
+    scan::run(&mut Kernel::new(skb, work, core::ptr::null_mut()), work);
     0
 }
 

@@ -43,7 +43,7 @@ pub struct Session {
     pub end: u8,
     /// 1: the reply to EHLO that is being read offers CHUNKING.
     pub offers: u8,
-    /// What comes before the next byte of the banner: see [`crate::session::banner`].
+    /// What comes before the next byte of the banner: see [`crate::rewrite::banner`].
     pub banner: u8,
     /// Characters of the banner's current word, as long as it may be ESMTP.
     pub esmtp: u8,

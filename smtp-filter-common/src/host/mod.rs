@@ -175,7 +175,7 @@ pub trait Host {
     /// Calls [`crate::flow::promote::promote`].
     fn promote(&mut self, work: &mut Work) -> u8;
 
-    /// Calls [`crate::session::data::run`].
+    /// Calls [`crate::session::scan::run`].
     fn scan(&mut self, work: &mut Work);
 
     /// Calls [`crate::stream::boundaries::note`].

@@ -2,9 +2,9 @@
 
 use crate::{
     bounds::EXCERPT,
+    branchless::present,
     event::{ARG_WITHHELD, CLIENT, EXCERPT_MORE, Event},
     host::Host,
-    session::rewrite,
     work::Work,
 };
 
@@ -62,7 +62,7 @@ pub fn withhold<H: Host>(work: &mut Work) {
     let shown = if shown < kept { shown } else { kept };
     let mut i = 0;
     while i < EXCERPT {
-        event.excerpt[i] &= rewrite::present::<H>(shown.wrapping_sub(i as u32)) as u8;
+        event.excerpt[i] &= present::<H>(shown.wrapping_sub(i as u32)) as u8;
         i += 1;
     }
     event.excerpt_length = shown as u8 | EXCERPT_MORE;

@@ -1,18 +1,22 @@
 //! The SMTP automaton: bytes in, facts out.
 
-pub mod banner;
 pub mod bdat;
 pub mod begins;
 pub mod client;
+mod command;
 pub mod data;
+mod keyword;
 pub mod line;
 pub mod monitor;
 pub mod pending;
 pub mod proxy;
 pub mod reading;
 pub mod replies;
-pub mod rewrite;
+pub mod reply;
+pub mod reply_line;
+pub mod scan;
 pub mod server;
+mod unfinished;
 pub mod verb;
 mod wait;
 

@@ -1,4 +1,6 @@
-//! How far the bytes of the current segment have been read.
+//! How far the bytes of the current segment have been read, and its mail data scanned.
+
+use crate::session::data;
 
 /// How far the bytes of the current segment have been read. Offsets are in the payload.
 #[repr(C, align(8))]
@@ -40,4 +42,30 @@ impl Reading {
         banner_kept: 0,
         begins: 0,
     };
+}
+
+/// No offset.
+pub const NOWHERE: u32 = u32::MAX;
+
+/// How far the scanner has come in the current segment. Offsets are in the payload.
+#[repr(C, align(8))]
+#[derive(Clone, Copy, Debug)]
+pub struct Progress {
+    /// Offset after an end of data; [`NOWHERE`] if there is none.
+    pub end_of_data: u32,
+    /// Offset that it has reached.
+    pub at: u32,
+    /// Offset where it ends.
+    pub to: u32,
+    /// Bytes from `at` on that are read one by one.
+    pub exact: u32,
+    /// Bytes from `at` on that lie in a field with dots.
+    pub dotted: u32,
+    /// The state: [`data::MIDDLE`] and the others.
+    pub state: u8,
+}
+
+impl Progress {
+    /// It has not begun.
+    pub const NONE: Self = Self { end_of_data: NOWHERE, at: 0, to: 0, exact: 0, dotted: 0, state: data::MIDDLE };
 }

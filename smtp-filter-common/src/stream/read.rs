@@ -16,7 +16,7 @@ use crate::{
     policy::Policy,
     reason::Reason,
     report::tally::Tally,
-    session::{data::Progress, reading::Reading},
+    session::reading::{Progress, Reading},
     work::Work,
 };
 

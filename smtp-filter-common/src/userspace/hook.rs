@@ -14,7 +14,7 @@ use crate::{
     flow::{HalfOpen, Key, bloom::Block, gone::Gone, promote},
     host::{Host, List, Patch, Piece, Step, Wide},
     seq::Seq,
-    session::data,
+    session::scan,
     stream::{
         boundaries::{self, lookup},
         sorted,
@@ -297,7 +297,7 @@ impl Host for Hook<'_> {
     }
 
     fn scan(&mut self, work: &mut Work) {
-        data::run(self, work);
+        scan::run(self, work);
     }
 
     fn note_boundary(&mut self, work: &mut Work, at: Seq, state: u8, spare: usize) -> bool {

@@ -4,10 +4,7 @@ use super::{add::add, search::search};
 use crate::{
     direction::{Client, Direction as _},
     host::Host,
-    session::{
-        Mode,
-        data::{self, NOWHERE},
-    },
+    session::{Mode, data, reading::NOWHERE, scan},
     stream::{
         boundaries,
         in_segment::{Data, Neighbours, Position},
@@ -90,6 +87,6 @@ fn data_before_gap<H: Host>(host: &mut H, work: &mut Work, before: u8) -> bool {
         work.scan.state = before;
     }
     let length = work.segment.length;
-    data::scan(host, work, 0, length);
+    scan::scan(host, work, 0, length);
     !work.is_blocked() && work.scan.end_of_data == NOWHERE
 }

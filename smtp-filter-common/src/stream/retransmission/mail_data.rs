@@ -3,7 +3,7 @@
 
 use crate::{
     host::{Host, Step},
-    session::data::{self, NOWHERE},
+    session::{data, reading::NOWHERE, scan},
     stream::{
         boundaries::{
             self, after_few,
@@ -24,7 +24,7 @@ pub fn scan_again<H: Host>(host: &mut H, work: &mut Work, (from, to): (u32, u32)
         return;
     }
     work.scan.state = if before == data::END { data::MIDDLE } else { before };
-    data::scan(host, work, from, to);
+    scan::scan(host, work, from, to);
     if work.is_blocked() {
         return;
     }

@@ -8,10 +8,11 @@ use super::{
 };
 use crate::{
     bounds::{PATCH, PIECE, WIDE_WINDOW},
+    branchless::{between, present},
     direction::Direction,
     host::{Host, Piece, Step},
+    rewrite::patch_length,
     seq::Seq,
-    session::rewrite,
     stream::in_segment::FORGOTTEN,
     work::Work,
 };
@@ -137,7 +138,7 @@ impl<H: Host> Step for Restore<'_, H> {
         if start >= self.to || self.to > work.segment.length {
             return true;
         }
-        let length = rewrite::patch_length(self.to, start, work.segment.length);
+        let length = patch_length(self.to, start, work.segment.length);
         if !host.fetch_patch(start, length, &mut work.old) {
             work.stream.differs |= FORGOTTEN;
             return true;
@@ -159,9 +160,9 @@ fn put<H: Host>(work: &mut Work, (start, length): (u32, u32), (from, to): (u32, 
     let mut i = 0;
     while i < PATCH / 8 {
         let at = start.wrapping_add(i as u32 * 8);
-        let there = rewrite::present::<H>(length.wrapping_sub(i as u32 * 8));
+        let there = present::<H>(length.wrapping_sub(i as u32 * 8));
         let nth = H::opaque(index * (PATCH as u32 / 8) + i as u32) as usize & (PIECE / 8 - 1);
-        let inside = rewrite::between::<H>(from.wrapping_sub(at), to.wrapping_sub(at)) & there;
+        let inside = between::<H>(from.wrapping_sub(at), to.wrapping_sub(at)) & there;
         old[i] &= there;
         new[i] = (old[i] & !inside) | (piece[1 + nth] & inside);
         differs |= old[i] ^ new[i];

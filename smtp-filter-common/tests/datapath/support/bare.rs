@@ -9,7 +9,7 @@ use smtp_filter_common::{
     flow::{HalfOpen, Key, bloom::Block, gone::Gone, promote},
     host::{Host, List, Patch, Piece, Step, Wide},
     seq::Seq,
-    session::data,
+    session::scan,
     stream::{
         boundaries::{self, lookup},
         sorted,
@@ -158,7 +158,7 @@ impl Host for Bare {
         promote::promote(self, work)
     }
     fn scan(&mut self, work: &mut Work) {
-        data::run(self, work);
+        scan::run(self, work);
     }
     fn note_boundary(&mut self, work: &mut Work, at: Seq, state: u8, spare: usize) -> bool {
         boundaries::note(self, work, at, state, spare)

@@ -2,14 +2,14 @@
 
 use crate::{
     bounds::PATCH,
-    branchless::{choose, choose_number, less, same},
+    branchless::{choose, choose_number, differ, less, present, same},
     direction::{Direction as _, Server},
     host::{Host, Patch, Step},
     policy::{Policy, SHOW_ALL, SHOW_HOST, SHOW_PIX},
     reason::Reason,
     report,
-    session::rewrite::{self, Change, Span, patch_length, present},
-    session::server::BEFORE,
+    rewrite::{Change, Span, ends_with_cr, patch_length, show},
+    session::reply_line::BEFORE,
     work::Work,
 };
 
@@ -56,7 +56,7 @@ fn digits<H: Host>(host: &mut H, policy: &Policy, work: &mut Work, from: u32, to
     let head = work.segment.offset_of(work.state.line[SIDE].start).wrapping_add(BEFORE);
     let from = if head.wrapping_sub(from) as i32 > 0 { head } else { from };
     if to.wrapping_sub(from) as i32 > 0 {
-        let cr = rewrite::ends_with_cr(host, work, from, to);
+        let cr = ends_with_cr(host, work, from, to);
         let change = Change { digits: 1, ..Change::fill(from, to - cr, b'*') };
         work.change = if policy.enforces() { change.reported() } else { change.only_checked() };
     }
@@ -155,13 +155,13 @@ impl<H: Host> Step for Bytes<'_, H> {
             return false;
         }
         let (host, work) = (&mut *self.host, &mut *self.work);
-        work.state.session.masks_banner |= rewrite::changes::<H>(&work.old, &work.new);
+        work.state.session.masks_banner |= differ::<H, _>(&work.old, &work.new);
         if self.enforces == 0 {
             return false;
         }
         if patch == self.from & !3 {
             let told = Change::fill(self.from, self.to, b'X').reported();
-            rewrite::show::<H>(work, self.from, self.to, told.shows);
+            show::<H>(work, self.from, self.to, told.shows);
         }
         if !host.replace(patch, length, &work.old, &work.new) {
             work.hold_back(Reason::Unfetched);
