@@ -3,7 +3,7 @@
 use crate::{
     bounds::{ENTRY_BOUNDARIES, ENTRY_RANGES, REGIONS},
     seq::Seq,
-    session::Mode,
+    session::{Mode, data::State},
 };
 
 /// Out-of-order ranges, boundaries and regions of the client's stream. 212 bytes.
@@ -25,7 +25,7 @@ pub struct Memory {
     /// Regions in use.
     pub regions: u8,
     /// Scanner state at `Side::next`, in mail data.
-    pub data_state: u8,
+    pub data_state: State,
     /// Where the regions begin, oldest first.
     pub region_at: [Seq; REGIONS],
     /// What kind of bytes each has.
@@ -74,7 +74,7 @@ impl Memory {
         boundary_state: [0; ENTRY_BOUNDARIES],
         first_range: 0,
         regions: 0,
-        data_state: 0,
+        data_state: State::MIDDLE,
         region_at: [Seq(0); REGIONS],
         region_kind: [Mode::COMMAND; REGIONS],
         end_of_data: [Seq(0); 2],

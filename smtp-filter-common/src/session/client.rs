@@ -1,4 +1,4 @@
-//! The client's bytes: commands, mail data, chunks, answers in an AUTH exchange.
+//! The client's bytes: commands, mail data::State, chunks, answers in an AUTH exchange.
 
 use crate::{
     action::Action,
@@ -9,7 +9,9 @@ use crate::{
     report, rewrite,
     rewrite::Change,
     seq::Seq,
-    session::{Mode, begins, command, data, line, monitor, proxy, reading::NOWHERE, scan, unfinished, verb::Command},
+    session::{
+        Mode, begins, command, data::State, line, monitor, proxy, reading::NOWHERE, scan, unfinished, verb::Command,
+    },
     work::Work,
 };
 
@@ -105,7 +107,7 @@ fn mail_data<H: Host>(host: &mut H, work: &mut Work) {
         return;
     }
     work.reading.at = work.scan.end_of_data;
-    work.state.memory.data_state = data::MIDDLE;
+    work.state.memory.data_state = State::MIDDLE;
     let at = next_sequence(work);
     if work.state.memory.has_range_after(at) {
         // What comes after the end of data has already passed as mail data.

@@ -2,74 +2,84 @@
 //!
 //! The state says how much of an end of data has been read. [`crate::session::scan`] reads bytes by this rule.
 
-/// Within a line.
-pub const MIDDLE: u8 = 0;
+use crate::open::open_enum;
 
-/// After CR.
-pub const CR: u8 = 1;
+open_enum! {
+    /// How much of an end of data precedes a position in mail data.
+    pub struct State: u8 {
+        /// Nothing: within a line.
+        MIDDLE = 0;
+        /// CR.
+        CR = 1;
+        /// CRLF: at the start of a line.
+        LINE = 2;
+        /// CRLF and a dot.
+        DOT = 3;
+        /// CRLF, a dot and CR.
+        DOT_CR = 4;
+        /// All of it: the mail data ends here.
+        END = 5;
+    }
+}
 
-/// At the start of a line.
-pub const LINE: u8 = 2;
-
-/// After a dot at the start of a line.
-pub const DOT: u8 = 3;
-
-/// After CR after that dot.
-pub const DOT_CR: u8 = 4;
-
-/// After the end of data.
-pub const END: u8 = 5;
+impl State {
+    /// No state: it is not known what precedes the position. A state that is looked up is never [`Self::END`], because
+    /// no mail data follows an end of data; so the two share a number.
+    pub const UNKNOWN: Self = Self::END;
+}
 
 /// The rule: the state after a byte.
-pub const fn next(state: u8, byte: u8) -> u8 {
+pub const fn next(state: State, byte: u8) -> State {
     match (state, byte) {
-        (END.., _) => END,
-        (DOT_CR, b'\n') => END,
-        (DOT, b'\r') => DOT_CR,
-        (LINE, b'.') => DOT,
-        (CR, b'\n') => LINE,
-        (_, b'\r') => CR,
-        _ => MIDDLE,
+        (State(5..), _) => State::END,
+        (State::DOT_CR, b'\n') => State::END,
+        (State::DOT, b'\r') => State::DOT_CR,
+        (State::LINE, b'.') => State::DOT,
+        (State::CR, b'\n') => State::LINE,
+        (_, b'\r') => State::CR,
+        _ => State::MIDDLE,
     }
 }
 
 /// The state after these four bytes (the last one highest), whatever was before them, provided that no end of data lies
 /// among them.
 #[inline(always)]
-pub const fn state_after(last: u32) -> u8 {
+pub const fn state_after(last: u32) -> State {
     const FOUR: u32 = u32::from_le_bytes(*b"\r\n.\r");
     const THREE: u32 = u32::from_le_bytes(*b"\0\r\n.") >> 8;
     const TWO: u32 = u32::from_le_bytes(*b"\0\0\r\n") >> 16;
     if last == FOUR {
-        DOT_CR
+        State::DOT_CR
     } else if last >> 8 == THREE {
-        DOT
+        State::DOT
     } else if last >> 16 == TWO {
-        LINE
+        State::LINE
     } else if last >> 24 == b'\r' as u32 {
-        CR
+        State::CR
     } else {
-        MIDDLE
+        State::MIDDLE
     }
 }
 
 /// The state before these four bytes (the first one lowest) in which an end of data would be completed among them;
-/// [`MIDDLE`] if there is none.
+/// [`State::MIDDLE`] if there is none.
 #[inline(always)]
-pub const fn completes(first: u32) -> u8 {
+pub const fn completes(first: u32) -> State {
     const DOT_LINE: u32 = u32::from_le_bytes(*b".\r\n\0");
     const LINE_END: u32 = u32::from_le_bytes(*b"\r\n\0\0");
     // At most one of the terms is not 0.
-    (first & 0xff == b'\n' as u32) as u8 * DOT_CR
-        + (first & 0xffff == LINE_END) as u8 * DOT
-        + (first & 0x00ff_ffff == DOT_LINE) as u8 * LINE
+    State(
+        (first & 0xff == b'\n' as u32) as u8 * State::DOT_CR.0
+            + (first & 0xffff == LINE_END) as u8 * State::DOT.0
+            + (first & 0x00ff_ffff == DOT_LINE) as u8 * State::LINE.0,
+    )
 }
 
 /// Whether mail data that begins with these four bytes (the first one lowest) might complete an end of data that began
 /// before it.
 #[inline(always)]
 pub const fn may_end(first: u32) -> bool {
-    completes(first) != MIDDLE
+    completes(first).0 != State::MIDDLE.0
 }
 
 /// Whether [`completes`] returns only one of two such states: after CR these four bytes end the mail data, too.

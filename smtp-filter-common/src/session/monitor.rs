@@ -11,7 +11,7 @@ use crate::{
     host::{Host, Step},
     reason::FIRST_NAME,
     seq::Seq,
-    session::{Mode, data, line::ODD, replies::fits, verb::Command},
+    session::{Mode, data::State, line::ODD, replies::fits, verb::Command},
     work::Work,
 };
 
@@ -115,7 +115,7 @@ pub fn is_command(work: &mut Work, kind: Command, reason: u16) -> bool {
 #[inline(always)]
 fn begin_mail_data(work: &mut Work, at: Seq) {
     work.state.session.mode = Mode::MAIL_DATA;
-    work.state.memory.data_state = data::LINE;
+    work.state.memory.data_state = State::LINE;
     work.begin_region(Mode::MAIL_DATA, at);
 }
 

@@ -1,6 +1,6 @@
 //! How far the bytes of the current segment have been read, and its mail data scanned.
 
-use crate::session::data;
+use crate::session::data::State;
 
 /// How far the bytes of the current segment have been read. Offsets are in the payload.
 #[repr(C, align(8))]
@@ -61,11 +61,11 @@ pub struct Progress {
     pub exact: u32,
     /// Bytes from `at` on that lie in a field with dots.
     pub dotted: u32,
-    /// The state: [`data::MIDDLE`] and the others.
-    pub state: u8,
+    /// The state.
+    pub state: State,
 }
 
 impl Progress {
     /// It has not begun.
-    pub const NONE: Self = Self { end_of_data: NOWHERE, at: 0, to: 0, exact: 0, dotted: 0, state: data::MIDDLE };
+    pub const NONE: Self = Self { end_of_data: NOWHERE, at: 0, to: 0, exact: 0, dotted: 0, state: State::MIDDLE };
 }

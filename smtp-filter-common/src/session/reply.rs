@@ -5,7 +5,7 @@ use crate::{
     event::Ended,
     host::Host,
     policy::Policy,
-    session::{Mode, data, monitor, replies::Answer, verb::Command},
+    session::{Mode, data::State, monitor, replies::Answer, verb::Command},
     work::Work,
 };
 
@@ -86,7 +86,7 @@ pub(super) fn read<H: Host>(policy: &Policy, work: &mut Work, code: u16) {
             session.hold = Command::NONE;
             if code == 354 {
                 session.mode = Mode::MAIL_DATA;
-                work.state.memory.data_state = data::LINE;
+                work.state.memory.data_state = State::LINE;
                 let at = work.state.side[Client::INDEX].next;
                 work.begin_region(Mode::MAIL_DATA, at);
             }

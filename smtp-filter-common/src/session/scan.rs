@@ -9,7 +9,7 @@ use crate::{
     host::{Host, Piece, Step, byte},
     reason::Reason,
     session::{
-        data::{DOT, END, LINE, next, state_after},
+        data::{State, next, state_after},
         reading::NOWHERE,
     },
     work::Work,
@@ -17,10 +17,10 @@ use crate::{
 
 static NEXT: [u8; 32] = {
     const BYTES: [u8; 4] = [b'a', b'\r', b'\n', b'.'];
-    let mut table = [END; 32];
+    let mut table = [State::END.0; 32];
     let mut i = 0;
     while i < 32 {
-        table[i] = next((i / 4) as u8, BYTES[i % 4]);
+        table[i] = next(State((i / 4) as u8), BYTES[i % 4]).0;
         i += 1;
     }
     table
@@ -93,7 +93,7 @@ impl<H: Host> Step for Scan<'_, H> {
         }
         // A field begins where the last one ended. If a block was handled on its own, further blocks lead to the next
         // field.
-        if work.scan.dotted == 0 && work.scan.state < DOT && here & (FIELD_BYTES - 1) == 0 {
+        if work.scan.dotted == 0 && work.scan.state.0 < State::DOT.0 && here & (FIELD_BYTES - 1) == 0 {
             field(work, here);
         } else {
             block(work, here);
@@ -134,7 +134,7 @@ fn block(work: &mut Work, here: u32) {
     let length = shorter(work.reading.piece_length - here, BLOCK_BYTES);
     work.scan.dotted -= shorter(work.scan.dotted, length);
     // Less than four bytes say too little about the state after them.
-    if found & all(0x80) == 0 && work.scan.state < DOT && work.reading.piece_length >= 4 {
+    if found & all(0x80) == 0 && work.scan.state.0 < State::DOT.0 && work.reading.piece_length >= 4 {
         done(work, here, length);
         return;
     }
@@ -171,7 +171,7 @@ fn piece<H: Host>(host: &mut H, work: &mut Work, left: u32) -> bool {
     work.reading.piece_at = at;
     work.reading.piece_length = length;
     // The state before decides whether a dot in the first byte is at the start of a line.
-    work.piece[0] = if work.scan.state == LINE { (b'\n' as u64) << 56 } else { (b'a' as u64) << 56 };
+    work.piece[0] = if work.scan.state == State::LINE { (b'\n' as u64) << 56 } else { (b'a' as u64) << 56 };
     true
 }
 
@@ -185,18 +185,18 @@ fn step<H: Host>(state: u32, byte: u8) -> u32 {
 #[inline(always)]
 fn group<H: Host>(work: &mut Work, here: u32) {
     let length = work.scan.exact;
-    let (mut state, mut read, mut i) = (work.scan.state as u32, 0, 0);
+    let (mut state, mut read, mut i) = (work.scan.state.0 as u32, 0, 0);
     while i < GROUP {
         // 1 as long as there are bytes left and no end was found.
-        let open = (i.wrapping_sub(length) >> 31) & (state.wrapping_sub(END as u32) >> 31);
+        let open = (i.wrapping_sub(length) >> 31) & (state.wrapping_sub(State::END.0 as u32) >> 31);
         state = step::<H>(state, byte(&work.piece, here + i)) * open + state * (1 - open);
         read += open;
         i += 1;
     }
-    work.scan.state = state as u8;
+    work.scan.state = State(state as u8);
     work.scan.exact = length - read;
     work.scan.at += read;
-    if state == END as u32 {
+    if state == State::END.0 as u32 {
         work.scan.end_of_data = work.scan.at;
     }
 }

@@ -3,7 +3,7 @@
 
 use crate::{
     direction::{Client, Direction as _, Server},
-    session::{Mode, data, monitor, verb::Command},
+    session::{Mode, data::State, monitor, verb::Command},
     work::{Aside, Work},
 };
 
@@ -37,7 +37,7 @@ pub fn leap(work: &mut Work) -> bool {
     let session = &mut work.state.session;
     match session.mode {
         // Assume the middle of a line, since the bytes before are unknown.
-        Mode::MAIL_DATA => work.state.memory.data_state = data::MIDDLE,
+        Mode::MAIL_DATA => work.state.memory.data_state = State::MIDDLE,
         Mode::COMMAND => {
             session.doubt |= monitor::LINE;
             let open = work.state.memory.gap;

@@ -1,7 +1,7 @@
 //! How the current segment lies in its stream: plain data of the working area, each part filled in by the module that it
 //! is named after.
 
-use crate::{open::open_enum, seq::Seq, session::data};
+use crate::{open::open_enum, seq::Seq, session::data::State};
 
 /// [`InStream::differs`]: the first copy is no longer known, or the segment's bytes could not be fetched.
 pub const FORGOTTEN: u32 = 1 << 16;
@@ -81,7 +81,7 @@ pub const NO_RANGE: u32 = u32::MAX;
 pub struct Neighbours {
     /// How the bytes lie.
     pub position: Position,
-    /// With [`Position::AFTER`], the scanner's state before the bytes; else [`data::END`].
+    /// With [`Position::AFTER`], the scanner's state before the bytes; else [`State::UNKNOWN`].
     pub before: u32,
     /// Index of the range that ends where the bytes begin, or [`NO_RANGE`].
     pub left: u32,
@@ -102,7 +102,7 @@ impl Neighbours {
     /// None.
     pub const NONE: Self = Self {
         position: Position::APART,
-        before: data::END as u32,
+        before: State::UNKNOWN.0 as u32,
         left: NO_RANGE,
         right: NO_RANGE,
         free: NO_RANGE,
@@ -234,8 +234,8 @@ pub struct Data {
     pub from: u32,
     /// Offset in the payload after the last byte.
     pub to: u32,
-    /// The scanner's state at `from`, or [`data::END`] if it is not known.
-    pub before: u8,
+    /// The scanner's state at `from`, or [`State::UNKNOWN`] if it is not known.
+    pub before: State,
     /// 1: some of the bytes may have passed out of order.
     pub overlaps: u8,
     /// Boundaries to be left free for other segments: see [`super::boundaries::SPARE`].
@@ -246,5 +246,5 @@ pub struct Data {
 
 impl Data {
     /// No bytes.
-    pub const NONE: Self = Self { from: 0, to: 0, before: 0, overlaps: 0, spare: 0, reserved: 0 };
+    pub const NONE: Self = Self { from: 0, to: 0, before: State::MIDDLE, overlaps: 0, spare: 0, reserved: 0 };
 }

@@ -11,7 +11,7 @@ use crate::{
     host::{Host, Step},
     reason::Reason,
     seq::Seq,
-    session::data,
+    session::data::{self, State},
     work::Work,
 };
 
@@ -60,14 +60,14 @@ impl<H: Host, const ALREADY_PASSED: bool> Step for Borders<'_, H, ALREADY_PASSED
             return false;
         }
         let position = work.segment.sequence_at(at);
-        if state == data::END {
+        if state == State::UNKNOWN {
             // The bytes before would decide, and they are not known.
             work.stream.differs = 1;
         } else if ALREADY_PASSED || work.data.overlaps != 0 && inside(host, work, position) {
             work.stream.differs |= (state_of(host, work, position).0 != state) as u32;
         } else {
             let spare = work.data.spare as usize;
-            boundaries::remember(host, work, position, state, spare);
+            boundaries::remember(host, work, position, state.0, spare);
         }
         work.stream.differs != 0 || work.is_blocked()
     }

@@ -64,10 +64,10 @@ fn end_of_data(bytes: &[u8], lengths: &[usize]) -> Option<usize> {
 }
 
 fn reference(bytes: &[u8]) -> Option<usize> {
-    let mut state = data::LINE;
+    let mut state = data::State::LINE;
     for (at, byte) in bytes.iter().enumerate() {
         state = data::next(state, *byte);
-        if state == data::END {
+        if state == data::State::END {
             return Some(at + 1);
         }
     }
@@ -102,11 +102,11 @@ proptest! {
 
     #[test]
     fn state_behind_four_bytes(bytes in heavy(12)) {
-        let mut state = data::LINE;
+        let mut state = data::State::LINE;
         for byte in &bytes {
             state = data::next(state, *byte);
         }
-        if bytes.len() >= 4 && state != data::END {
+        if bytes.len() >= 4 && state != data::State::END {
             let last: [u8; 4] = bytes[bytes.len() - 4..].try_into().unwrap();
             prop_assert_eq!(data::state_after(u32::from_le_bytes(last)), state);
         }

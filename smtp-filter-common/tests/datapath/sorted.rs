@@ -4,7 +4,7 @@ use crate::support::bare::Bare;
 use smtp_filter_common::{
     bounds::{ENTRY_RANGES, POOL_BOUNDARIES, POOL_RANGES},
     seq::Seq,
-    session::data,
+    session::data::{self, State},
     stream::{
         boundaries::{self, lookup},
         in_segment::{Fit, Position},
@@ -56,7 +56,7 @@ struct Trial {
     /// Sequence number of its first byte.
     base: Seq,
     /// The scanner's state before each byte.
-    states: Vec<u8>,
+    states: Vec<State>,
     model: Model,
     /// How far from the gap segments lie, how many of them fill none, and which boundaries are remembered.
     kind: Kind,
@@ -64,13 +64,13 @@ struct Trial {
     joined: u32,
 }
 
-fn states(dice: &mut Random) -> Vec<u8> {
-    let mut states = vec![data::LINE];
-    let mut state = data::LINE;
+fn states(dice: &mut Random) -> Vec<State> {
+    let mut states = vec![State::LINE];
+    let mut state = State::LINE;
     for _ in 0..BYTES {
         let byte = b"a\r\n."[dice.below(4) as usize];
         state = match data::next(state, byte) {
-            data::END => data::MIDDLE,
+            State::END => State::MIDDLE,
             state => state,
         };
         states.push(state);
@@ -93,7 +93,7 @@ impl Trial {
         self.base.plus(offset)
     }
 
-    fn state(&self, offset: u32) -> u8 {
+    fn state(&self, offset: u32) -> State {
         self.states[offset as usize]
     }
 
@@ -160,13 +160,13 @@ impl Trial {
         let found = self.work.stream.neighbours;
         assert_eq!(found.position, place);
         if place == Position::AFTER {
-            assert_eq!(found.before, u32::from(self.state(from)));
+            assert_eq!(found.before, u32::from(self.state(from).0));
         }
         if place != Position::APART && place != Position::AFTER {
             return true;
         }
         if !self.notes(from, to, boundaries::SPARE)
-            || self.state(to) != data::MIDDLE && !self.note(to, boundaries::SPARE)
+            || self.state(to) != State::MIDDLE && !self.note(to, boundaries::SPARE)
         {
             return false;
         }
@@ -204,7 +204,7 @@ impl Trial {
             let stop = reached.map_or(to, |range| range.to);
             let found = self.work.stream.joined;
             assert_eq!(found.reached, self.at(stop));
-            assert_eq!(found.state, u32::from(self.state(stop)));
+            assert_eq!(found.state, u32::from(self.state(stop).0));
             assert_eq!(found.inside != 0, reached.is_some_and(|range| range.from < to));
             if found.fit != Fit::FITS || reached.is_some() && !self.note(to, 0) {
                 return false;
@@ -232,7 +232,7 @@ impl Trial {
     }
 
     fn note(&mut self, offset: u32, spare: usize) -> bool {
-        let (at, state) = (self.at(offset), self.state(offset));
+        let (at, state) = (self.at(offset), self.state(offset).0);
         let noted = boundaries::remember(&mut self.host, &mut self.work, at, state, spare);
         if noted {
             self.model.boundaries.push(offset);
@@ -279,16 +279,16 @@ impl Trial {
     fn look(&mut self, offset: u32) {
         let at = self.at(offset);
         let (known, near) = lookup::state_at(&mut self.host, &mut self.work, at, u32::MAX);
-        let says = |place: u32| place > offset && place - offset < u32::from(self.state(place));
+        let says = |place: u32| place > offset && place - offset < u32::from(self.state(place).0);
         let ends = || self.model.ranges.iter().map(|range| range.to);
         let is_known = self.model.boundaries.contains(&offset) || ends().any(|end| end == offset || says(end));
         let is_near = self.model.boundaries.iter().any(|place| says(*place));
         if offset < self.model.acknowledged {
             return;
         }
-        assert_eq!(known, if is_known { self.state(offset) } else { data::END }, "at {offset}");
+        assert_eq!(known, if is_known { self.state(offset) } else { State::UNKNOWN }, "at {offset}");
         if !is_known {
-            assert_eq!(near, if is_near { self.state(offset) } else { data::END }, "near {offset}");
+            assert_eq!(near, if is_near { self.state(offset) } else { State::UNKNOWN }, "near {offset}");
         }
     }
 
@@ -297,14 +297,14 @@ impl Trial {
         let count = lookup::find(&mut self.host, &mut self.work, start, stop);
         let mut found: Vec<_> = (0..count)
             .map(|index| lookup::listed(&mut self.host, &self.work, index))
-            .filter(|(_, state, _)| *state != data::END)
+            .filter(|(_, state, _)| *state != State::UNKNOWN.0)
             .map(|(at, state, _)| (at.since(self.base), state))
             .filter(|(at, _)| *at >= from && *at < to)
             .collect();
         let ends = self.model.ranges.iter().map(|range| range.to);
         let mut expected: Vec<_> = self.model.boundaries.iter().copied().chain(ends).collect();
         expected.retain(|at| *at >= from && *at < to && *at >= self.model.acknowledged);
-        let mut expected: Vec<_> = expected.into_iter().map(|at| (at, self.state(at))).collect();
+        let mut expected: Vec<_> = expected.into_iter().map(|at| (at, self.state(at).0)).collect();
         found.sort_unstable();
         expected.sort_unstable();
         // The entry keeps one sequence number once.

@@ -7,7 +7,7 @@ use crate::{
     entry::Memory,
     host::Host,
     seq::Seq,
-    session::data,
+    session::data::State,
 };
 
 /// Boundary in use.
@@ -37,12 +37,12 @@ impl Memory {
         true
     }
 
-    /// Position and state of boundary `index` of the entry; the state is [`data::END`] if it is not in use.
+    /// Position and state or bar of boundary `index` of the entry; the state is [`State::UNKNOWN`] if it is not in use.
     #[inline(always)]
     pub(super) const fn in_entry(&self, index: usize) -> (Seq, u8) {
         let index = index & (ENTRY_BOUNDARIES - 1);
         let state = self.boundary_state[index];
-        (self.boundary_at[index], if state & USED != 0 { state & !USED } else { data::END })
+        (self.boundary_at[index], if state & USED != 0 { state & !USED } else { State::UNKNOWN.0 })
     }
 
     /// 1 if an item of the entry lies in the `length` positions from `from` on, else 0.

@@ -7,7 +7,7 @@ use crate::{
     direction::{Client, Direction as _},
     host::{Host, Step},
     seq::Seq,
-    session::{Mode, data},
+    session::{Mode, data::State},
     stream::{in_segment::Listed, out_of_order::ranges, sorted},
     work::Work,
 };
@@ -45,8 +45,8 @@ pub fn find<H: Host>(host: &mut H, work: &mut Work, from: Seq, to: Seq) -> u32 {
     count
 }
 
-/// Position, state, and whether it is the end of an out-of-order range, of item `index` among those that [`find`]
-/// found. The state is [`data::END`] if the item is not in use.
+/// Position, state or bar, and whether it is the end of an out-of-order range, of item `index` among those that [`find`]
+/// found. The state is [`State::UNKNOWN`] if the item is not in use.
 #[inline(always)]
 pub fn listed<H: Host>(host: &mut H, work: &Work, index: u32) -> (Seq, u8, bool) {
     let memory = &work.state.memory;
@@ -60,18 +60,18 @@ pub fn listed<H: Host>(host: &mut H, work: &Work, index: u32) -> (Seq, u8, bool)
     if index < ENTRY_RANGES as u32 + ranges {
         let number = if index < ENTRY_RANGES as u32 { index } else { index + range };
         let (at, state) = ranges::end(host, memory, number);
-        return (at, state, true);
+        return (at, state.0, true);
     }
     let number = index - ENTRY_RANGES as u32 - ranges + boundary;
-    let Some(list) = host.list(memory.slot.wrapping_sub(1)) else { return (Seq(0), data::END, false) };
+    let Some(list) = host.list(memory.slot.wrapping_sub(1)) else { return (Seq(0), State::UNKNOWN.0, false) };
     let word = list[memory.sorted_boundaries().index::<H>(number)];
     (Seq(word as u32), (word >> STATE) as u8, false)
 }
 
 /// The one of the two that is known.
 #[inline(always)]
-fn either<H: Host>(one: u8, other: u8) -> u8 {
-    choose::<H>(same::<H>(one as u32, data::END as u32), other, one)
+fn either<H: Host>(one: State, other: State) -> State {
+    State(choose::<H>(same::<H>(one.0 as u32, State::UNKNOWN.0 as u32), other.0, one.0))
 }
 
 struct Look<'a, H> {
@@ -86,36 +86,36 @@ impl<H: Host> Step for Look<'_, H> {
     #[inline(always)]
     fn step(&mut self, index: u32) -> bool {
         // A known state is final.
-        if *self.state as u8 != data::END {
+        if *self.state as u8 != State::UNKNOWN.0 {
             return true;
         }
         let (place, state, is_end) = listed(self.host, self.work, index);
         // A bar says too little.
-        let state = choose::<H>((state / BARRED) as u32, data::END, state);
+        let state = State(choose::<H>((state / BARRED) as u32, State::UNKNOWN.0, state));
         let before = place.since(self.at);
         let under_way = under_way::<H>(state, before);
         // A boundary says for certain only what the state at its own position is; the end of a range also what it is
         // just before.
-        let known = choose::<H>(is_end as u32 | same::<H>(before, 0), under_way, data::END);
-        if state != data::END && known != data::END {
+        let known = choose::<H>(is_end as u32 | same::<H>(before, 0), under_way.0, State::UNKNOWN.0);
+        if state != State::UNKNOWN && known != State::UNKNOWN.0 {
             *self.state = known as u32;
-        } else if state != data::END && under_way != data::END {
-            *self.state = data::END as u32 | (under_way as u32) << 8;
+        } else if state != State::UNKNOWN && under_way != State::UNKNOWN {
+            *self.state = State::UNKNOWN.0 as u32 | (under_way.0 as u32) << 8;
         }
         false
     }
 }
 
-/// The state at a position, `before` bytes before the end of what was read; [`data::END`] if it is not known. Then the
-/// second value is the state that the first copy had there, as far as boundaries after it imply it, or [`data::END`].
+/// The state at a position, `before` bytes before the end of what was read; [`State::UNKNOWN`] if it is not known. Then the
+/// second value is the state that the first copy had there, as far as boundaries after it imply it, or [`State::UNKNOWN`].
 #[inline(always)]
-pub fn state_at<H: Host>(host: &mut H, work: &mut Work, at: Seq, before: u32) -> (u8, u8) {
+pub fn state_at<H: Host>(host: &mut H, work: &mut Work, at: Seq, before: u32) -> (State, State) {
     // The longest way to an end of data says nothing of boundaries further back.
     //
     // verifier: one function after the other, for the stack of Linux 6.1 has no room for one below the other.
-    host.list_boundaries(work, at, at.plus(data::END as u32));
+    host.list_boundaries(work, at, at.plus(State::END.0 as u32));
     let state = host.look_at_boundary(work, at, before);
-    (state as u8, (state >> 8) as u8)
+    (State(state as u8), State((state >> 8) as u8))
 }
 
 /// See [`state_at`]; both states in one number. What is to be looked at has been found before ([`find`]).
@@ -125,10 +125,10 @@ pub fn look<H: Host>(host: &mut H, work: &mut Work, at: Seq, before: u32) -> u32
     // What belongs to an end of data, complete or under way, is known without a boundary.
     let [last, other] = memory.end_of_data;
     let known = either::<H>(
-        either::<H>(under_way::<H>(data::END, last.since(at)), under_way::<H>(data::END, other.since(at))),
+        either::<H>(under_way::<H>(State::END, last.since(at)), under_way::<H>(State::END, other.since(at))),
         under_way::<H>(memory.data_state, before),
     );
-    let mut state = known as u32 | (data::END as u32) << 8;
+    let mut state = known.0 as u32 | (State::UNKNOWN.0 as u32) << 8;
     let count = work.stream.listed.count;
     H::run_steps(count, &mut Look { host, work, at, state: &mut state });
     state
@@ -136,7 +136,7 @@ pub fn look<H: Host>(host: &mut H, work: &mut Work, at: Seq, before: u32) -> u32
 
 /// The state at a position in mail data: see [`state_at`].
 #[inline(always)]
-pub fn state_of<H: Host>(host: &mut H, work: &mut Work, at: Seq) -> (u8, u8) {
+pub fn state_of<H: Host>(host: &mut H, work: &mut Work, at: Seq) -> (State, State) {
     // After mail data has ended, no end of data is under way.
     let is_text = work.state.session.mode == Mode::MAIL_DATA;
     let before = if is_text { work.state.side[Client::INDEX].next.since(at) } else { u32::MAX };

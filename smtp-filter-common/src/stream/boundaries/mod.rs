@@ -16,7 +16,7 @@ use crate::{
     host::Host,
     reason::Reason,
     seq::Seq,
-    session::data::{self, CR, DOT, DOT_CR, LINE, MIDDLE},
+    session::data::{self, State},
     work::Work,
 };
 
@@ -25,17 +25,17 @@ const BARRED: u8 = 8;
 
 /// What is remembered of a position whose state is not known, and must not be this one.
 #[inline(always)]
-pub const fn bar(state: u8) -> u8 {
-    state | BARRED
+pub const fn bar(state: State) -> u8 {
+    state.0 | BARRED
 }
 
-/// 1 if a state that a retransmission has (`here`, or [`data::END`] if that cannot be said) contradicts what is remembered
+/// 1 if a state that a retransmission has (`here`, or [`State::UNKNOWN`] if that cannot be said) contradicts what is remembered
 /// of the position, else 0.
 #[inline(always)]
-pub fn differs<H: Host>(here: u8, remembered: u8) -> u32 {
+pub fn differs<H: Host>(here: State, remembered: u8) -> u32 {
     let is_bar = (remembered / BARRED) as u32;
-    let alike = same::<H>(here as u32, (remembered & !BARRED) as u32);
-    let unclear = same::<H>(here as u32, data::END as u32);
+    let alike = same::<H>(here.0 as u32, (remembered & !BARRED) as u32);
+    let unclear = same::<H>(here.0 as u32, State::UNKNOWN.0 as u32);
     H::opaque(alike ^ is_bar ^ 1) | unclear
 }
 
@@ -44,23 +44,26 @@ pub const SPARE: usize = 4;
 
 /// Whether a position is to be remembered, by the state there and the next four bytes (`short`: there are fewer).
 #[inline(always)]
-pub const fn matters(state: u8, first: u32, short: bool) -> bool {
-    state != MIDDLE || short || data::may_end(first)
+pub const fn matters(state: State, first: u32, short: bool) -> bool {
+    state.0 != State::MIDDLE.0 || short || data::may_end(first)
 }
 
-/// The state so many bytes before a position with this state; [`data::END`] if it cannot be derived.
+/// The state so many bytes before a position with this state; [`State::UNKNOWN`] if it cannot be derived.
 #[inline(always)]
-pub fn under_way<H: Host>(state: u8, bytes: u32) -> u8 {
+pub fn under_way<H: Host>(state: State, bytes: u32) -> State {
     // Each of these states can only be reached from the one before it.
-    const _: () = assert!(CR == 1 && LINE == 2 && DOT == 3 && DOT_CR == 4 && data::END == 5);
-    let fewer = H::opaque(((bytes as u64).wrapping_sub(state as u64) >> 63) as u32);
-    choose::<H>(fewer | same::<H>(bytes, 0), state.wrapping_sub(bytes as u8), data::END)
+    const _: () = {
+        assert!(State::CR.0 == 1 && State::LINE.0 == 2 && State::DOT.0 == 3);
+        assert!(State::DOT_CR.0 == 4 && State::END.0 == 5);
+    };
+    let fewer = H::opaque(((bytes as u64).wrapping_sub(state.0 as u64) >> 63) as u32);
+    State(choose::<H>(fewer | same::<H>(bytes, 0), state.0.wrapping_sub(bytes as u8), State::UNKNOWN.0))
 }
 
 /// Shift of the state in a boundary's word.
 const STATE: u32 = 59;
 
-/// Remembers a boundary. `false` if there is no room: the segment is held back. A segment after a gap leaves [`SPARE`]
+/// Remembers a boundary: the number of a state, or a [`bar`]. `false` if there is no room: the segment is held back. A segment after a gap leaves [`SPARE`]
 /// boundaries for the segments that fill it, which are acknowledged first. Until the segment passes, words written to
 /// the pool lie after the counted ones.
 #[inline(always)]
@@ -70,7 +73,7 @@ pub fn remember<H: Host>(host: &mut H, work: &mut Work, at: Seq, state: u8, spar
 
 /// Remembers the boundary at offset `at` if it matters; `false` if there is no room.
 #[inline(always)]
-pub fn remember_if_it_matters<H: Host>(host: &mut H, work: &mut Work, at: u32, state: u8, spare: usize) -> bool {
+pub fn remember_if_it_matters<H: Host>(host: &mut H, work: &mut Work, at: u32, state: State, spare: usize) -> bool {
     let left = work.segment.length.wrapping_sub(at);
     let short = left < 4;
     work.piece[1] = 0;
@@ -79,7 +82,7 @@ pub fn remember_if_it_matters<H: Host>(host: &mut H, work: &mut Work, at: u32, s
         return false;
     }
     let position = work.segment.sequence_at(at);
-    !matters(state, work.piece[1] as u32, short) || remember(host, work, position, state, spare)
+    !matters(state, work.piece[1] as u32, short) || remember(host, work, position, state.0, spare)
 }
 
 /// See [`remember`].
@@ -116,22 +119,22 @@ pub fn forget_first<H: Host>(host: &mut H, work: &mut Work) {
     memory.boundaries = memory.boundaries.saturating_sub(over);
 }
 
-/// The state after the first `count` (less than four) of these bytes. [`data::END`] if it depends on the bytes before
+/// The state after the first `count` (less than four) of these bytes. [`State::UNKNOWN`] if it depends on the bytes before
 /// them and those are not known.
 #[inline(always)]
-pub const fn after_few(before: u8, bytes: u32, count: u32) -> u8 {
+pub const fn after_few(before: State, bytes: u32, count: u32) -> State {
     const fn word(bytes: [u8; 4]) -> u32 {
         u32::from_le_bytes(bytes)
     }
     let last = (bytes >> ((count * 8).wrapping_sub(8) & 31)) as u8;
     let plain = !matches!(last, b'\r' | b'\n' | b'.');
     let prefix = match before {
-        data::MIDDLE => word(*b"aaaa"),
-        data::CR => word(*b"aaa\r"),
-        data::LINE => word(*b"aa\r\n"),
-        data::DOT => word(*b"a\r\n."),
-        data::DOT_CR => word(*b"\r\n.\r"),
-        _ => return if plain { data::MIDDLE } else { data::END },
+        State::MIDDLE => word(*b"aaaa"),
+        State::CR => word(*b"aaa\r"),
+        State::LINE => word(*b"aa\r\n"),
+        State::DOT => word(*b"a\r\n."),
+        State::DOT_CR => word(*b"\r\n.\r"),
+        _ => return if plain { State::MIDDLE } else { State::UNKNOWN },
     };
     data::state_after((prefix >> ((count * 8) & 31)) | (bytes << (32_u32.wrapping_sub(count * 8) & 31)))
 }

@@ -4,7 +4,12 @@ use super::{add::add, search::search};
 use crate::{
     direction::{Client, Direction as _},
     host::Host,
-    session::{Mode, data, reading::NOWHERE, scan},
+    session::{
+        Mode,
+        data::{self, State},
+        reading::NOWHERE,
+        scan,
+    },
     stream::{
         boundaries,
         in_segment::{Data, Neighbours, Position},
@@ -37,15 +42,15 @@ pub fn before_gap<H: Host>(host: &mut H, work: &mut Work) -> bool {
         _ => return false,
     }
     let Neighbours { before, barred, .. } = work.stream.neighbours;
-    if !data_before_gap(host, work, before as u8) {
+    if !data_before_gap(host, work, State(before as u8)) {
         return false;
     }
     let after = work.scan.state;
     // Together with the bytes after it, which have already passed, the segment would form an end of data.
-    if barred != 0 && barred == after as u32 {
+    if barred != 0 && barred == after.0 as u32 {
         return false;
     }
-    let before = before as u8;
+    let before = State(before as u8);
     let spare = boundaries::SPARE as u8;
     work.stream.differs = 0;
     work.data = Data { from: 0, to: length, before, overlaps: 0, spare, reserved: 0 };
@@ -54,32 +59,33 @@ pub fn before_gap<H: Host>(host: &mut H, work: &mut Work) -> bool {
     }
     // A receiver may switch to a retransmission here. A position without a boundary counts as the middle of a line.
     let remembered =
-        after == data::MIDDLE && barred == 0 || boundaries::remember(host, work, end, after, boundaries::SPARE);
+        after == State::MIDDLE && barred == 0 || boundaries::remember(host, work, end, after.0, boundaries::SPARE);
     remembered && add(host, work, sequence, end, after)
 }
 
 /// Scans out-of-order mail data; the state after it is then `scan.state`. `false` if it may contain an end of data.
-/// `before` is the state before it. If that is not known ([`data::END`]), one state may be barred there.
+/// `before` is the state before it. If that is not known ([`State::UNKNOWN`]), one state may be barred there.
 #[inline(always)]
-fn data_before_gap<H: Host>(host: &mut H, work: &mut Work, before: u8) -> bool {
+fn data_before_gap<H: Host>(host: &mut H, work: &mut Work, before: State) -> bool {
     work.reading.piece_length = 0;
-    if before == data::END {
+    if before == State::UNKNOWN {
         if !host.fetch(0, 4, &mut work.piece) {
             return false;
         }
         let first = work.piece[1] as u32;
         let barred = data::completes(first);
-        if barred != data::MIDDLE && (work.segment.length < LONG || data::completes_another(first)) {
+        if barred != State::MIDDLE && (work.segment.length < LONG || data::completes_another(first)) {
             return false;
         }
         // Also for what goes beyond the position: a receiver may take the bytes before it from one copy, and those after it
         // from this one.
         let at = work.segment.sequence;
-        if barred != data::MIDDLE && !boundaries::remember(host, work, at, boundaries::bar(barred), boundaries::SPARE) {
+        if barred != State::MIDDLE && !boundaries::remember(host, work, at, boundaries::bar(barred), boundaries::SPARE)
+        {
             return false;
         }
-        work.stream.neighbours.barred_before = barred as u32;
-        work.scan.state = data::MIDDLE;
+        work.stream.neighbours.barred_before = barred.0 as u32;
+        work.scan.state = State::MIDDLE;
     } else {
         if !boundaries::remember_if_it_matters(host, work, 0, before, boundaries::SPARE) {
             return false;

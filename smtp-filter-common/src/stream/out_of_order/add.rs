@@ -5,6 +5,7 @@ use crate::{
     bounds::{ENTRY_RANGES, POOL_RANGES},
     host::Host,
     seq::Seq,
+    session::data,
     stream::{
         in_segment::{NO_RANGE, Neighbours},
         sorted,
@@ -15,8 +16,8 @@ use crate::{
 /// Remembers `start..end` with the state at its end. [`super::search`] has just found it to be apart from all ranges or next
 /// to one. `false` if there is no room. What is written to the pool counts at once, because the segment passes then.
 #[inline(never)]
-pub fn add<H: Host>(host: &mut H, work: &mut Work, start: Seq, end: Seq, state: u8) -> bool {
-    let (mut start, mut end, mut state) = (start, end, state);
+pub fn add<H: Host>(host: &mut H, work: &mut Work, start: Seq, end: Seq, state: data::State) -> bool {
+    let (mut start, mut end, mut state) = (start, end, state.0);
     let Neighbours { left, right, free, in_pool: before_it, barred_before, .. } = work.stream.neighbours;
     let mut before = bar(barred_before);
     let fresh = if free == NO_RANGE { ENTRY_RANGES as u32 + before_it } else { free };

@@ -10,7 +10,7 @@ use crate::{
     direction::{Client, Direction as _},
     host::{Host, Step},
     reason::Reason,
-    session::data,
+    session::data::State,
     stream::{
         boundaries,
         in_segment::{Fit, Joined},
@@ -38,9 +38,9 @@ impl<H: Host> Step for Border<'_, H> {
         }
         // At a range's end, and just before it, the range's state implies the state of the first copy. Elsewhere no end
         // of data may be under way.
-        let known = boundaries::under_way::<H>(state & STATE, end.since(joined.reached));
-        let expected = if known == data::END { data::MIDDLE } else { known };
-        joined.fit.0 |= (joined.state != expected as u32) as u32 * Fit::WAITS.0;
+        let known = boundaries::under_way::<H>(State(state & STATE), end.since(joined.reached));
+        let expected = if known == State::UNKNOWN { State::MIDDLE } else { known };
+        joined.fit.0 |= (joined.state != expected.0 as u32) as u32 * Fit::WAITS.0;
         joined.inside |= (end != joined.reached) as u32;
         joined.fit != Fit::FITS
     }
@@ -78,7 +78,7 @@ impl<H: Host> Step for Join<'_, H> {
 /// Looks for a range that the new bytes reach. `stream.joined` says how far the stream is read then.
 #[inline(never)]
 pub fn reach<H: Host>(host: &mut H, work: &mut Work) -> bool {
-    let (reached, state) = (work.state.side[Client::INDEX].next, work.state.memory.data_state as u32);
+    let (reached, state) = (work.state.side[Client::INDEX].next, work.state.memory.data_state.0 as u32);
     let in_pool = before(host, work, reached);
     work.stream.joined = Joined { reached, state, ..Joined::NONE };
     // All ranges that begin within the bytes that were read.
@@ -118,10 +118,10 @@ pub fn join<H: Host>(host: &mut H, work: &mut Work) {
     // A boundary, as at the end of an out-of-order segment. If the new bytes end inside a range, it is no longer known
     // how the range continues from there: it might end the mail data. If a state was barred at the range's start, the
     // state is known now and replaces the bar.
-    if (state != data::MIDDLE || (inside | barred) != 0) && !boundaries::remember(host, work, before, state, 0) {
+    if (state != State::MIDDLE || (inside | barred) != 0) && !boundaries::remember(host, work, before, state.0, 0) {
         return;
     }
     work.state.side[Client::INDEX].next = reached;
     work.state.side[Client::INDEX].bytes += length as u64;
-    work.state.memory.data_state = state_there as u8;
+    work.state.memory.data_state = State(state_there as u8);
 }

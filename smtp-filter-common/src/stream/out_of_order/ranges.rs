@@ -5,7 +5,9 @@
 //! are not. `Memory::top_range` is the highest end of a range in the pool. A range that has been read completely is
 //! removed before the next search. The test `sorted` holds this for random segments.
 
-use crate::{bounds::ENTRY_RANGES, entry::Memory, host::Host, seq::Seq, session::data, stream::sorted, work::Work};
+use crate::{
+    bounds::ENTRY_RANGES, entry::Memory, host::Host, seq::Seq, session::data::State, stream::sorted, work::Work,
+};
 
 /// Range in use.
 pub(super) const USED: u8 = 0x80;
@@ -16,7 +18,7 @@ pub(super) const STATE: u8 = 0x0f;
 /// Bits of the state barred before the range: the state minus one, or 0 for none.
 pub(super) const BARRED: u8 = 0x30;
 
-const _: () = assert!(data::LINE - 1 == 1 && data::DOT_CR - 1 == 3);
+const _: () = assert!(State::LINE.0 - 1 == 1 && State::DOT_CR.0 - 1 == 3);
 
 /// The state barred before a range, or 0.
 #[inline(always)]
@@ -53,11 +55,11 @@ pub(super) const fn word(start: Seq, end: Seq, state: u8) -> u64 {
     start.0 as u64 | (length as u64) << 32 | ((state & BARRED) as u64) << 55 | (state as u64) << 61
 }
 
-/// The end of a range and the state there; [`data::END`] if it is not in use.
+/// The end of a range and the state there; [`State::UNKNOWN`] if it is not in use.
 #[inline(always)]
-pub fn end<H: Host>(host: &mut H, memory: &Memory, index: u32) -> (Seq, u8) {
+pub fn end<H: Host>(host: &mut H, memory: &Memory, index: u32) -> (Seq, State) {
     let (_, end, state) = range(host, memory, index);
-    (end, if state & USED != 0 { state & STATE } else { data::END })
+    (end, if state & USED != 0 { State(state & STATE) } else { State::UNKNOWN })
 }
 
 impl Memory {

@@ -3,7 +3,11 @@
 
 use crate::{
     host::{Host, Step},
-    session::{data, reading::NOWHERE, scan},
+    session::{
+        data::{self, State},
+        reading::NOWHERE,
+        scan,
+    },
     stream::{
         boundaries::{
             self, after_few,
@@ -23,7 +27,7 @@ pub fn scan_again<H: Host>(host: &mut H, work: &mut Work, (from, to): (u32, u32)
     if !is_clear(host, work, (from, to - from), before, barred) {
         return;
     }
-    work.scan.state = if before == data::END { data::MIDDLE } else { before };
+    work.scan.state = if before == State::UNKNOWN { State::MIDDLE } else { before };
     scan::scan(host, work, from, to);
     if work.is_blocked() {
         return;
@@ -38,26 +42,26 @@ pub fn scan_again<H: Host>(host: &mut H, work: &mut Work, (from, to): (u32, u32)
     }
 }
 
-/// The state before the byte at offset `from`; [`data::END`] if it is not known.
+/// The state before the byte at offset `from`; [`State::UNKNOWN`] if it is not known.
 #[inline(always)]
-fn state_before<H: Host>(host: &mut H, work: &mut Work, from: u32) -> u8 {
+fn state_before<H: Host>(host: &mut H, work: &mut Work, from: u32) -> State {
     let start = work.segment.sequence_at(from);
     let before = match state_of(host, work, start) {
         // A receiver acknowledges only where some copy ended. A copy that ended here in any other state than MIDDLE
         // would have left a boundary, or (a retransmission) been blocked by `ends_otherwise`. So without a boundary the
         // state is MIDDLE. One exception: a copy that ended here before anything after this position was read. It ended
         // in the state of the first copy, which is `near`.
-        (data::END, data::END) if start == work.stream.acknowledged => data::MIDDLE,
-        (data::END, near) if start == work.stream.acknowledged => near,
+        (State::UNKNOWN, State::UNKNOWN) if start == work.stream.acknowledged => State::MIDDLE,
+        (State::UNKNOWN, near) if start == work.stream.acknowledged => near,
         (before, _) => before,
     };
-    work.unknown::<H>(before)
+    State(work.unknown::<H>(before.0))
 }
 
 /// Whether the first of `length` bytes at offset `from` mean the same whatever was before them, or it is known what was.
 /// If not, or if they cannot be fetched, `stream.differs` says so.
 #[inline(always)]
-fn is_clear<H: Host>(host: &mut H, work: &mut Work, (from, length): (u32, u32), before: u8, barred: u32) -> bool {
+fn is_clear<H: Host>(host: &mut H, work: &mut Work, (from, length): (u32, u32), before: State, barred: u32) -> bool {
     work.reading.piece_length = 0;
     work.piece[1] = 0;
     if !host.fetch(from, if length > 4 { 4 } else { length }, &mut work.piece) {
@@ -66,10 +70,10 @@ fn is_clear<H: Host>(host: &mut H, work: &mut Work, (from, length): (u32, u32), 
     }
     let first = work.piece[1] as u32;
     let few = length < 4;
-    let unclear = few && after_few(before, first, length) == data::END;
-    let completes = data::completes(first) as u32;
+    let unclear = few && after_few(before, first, length) == State::UNKNOWN;
+    let completes = data::completes(first).0 as u32;
     let may_end = completes != 0 && (few || completes != barred || data::completes_another(first));
-    if before == data::END && (may_end || unclear) {
+    if before == State::UNKNOWN && (may_end || unclear) {
         // These bytes might complete an end of data.
         work.stream.differs |= 1;
         return false;
@@ -82,16 +86,16 @@ fn is_clear<H: Host>(host: &mut H, work: &mut Work, (from, length): (u32, u32), 
 #[inline(always)]
 fn ends_otherwise<H: Host>(host: &mut H, work: &mut Work, to: u32) -> bool {
     let end = work.segment.sequence_at(to);
-    let state = if work.scan.end_of_data == NOWHERE { work.scan.state } else { data::END };
+    let state = if work.scan.end_of_data == NOWHERE { work.scan.state } else { State::END };
     let (known, _) = state_of(host, work, end);
     let expected = if work.state.memory.is_end_of_data(end) {
-        data::END
-    } else if known == data::END {
-        data::MIDDLE
+        State::END
+    } else if known == State::UNKNOWN {
+        State::MIDDLE
     } else {
         known
     };
-    state != expected || state == data::END && work.scan.end_of_data != to
+    state != expected || state == State::END && work.scan.end_of_data != to
 }
 
 /// Checks a retransmission of bytes that passed out of order; whether it passes.
@@ -111,8 +115,8 @@ struct Agree<'a, H> {
     /// Offsets in the payload.
     from: u32,
     to: u32,
-    /// State at `from`, or [`data::END`].
-    before: u8,
+    /// State at `from`, or [`State::UNKNOWN`].
+    before: State,
 }
 
 impl<H: Host> Step for Agree<'_, H> {
@@ -122,7 +126,7 @@ impl<H: Host> Step for Agree<'_, H> {
         let (at, state, _) = listed(host, work, index);
         // Offset in the payload; positions outside the segment wrap to very large values.
         let offset = work.segment.offset_of(at);
-        if state == data::END || offset <= self.from || offset >= self.to {
+        if state == State::UNKNOWN.0 || offset <= self.from || offset >= self.to {
             return false;
         }
         let count = offset - self.from;
@@ -142,9 +146,9 @@ impl<H: Host> Step for Agree<'_, H> {
 }
 
 /// Whether payload `from..to` agrees with the boundaries in it, and with the ends of out-of-order ranges. If not,
-/// `stream.differs` is not 0 afterwards. `before` is the state at `from`, or [`data::END`] if it is not known.
+/// `stream.differs` is not 0 afterwards. `before` is the state at `from`, or [`State::UNKNOWN`] if it is not known.
 #[inline(always)]
-pub fn agrees<H: Host>(host: &mut H, work: &mut Work, from: u32, to: u32, before: u8) {
+pub fn agrees<H: Host>(host: &mut H, work: &mut Work, from: u32, to: u32, before: State) {
     work.reading.piece_length = 0;
     let sequence = work.segment.sequence;
     let count = host.list_boundaries(work, sequence.plus(from).plus(1), sequence.plus(to));
