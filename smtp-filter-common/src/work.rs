@@ -17,6 +17,7 @@ use crate::{
     seq::Seq,
     session::{
         reading::{Progress, Reading},
+        state::Doubt,
         verb::Command,
     },
     stream::in_segment::{Data, InStream, Replies},
@@ -54,7 +55,7 @@ pub struct Aside {
     /// [`crate::entry::Session::hold`].
     pub hold: Command,
     /// [`crate::entry::Session::doubt`].
-    pub doubt: u8,
+    pub doubt: Doubt,
 }
 
 /// The working area.
@@ -173,7 +174,7 @@ impl Work {
             monitors: 0,
             uncertain: 0,
             passed: Passed::NOTHING,
-            aside: Aside { line: State::EMPTY.line[0], arg: [0; ARG_ROOM], hold: Command::NONE, doubt: 0 },
+            aside: Aside { line: State::EMPTY.line[0], arg: [0; ARG_ROOM], hold: Command::NONE, doubt: Doubt::NONE },
             hidden: AtomicU64::new(0),
             change: Change::NONE,
             data: Data::NONE,

@@ -3,7 +3,7 @@
 use crate::{
     bounds::{ENTRY_BOUNDARIES, ENTRY_RANGES, REGIONS},
     seq::Seq,
-    session::{Mode, data::State},
+    session::{data::State, state::Mode},
 };
 
 /// Out-of-order ranges, boundaries and regions of the client's stream. 212 bytes.

@@ -2,7 +2,10 @@
 
 use crate::{
     bounds::PENDING,
-    session::{Mode, verb::Command},
+    session::{
+        state::{Doubt, End, Hello, Mode},
+        verb::Command,
+    },
 };
 
 /// The dialogue. 88 bytes.
@@ -25,22 +28,22 @@ pub struct Session {
     pub reply: u16,
     /// Recipients that the server has accepted since it accepted MAIL.
     pub accepted: u16,
-    /// Replies still to come for the oldest command, if it gets several: see [`crate::session::replies`].
+    /// Replies still to come for the oldest command, if it gets several: see [`crate::session::several`].
     pub more: u16,
     /// Runs in `pending`.
     pub runs: u8,
-    /// What the client's next byte belongs to: see [`crate::session`].
+    /// What the client's next byte belongs to: see [`crate::session::state`].
     pub mode: Mode,
     /// The command after which client bytes are held back until its reply.
     pub hold: Command,
     /// 1: the banner has been read.
     pub greeted: u8,
-    /// 1: HELO or EHLO accepted; 2: EHLO.
-    pub hello: u8,
+    /// The last HELO or EHLO that the server accepted.
+    pub hello: Hello,
     /// 1: the server offers CHUNKING.
     pub chunking: u8,
-    /// How the server ends the session: see [`crate::session::server::ENDED_BY_QUIT`].
-    pub end: u8,
+    /// How the server ends the session.
+    pub end: End,
     /// 1: the reply to EHLO that is being read offers CHUNKING.
     pub offers: u8,
     /// What comes before the next byte of the banner: see [`crate::rewrite::banner`].
@@ -61,8 +64,8 @@ pub struct Session {
     pub signature: u8,
     /// Mails whose data came before the reply to DATA, which is still to come; in mode `monitor` only.
     pub hasty: u8,
-    /// How reliable the client's next line is after a gap: see [`crate::session::monitor`].
-    pub doubt: u8,
+    /// How unreliable the client's next line is after a gap: see [`crate::session::monitor`].
+    pub doubt: Doubt,
     /// EHLO commands among those that are waiting for a reply.
     pub hellos: u16,
 }
@@ -83,9 +86,9 @@ impl Session {
         mode: Mode::COMMAND,
         hold: Command::NONE,
         greeted: 0,
-        hello: 0,
+        hello: Hello::NONE,
         chunking: 0,
-        end: 0,
+        end: End::NONE,
         offers: 0,
         banner: 0,
         esmtp: 0,
@@ -96,7 +99,7 @@ impl Session {
         astray: 0,
         signature: 0,
         hasty: 0,
-        doubt: 0,
+        doubt: Doubt::NONE,
         hellos: 0,
     };
 }

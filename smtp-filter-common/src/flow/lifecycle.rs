@@ -9,7 +9,7 @@ use crate::{
     },
     event::Ended,
     host::Host,
-    session,
+    session::{self, state::Hello},
     stream::facts::{BLOCKED, CLOSES, STATE_CHANGED, UNREAD},
     wire::FIN,
     work::Work,
@@ -65,7 +65,7 @@ fn set_phase<H: Host>(shared: &Shared, work: &Work) {
     let session = &work.state.session;
     let sends = matches!(session.mode, session::Mode::MAIL_DATA | session::Mode::CHUNK | session::Mode::MASKED_CHUNK);
     let phase = if work.state.side[Client::INDEX].bytes != 0 { SPOKE } else { 0 }
-        | if session.hello != 0 { HELLO } else { 0 }
+        | if session.hello != Hello::NONE { HELLO } else { 0 }
         | if session.transaction != 0 { TRANSACTION } else { 0 }
         | if sends { MAIL_DATA } else { 0 };
     if H::load(&shared.flags) & PHASE != phase {

@@ -39,6 +39,6 @@ pub fn close<H: Host>(shared: &Shared, work: &mut Work, id: u64, ended: u8) {
         recipients: session.recipients,
         messages: session.messages,
         tls: (tls / TLS) as u8,
-        ended: ended + (ended == Ended::Fin as u8) as u8 * session.end,
+        ended: ended + (ended == Ended::Fin as u8) as u8 * session.end.number(),
     });
 }

@@ -17,9 +17,6 @@ use crate::{
 
 const SIDE: usize = Client::INDEX;
 
-/// What a session begins with.
-pub const FIRST_MODE: Mode = Mode::COMMAND;
-
 /// Reads payload `reading.at..reading.end` as the client's next bytes; `false` if there is a verdict against them in `block.action`.
 #[inline(always)]
 pub fn read<H: Host>(host: &mut H, policy: &Policy, work: &mut Work) -> bool {

@@ -10,7 +10,7 @@ use crate::{
     report,
     rewrite::disguise,
     session::{
-        Mode, bdat,
+        Mode, auth, bdat,
         line::{DOWNGRADED, MASKED},
         monitor,
         verb::{self, Command},
@@ -33,10 +33,7 @@ pub(super) fn command<H: Host>(host: &mut H, policy: &Policy, work: &mut Work) -
     }
     let line = &{ work.state.line[SIDE] };
     if work.state.session.mode == Mode::AUTH_EXCHANGE {
-        // RFC 4954 section 4: an answer, or `*`. Never a command, and never shown.
-        work.state.session.mode = Mode::COMMAND;
-        work.state.session.hold = Command::AUTH;
-        return work.wait(Command::AUTH);
+        return auth::answer(work);
     }
     // verifier: in this order, because once a word has a kind the verifier knows each of its bytes.
     let mut verdict = policy.verb_hiding(line.name(), H::opaque_word);

@@ -4,6 +4,8 @@
 //! Words of a mail are never taken for verbs: if it is uncertain what a line is, it counts as a command only if its
 //! verb is known.
 
+use core::marker::PhantomData;
+
 use crate::{
     bounds::PENDING,
     direction::{Client, Direction as _, Server},
@@ -11,19 +13,11 @@ use crate::{
     host::{Host, Step},
     reason::FIRST_NAME,
     seq::Seq,
-    session::{Mode, data::State, line::ODD, replies::fits, verb::Command},
+    session::{Mode, data::State, effect, line::ODD, state::Doubt, verb::Command},
     work::Work,
 };
 
 const SIDE: usize = Client::INDEX;
-
-/// `Session::doubt`: the next line may be the rest of one that began in a gap.
-pub const LINE: u8 = 1;
-/// `Session::doubt`: the next bytes may belong to a chunk, so a segment is read only if it begins with a command.
-pub const SEGMENT: u8 = 2;
-/// `Session::doubt`: lines of a mail that was refused after it had been sent get replies, and there may be any number
-/// of them.
-pub const REPLIES: u8 = 4;
 
 /// The client's next bytes came before the reply to a command of kind `hold`. Returns whether they are read as
 /// commands.
@@ -61,7 +55,7 @@ pub fn is_certain(work: &Work) -> bool {
     session.mode != Mode::MAIL_DATA
         && session.runs == 0
         && session.hold == Command::NONE
-        && (session.doubt & !REPLIES) == 0
+        && session.doubt.without(Doubt::REPLIES) == Doubt::NONE
         && work.state.line[Server::INDEX].length == 0
         && work.segment.acknowledgement == work.state.side[SIDE].next
 }
@@ -84,18 +78,18 @@ pub fn skip(work: &mut Work) {
 pub fn is_command(work: &mut Work, kind: Command, reason: u16) -> bool {
     let odd = work.state.line[SIDE].facts & ODD != 0;
     let session = &mut work.state.session;
-    let doubt = session.doubt & !REPLIES;
-    session.doubt &= REPLIES;
+    let doubt = session.doubt.without(Doubt::REPLIES);
+    session.doubt = session.doubt.only(Doubt::REPLIES);
     if kind != Command::PLAIN || reason != FIRST_NAME {
         return true;
     }
     match (doubt, session.hold) {
-        (SEGMENT.., _) => {
-            session.doubt |= SEGMENT;
+        _ if doubt.has(Doubt::SEGMENT) => {
+            session.doubt |= Doubt::SEGMENT;
             skip(work);
             false
         }
-        (LINE, _) => false,
+        (Doubt::LINE, _) => false,
         // An answer in the AUTH exchange that came before it was asked for: never shown.
         (_, Command::AUTH) => {
             work.wait(Command::AUTH);
@@ -103,7 +97,7 @@ pub fn is_command(work: &mut Work, kind: Command, reason: u16) -> bool {
         }
         // TLS records begin with control bytes.
         (_, Command::STARTTLS) if odd => {
-            work.state.session.doubt |= SEGMENT;
+            work.state.session.doubt |= Doubt::SEGMENT;
             skip(work);
             false
         }
@@ -124,21 +118,21 @@ fn begin_mail_data(work: &mut Work, at: Seq) {
 fn begin_commands(work: &mut Work) {
     let at = work.state.side[SIDE].next;
     work.state.session.mode = Mode::COMMAND;
-    work.state.session.doubt |= LINE;
+    work.state.session.doubt |= Doubt::LINE;
     work.state.line[SIDE].begin(false, at);
     work.begin_region(Mode::COMMAND, at);
 }
 
-/// The reply to a DATA whose mail data came before it. If the server refuses it, the mail data were commands to the
+/// The reply to a DATA whose mail data came before it. If the server does not agree, the mail data were commands to the
 /// server, and they passed unread.
 #[inline(always)]
-pub fn data_answered(work: &mut Work, code: u16) {
+pub fn data_answered(work: &mut Work, agrees: bool) {
     let session = &mut work.state.session;
     session.hasty = session.hasty.saturating_sub(1);
-    if code == 354 {
+    if agrees {
         return;
     }
-    session.doubt |= REPLIES;
+    session.doubt |= Doubt::REPLIES;
     if session.hasty == 0 && session.mode == Mode::MAIL_DATA {
         begin_commands(work);
     }
@@ -157,21 +151,22 @@ pub fn tls_begins(session: &mut Session) {
     session.runs = 0;
     session.hellos = 0;
     session.hasty = 0;
-    session.doubt = 0;
+    session.doubt = Doubt::NONE;
     session.hold = Command::NONE;
 }
 
-struct LostReplies<'a> {
+struct LostReplies<'a, H> {
     session: &'a mut Session,
     code: u16,
+    host: PhantomData<H>,
 }
 
-impl Step for LostReplies<'_> {
+impl<H: Host> Step for LostReplies<'_, H> {
     #[inline(always)]
     fn step(&mut self, _index: u32) -> bool {
         let session = &mut *self.session;
         let kind = session.answered();
-        if kind == Command::NONE || fits(kind, self.code) {
+        if kind == Command::NONE || !effect::look_up::<H>(kind, self.code).is_unasked() {
             return true;
         }
         session.hasty = session.hasty.saturating_sub((kind == Command::DATA) as u8);
@@ -219,9 +214,16 @@ pub fn unmatched(work: &mut Work, code: u16) {
 /// Removes waiting commands before the first one that a reply with this code may answer: their replies were lost.
 #[inline(always)]
 pub fn pass_lost_replies<H: Host>(session: &mut Session, code: u16) {
-    if matches!(code, 200..600) {
-        H::run_steps(PENDING as u32, &mut LostReplies { session, code });
-    }
+    H::run_steps(PENDING as u32, &mut LostReplies::<H> { session, code, host: PhantomData });
+}
+
+/// Whether a reply, although no command is waiting, answers an end of data that passed unread. It may be in a gap after
+/// which nothing has come yet: the server acknowledges it.
+#[inline(always)]
+pub fn answers_mail_data(work: &Work) -> bool {
+    let missed = was_missed(work) != 0;
+    let gap = work.stream.uncertain != 0 || missed || work.monitors != 0 && work.state.memory.has_ranges();
+    gap && work.state.session.mode == Mode::MAIL_DATA
 }
 
 /// A reply within mail data, although no command is waiting. The end of data passed unread, and this is its reply.
@@ -231,7 +233,7 @@ pub fn mail_data_answered(work: &mut Work, code: u16) {
     work.state.session.messages = work.state.session.messages.wrapping_add(good as u32);
     resynchronise(work);
     // The server may have given up before the end.
-    work.state.session.doubt = SEGMENT * !good as u8;
+    work.state.session.doubt = Doubt::SEGMENT.when(!good as u8);
 }
 
 /// 354 to a DATA that is not known to be waiting.
@@ -264,5 +266,5 @@ fn resynchronise(work: &mut Work) {
     memory.chunks = 0;
     memory.regions = 0;
     begin_commands(work);
-    work.state.session.doubt = 0;
+    work.state.session.doubt = Doubt::NONE;
 }

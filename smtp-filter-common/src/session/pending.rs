@@ -4,14 +4,10 @@ use crate::{bounds::PENDING, entry::Session, session::verb::Command};
 
 const COUNT: u16 = 0x0fff;
 
-// Four bits hold the kind, except for kinds that wait like another one.
-const _: () = assert!(
-    Command::CLAIM.0 == 14
-        && Command::LOGIN.0 == 15
-        && Command::LHLO.0 & 15 == Command::CLAIM.0
-        && Command::LHLO.0 > Command::LOGIN.0
-        && Command::PROXY.0 > Command::LOGIN.0
-);
+// Four bits hold the kind. Kinds above that wait like a plain command.
+const _: () = assert!(LAST == 15 && Command::CLAIM.0 > LAST && Command::PROXY.0 > LAST);
+/// The last kind that waits as such.
+const LAST: u8 = Command::LOGIN.0;
 
 /// 1 if the reply to a command of this kind lists keywords.
 #[inline(always)]
@@ -23,8 +19,7 @@ impl Session {
     /// Appends a command; `false` if there is no room.
     #[inline(always)]
     pub fn wait(&mut self, kind: Command) -> bool {
-        let plain = kind == Command::CLAIM || kind.0 > Command::LOGIN.0 && kind != Command::LHLO;
-        let kind = if plain { Command::PLAIN.0 } else { kind.0 & 15 };
+        let kind = if kind.0 > LAST { Command::PLAIN.0 } else { kind.0 };
         let hello = is_hello(kind);
         let runs = self.runs as usize;
         if runs > 0 {
@@ -53,7 +48,7 @@ impl Session {
         *last += (*last & COUNT != COUNT) as u16;
     }
 
-    /// The kind of the command that the next reply answers (its lower four bits); [`Command::NONE`] if none is waiting.
+    /// The kind of the command that the next reply answers; [`Command::NONE`] if none is waiting.
     #[inline(always)]
     pub const fn answered(&self) -> Command {
         Command(if self.runs == 0 { 0 } else { (self.pending[0] >> 12) as u8 })

@@ -3,7 +3,6 @@
 use crate::{
     entry::Line,
     host::Host,
-    policy::Policy,
     session::{reply, verb::Command},
     word::Word,
     work::Work,
@@ -32,7 +31,7 @@ const fn code(line: &Line) -> Option<(u16, u8)> {
 
 /// A whole reply line has been read (RFC 5321 section 4.2).
 #[inline(always)]
-pub(super) fn read<H: Host>(policy: &Policy, work: &mut Work, line: &Line) {
+pub(super) fn read<H: Host>(work: &mut Work, line: &Line) {
     const CHUNKING: Word = Word::of("CHUNKING");
     let Some((code, separator)) = code(line) else { return };
     let first = work.state.session.reply == 0;
@@ -47,6 +46,6 @@ pub(super) fn read<H: Host>(policy: &Policy, work: &mut Work, line: &Line) {
     }
     if separator != b'-' {
         work.state.session.reply = 0;
-        reply::read::<H>(policy, work, code);
+        reply::read::<H>(work, code);
     }
 }

@@ -77,7 +77,7 @@ fn reply_bytes<H: Host>(host: &mut H, policy: &Policy, work: &mut Work) {
         };
         let line = work.state.line[SIDE];
         if shown {
-            reply_line::read::<H>(policy, work, &line);
+            reply_line::read::<H>(work, &line);
         }
         identical::note(work, line.start);
         let at = work.segment.sequence_at(work.reading.at);
@@ -91,8 +91,8 @@ pub fn begin(work: &mut Work, client_next: Seq, server_next: Seq) {
     work.reading.at = 0;
     work.state.line[SIDE].begin(true, server_next);
     work.state.line[Client::INDEX].begin(false, client_next);
-    work.state.session.mode = client::FIRST_MODE;
-    let _ = work.state.memory.begin_region(client::FIRST_MODE, client_next);
+    work.state.session.mode = Mode::FIRST;
+    let _ = work.state.memory.begin_region(Mode::FIRST, client_next);
     // None yet: no mail data ends where the client's stream begins.
     work.state.memory.end_of_data = [client_next; 2];
 }

@@ -33,18 +33,17 @@ open_enum! {
         RCPT = 12;
         /// MAIL: restarts that count.
         MAIL = 13;
+        /// LHLO (RFC 2033 section 4.1).
+        LHLO = 14;
+        /// A command that carries credentials as AUTH does (X-EXPS, XAUTH), and that may be answered by 334.
+        LOGIN = 15;
         /// A command whose client relies on its success: that its mail was taken (BURL), that another name holds for
         /// what follows (XCLIENT, XFORWARD), that the roles are turned (ATRN, TURN), that data or TLS may follow
         /// (XEXCH50, X-ANONYMOUSTLS). Waits like [`Self::PLAIN`].
-        CLAIM = 14;
-        /// A command that carries credentials as AUTH does (X-EXPS, XAUTH), and that may be answered by 334.
-        LOGIN = 15;
+        CLAIM = 16;
         /// PROXY. As the first line it is not a command but the header of the PROXY protocol, version 1, and gets no
         /// reply. Otherwise it waits like [`Self::PLAIN`].
         PROXY = 17;
-        /// LHLO (RFC 2033 section 4.1). While it is waiting it has the number of [`Self::CLAIM`], which never waits as
-        /// such.
-        LHLO = 16 | Self::CLAIM.0;
     }
 }
 

@@ -10,7 +10,7 @@ use crate::{
     policy::Policy,
     reason::Reason,
     seq::Seq,
-    session::{Mode, client as automaton, monitor},
+    session::{Mode, client as automaton, state::Doubt},
     work::Work,
 };
 
@@ -97,7 +97,7 @@ fn begin<H: Host>(host: &mut H, work: &mut Work) -> bool {
         return true;
     }
     let next = work.stream.next;
-    if work.state.session.doubt & monitor::SEGMENT != 0 {
+    if work.state.session.doubt.has(Doubt::SEGMENT) {
         work.state.line[SIDE].begin(false, next);
     }
     let at = work.segment.offset_of(next);

@@ -3,7 +3,7 @@
 
 use crate::{
     direction::{Client, Direction as _, Server},
-    session::{Mode, data::State, monitor, verb::Command},
+    session::{Mode, data::State, state::Doubt, verb::Command},
     work::{Aside, Work},
 };
 
@@ -39,7 +39,7 @@ pub fn leap(work: &mut Work) -> bool {
         // Assume the middle of a line, since the bytes before are unknown.
         Mode::MAIL_DATA => work.state.memory.data_state = State::MIDDLE,
         Mode::COMMAND => {
-            session.doubt |= monitor::LINE;
+            session.doubt |= Doubt::LINE;
             let open = work.state.memory.gap;
             if open[0] == open[1] || !work.stream.acknowledged.is_before(open[1]) {
                 work.state.memory.gap = gap;
@@ -47,7 +47,7 @@ pub fn leap(work: &mut Work) -> bool {
         }
         _ => {
             session.mode = Mode::COMMAND;
-            session.doubt |= monitor::SEGMENT;
+            session.doubt |= Doubt::SEGMENT;
         }
     }
     work.state.line[SIDE].begin(false, sequence);
@@ -79,7 +79,7 @@ pub fn begin_late(work: &mut Work) -> bool {
     let next = work.state.side[SIDE].next;
     let session = &mut work.state.session;
     let fills = from != to && !sequence.is_after(from) && end.is_after(from) && !end.is_after(next);
-    if !fills || session.mode != Mode::COMMAND || session.doubt & monitor::SEGMENT != 0 {
+    if !fills || session.mode != Mode::COMMAND || session.doubt.has(Doubt::SEGMENT) {
         return false;
     }
     let stop = end.earlier(to);
@@ -89,7 +89,7 @@ pub fn begin_late(work: &mut Work) -> bool {
     work.reading.end = stop.since(sequence);
     work.reading.piece_length = 0;
     work.aside = Aside { line: work.state.line[SIDE], arg: work.state.arg, hold: session.hold, doubt: session.doubt };
-    session.doubt |= monitor::LINE;
+    session.doubt |= Doubt::LINE;
     session.hold = Command::NONE;
     work.state.memory.gap[0] = stop;
     work.state.line[SIDE].begin(false, from);
@@ -108,7 +108,7 @@ pub fn end_late(work: &mut Work) -> bool {
     if session.mode != Mode::COMMAND {
         // The bytes after the gap were taken for commands, but they are not.
         session.mode = Mode::COMMAND;
-        session.doubt |= monitor::SEGMENT;
+        session.doubt |= Doubt::SEGMENT;
     }
     true
 }

@@ -30,7 +30,7 @@ pub fn unread<H: Host, D: Direction>(host: &mut H, work: &mut Work, entry: H::En
         }
         if matches!(work.state.session.mode, session::Mode::CHUNK | session::Mode::MASKED_CHUNK) {
             work.state.session.mode = session::Mode::COMMAND;
-            work.state.session.doubt |= session::monitor::SEGMENT;
+            work.state.session.doubt |= session::state::Doubt::SEGMENT;
         }
         work.state.line[D::INDEX].begin(false, end);
     } else {

@@ -23,7 +23,7 @@ use crate::{
 };
 
 /// A frame at one of the world's hooks.
-pub(super) struct Hook<'a> {
+pub(crate) struct Hook<'a> {
     /// Its tables.
     pub world: &'a mut World,
     /// Its bytes.
@@ -38,7 +38,7 @@ pub(super) struct Hook<'a> {
 
 /// Index of a connection: none is removed while a frame is judged.
 #[derive(Clone, Copy)]
-pub(super) struct Entry(usize);
+pub(crate) struct Entry(usize);
 
 impl Hook<'_> {
     /// Payload in its present form.

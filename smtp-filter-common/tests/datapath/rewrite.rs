@@ -144,7 +144,7 @@ fn ehlo_becomes_helo_in_its_own_case() {
     let mut net = self::net(with(&[("EHLO", Action::Downgrade)], Action::Pass));
     say(&mut net, "EHLO c\r\n").unwrap();
     reply(&mut net, "250 mail.example\r\n");
-    assert_eq!(net.state().session.hello, 1, "a session by HELO");
+    assert_eq!(net.state().session.hello, smtp_filter_common::session::state::Hello::HELO, "a session by HELO");
 }
 
 #[test]

@@ -69,7 +69,7 @@ fn what_a_downgraded_ehlo_is_answered_hides_keywords_too() {
     assert_eq!(say_all(&mut net, &["EHLO c\r\n"]), "HELO c\r\n");
     let got = reply(&mut net, "250-mail.example\r\n250-STARTTLS\r\n250 OK\r\n");
     assert_eq!(text(&got), "250-mail.example\r\n250-XXXXXXXX\r\n250 OK\r\n", "its client asked by EHLO");
-    assert_eq!(net.state().session.hello, 1);
+    assert_eq!(net.state().session.hello, session::state::Hello::HELO);
     // Who says HELO reads no keywords.
     say(&mut net, "HELO c\r\n").unwrap();
     let lines = "250-mail.example\r\n250 STARTTLS\r\n";

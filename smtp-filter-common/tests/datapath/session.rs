@@ -389,7 +389,7 @@ fn server_says_421() {
     let mut net = Net::greeted(policy());
     net.say("NOOP\r\n");
     assert_eq!(net.reply("421 closing\r\n"), PASS);
-    assert_eq!(net.state().session.end, smtp_filter_common::session::reply::ENDED_BY_SERVER);
+    assert_eq!(net.state().session.end, smtp_filter_common::session::state::End::BY_SERVER);
 }
 
 #[test]
