@@ -12,7 +12,7 @@ pub mod abi;
 pub mod action;
 pub mod block;
 pub mod bounds;
-mod branchless;
+pub mod branchless;
 pub mod direction;
 pub mod entry;
 pub mod event;

@@ -12,6 +12,7 @@ use aya_ebpf::{
 };
 use smtp_filter_common::{
     bounds::{PATCH, PIECE},
+    branchless::Opaque,
     entry::{Connection, Shared, State, Windows},
     event::Event,
     flow::{HalfOpen, Key, bloom::Block, gone::Gone, promote},
@@ -122,6 +123,24 @@ unsafe extern "C" fn call_back<S: Step>(index: u64, step: *mut c_void) -> i64 {
     step.step(index as u32) as i64
 }
 
+impl Opaque for Kernel {
+    #[inline(always)]
+    fn opaque(value: u32) -> u32 {
+        let mut value = value as u64;
+        // SAFETY: the register is returned unchanged.
+        unsafe { asm!("{0} = {0}", inout(reg) value, options(pure, nomem, nostack)) };
+        value as u32
+    }
+
+    #[inline(always)]
+    fn opaque_word(value: u64) -> u64 {
+        let mut value = value;
+        // SAFETY: the register is returned unchanged.
+        unsafe { asm!("{0} = {0}", inout(reg) value, options(pure, nomem, nostack)) };
+        value
+    }
+}
+
 impl Host for Kernel {
     type Entry = Entry;
 
@@ -188,22 +207,6 @@ impl Host for Kernel {
         unsafe {
             asm!("lock *(u64 *)({place} + 0) &= {bits}", place = in(reg) place.as_ptr(), bits = in(reg) bits, options(nostack));
         }
-    }
-
-    #[inline(always)]
-    fn opaque(value: u32) -> u32 {
-        let mut value = value as u64;
-        // SAFETY: the register is returned unchanged.
-        unsafe { asm!("{0} = {0}", inout(reg) value, options(pure, nomem, nostack)) };
-        value as u32
-    }
-
-    #[inline(always)]
-    fn opaque_word(value: u64) -> u64 {
-        let mut value = value;
-        // SAFETY: the register is returned unchanged.
-        unsafe { asm!("{0} = {0}", inout(reg) value, options(pure, nomem, nostack)) };
-        value
     }
 
     #[inline(always)]

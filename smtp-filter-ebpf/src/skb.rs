@@ -10,6 +10,7 @@ use aya_ebpf::{
     helpers::{bpf_skb_load_bytes_relative, bpf_skb_pull_data},
 };
 use smtp_filter_common::{
+    branchless::Opaque as _,
     host::{Host, Step},
     wire::{Frame, Raw, is_tag},
     work::Work,

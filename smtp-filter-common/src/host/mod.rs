@@ -11,6 +11,7 @@ pub use self::{
     step::Step,
 };
 use crate::{
+    branchless::Opaque,
     entry::{Shared, State, Windows},
     event::Event,
     flow::{bloom::Block, gone::Gone, half_open::HalfOpen, key::Key},
@@ -28,7 +29,7 @@ pub const MADE: u8 = 1;
 pub const FULL: u8 = 2;
 
 /// The environment of the datapath.
-pub trait Host {
+pub trait Host: Opaque {
     /// A connection of the live table. It was looked up and found once, and remains usable as long as the segment is
     /// judged, even if another CPU removes it or gives it to another connection: [`Shared::id`] shows the latter.
     type Entry: Copy;
@@ -56,16 +57,6 @@ pub trait Host {
 
     /// Clears all other bits, atomically.
     fn retain(word: &AtomicU64, bits: u64);
-
-    /// Returns `value` without letting the compiler know its bounds. Otherwise it would remove a mask that the verifier
-    /// needs.
-    fn opaque(value: u32) -> u32;
-
-    /// The same for 64 bits.
-    #[inline(always)]
-    fn opaque_word(value: u64) -> u64 {
-        Self::opaque(value as u32) as u64 | (Self::opaque((value >> 32) as u32) as u64) << 32
-    }
 
     /// Fetches `length` bytes (1 to [`PIECE`](crate::bounds::PIECE)) of payload at `offset` into a piece, from word 1
     /// on. `false` if they cannot be fetched.

@@ -2,8 +2,7 @@
 
 use crate::{
     bounds::EXCERPT,
-    branchless::{all, between, equal_bytes},
-    host::Host,
+    branchless::{Opaque, all, between, equal_bytes},
 };
 
 /// What replaces payload `from..to`. A change is requested in the working area and made in one place of the loop over
@@ -88,7 +87,7 @@ impl Change {
 
     /// The new value of the eight bytes at offset `at`.
     #[inline(always)]
-    pub(super) fn word<H: Host>(&self, at: u32, old: u64) -> u64 {
+    pub(super) fn word<H: Opaque>(&self, at: u32, old: u64) -> u64 {
         const NOOP: u64 = u32::from_le_bytes(*b"NOOP") as u64;
         let before = self.from.wrapping_sub(at);
         let filled = (old & all(self.keep)) ^ all(self.fill);

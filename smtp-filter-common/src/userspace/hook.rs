@@ -9,6 +9,7 @@ use super::{
 };
 use crate::{
     bounds::{CLIENT_WINDOW, SERVER_WINDOW, WIDE_WINDOW},
+    branchless::Opaque,
     entry::{Connection, Shared, State, Windows},
     event::Event,
     flow::{HalfOpen, Key, bloom::Block, gone::Gone, promote},
@@ -66,6 +67,12 @@ fn fill_words(words: &mut [u64], bytes: &[u8]) -> bool {
     true
 }
 
+impl Opaque for Hook<'_> {
+    fn opaque(value: u32) -> u32 {
+        value
+    }
+}
+
 impl Host for Hook<'_> {
     type Entry = Entry;
 
@@ -95,10 +102,6 @@ impl Host for Hook<'_> {
 
     fn retain(place: &AtomicU64, bits: u64) {
         place.fetch_and(bits, Ordering::AcqRel);
-    }
-
-    fn opaque(value: u32) -> u32 {
-        value
     }
 
     fn fetch(&mut self, offset: u32, length: u32, piece: &mut Piece) -> bool {

@@ -24,6 +24,7 @@ use smtp_filter_common::{
     entry::{Connection, TLS},
     flow::Key,
     reason::{FIRST_NAME, Reason},
+    session::state::Hello,
     verdict::Verdict,
 };
 use smtp_filter_testkit::{
@@ -702,7 +703,7 @@ mod made {
         assert_eq!((told.events[0].action, told.events[0].reason.as_str()), ("drop", "commands.ehlo"));
         let state = &told.connection(41_234).state;
         // The server answered EHLO in the capture; here it never saw one, and is never asked for a mail.
-        assert_eq!((state.session.hello, state.session.commands, state.session.messages), (0, 0, 0));
+        assert_eq!((state.session.hello, state.session.commands, state.session.messages), (Hello::NONE, 0, 0));
         assert_eq!(state.side[0].bytes, 0);
         // What the server acknowledges has not passed.
         assert!(told.segments(Reason::OutsideAcknowledgement) > 0);

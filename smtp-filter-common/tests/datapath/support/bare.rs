@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use smtp_filter_common::{
     bounds::WIDE_WINDOW,
+    branchless::Opaque,
     entry::{Shared, State, Windows},
     event::Event,
     flow::{HalfOpen, Key, bloom::Block, gone::Gone, promote},
@@ -30,6 +31,12 @@ impl Bare {
     }
 }
 
+impl Opaque for Bare {
+    fn opaque(value: u32) -> u32 {
+        value
+    }
+}
+
 impl Host for Bare {
     type Entry = ();
 
@@ -53,9 +60,6 @@ impl Host for Bare {
     }
     fn retain(_: &AtomicU64, _: u64) {
         unreachable!()
-    }
-    fn opaque(value: u32) -> u32 {
-        value
     }
     fn fetch(&mut self, _: u32, _: u32, _: &mut Piece) -> bool {
         unreachable!()
