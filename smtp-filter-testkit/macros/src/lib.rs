@@ -7,7 +7,7 @@ use proc_macro::{Ident, TokenStream, TokenTree};
 /// test is reported as ignored, with the reason. Of the other two words `alone` says that nothing may run beside it, and
 /// `long` that it takes long: it begins early, lest everything wait for it in the end.
 ///
-/// ```ignore
+/// ```text
 /// #[test(root, alone)]
 /// fn a_large_mail_passes_as_fast() -> Result<()> {
 /// ```
