@@ -139,7 +139,8 @@ pub struct Event {
     pub arg_flags: u8,
     /// Length of the excerpt in `excerpt`; with [`EXCERPT_MORE`] if there was more.
     pub excerpt_length: u8,
-    /// Length of `became`. If it is not 0, the bytes were rewritten: `excerpt` has the old ones, and nothing was blocked.
+    /// Length of `became`. If it is not 0, the bytes were rewritten: `excerpt` has the old ones, and nothing was
+    /// blocked.
     pub became_length: u8,
     /// Zero.
     pub reserved: u8,

@@ -15,7 +15,8 @@ use crate::namespace::Namespace;
 /// What clients call themselves.
 pub const NAME: &str = "client.example";
 
-/// How long a connection or a reply may take, unless [`Client::patience`] says otherwise: long enough for a slow machine.
+/// How long a connection or a reply may take, unless [`Client::patience`] says otherwise: long enough for a slow
+/// machine.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Sends a mail as a mail program does: EHLO first, by the crate lettre.

@@ -16,8 +16,8 @@ pub fn captures() -> PathBuf {
     workspace().join("../shared/pcaps")
 }
 
-/// The program under test: the release where `cargo xtask test` names it, else the one that cargo has built for this test
-/// program.
+/// The program under test: the release where `cargo xtask test` names it, else the one that cargo has built for this
+/// test program.
 pub fn program() -> PathBuf {
     let beside = || env::current_exe().unwrap_or_default().ancestors().nth(2).map(|folder| folder.join("smtp-filter"));
     env::var_os("SMTP_FILTER_BIN").map(PathBuf::from).or_else(beside).unwrap_or_default()

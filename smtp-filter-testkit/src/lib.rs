@@ -1,9 +1,10 @@
 //! What the tests, the benches and the demo of smtp-filter share.
 //!
-//! Always there: networks of namespaces on this machine (a client, a gateway and a server of one's own, with nothing left
-//! behind), the distribution's mail software, and [`Random`]. With the feature `harness`: the frame of test programs.
-//! With `datapath`: dialogues segment by segment, captures, the generator of attacks. With `loader`: the programs run on
-//! packets in the kernel, the model, and the network with the filter on it. `docs/testing.md` tells how they are used.
+//! Always there: networks of namespaces on this machine (a client, a gateway and a server of one's own, with nothing
+//! left behind), the distribution's mail software, and [`Random`]. With the feature `harness`: the frame of test
+//! programs. With `datapath`: dialogues segment by segment, captures, the generator of attacks. With `loader`: the
+//! programs run on packets in the kernel, the model, and the network with the filter on it. `docs/testing.md` tells how
+//! they are used.
 //!
 //! ```no_run
 //! use smtp_filter_testkit::{Client, Filter, MailServer, Network, SERVER_V4};
@@ -21,8 +22,9 @@
 //! # }
 //! ```
 //!
-//! Needs root, and of programs `ip`, `nsenter`, `unshare` and `mount` (iproute2, util-linux). Everything is named `smtpf-PID-N-…`; it goes
-//! away on drop, on SIGINT and SIGTERM, and what a killed process could not remove, the next one removes.
+//! Needs root, and of programs `ip`, `nsenter`, `unshare` and `mount` (iproute2, util-linux). Everything is named
+//! `smtpf-PID-N-…`; it goes away on drop, on SIGINT and SIGTERM, and what a killed process could not remove, the next
+//! one removes.
 
 #[cfg(feature = "datapath")]
 pub mod attacker;

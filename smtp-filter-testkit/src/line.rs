@@ -70,8 +70,8 @@ const ROOM: usize = 65_536;
 
 impl Line {
     /// Makes a device called `name` in either namespace and joins them. Addresses are the caller's to give. The first
-    /// judge is asked about what the first one sends. A packet that is kept back waits so long for followers: longer than
-    /// a sender's burst, shorter than what it takes to be missed.
+    /// judge is asked about what the first one sends. A packet that is kept back waits so long for followers: longer
+    /// than a sender's burst, shorter than what it takes to be missed.
     pub fn new(name: &str, ends: [&Namespace; 2], judges: [Judge; 2], patience: Duration) -> Result<Self> {
         Self::slow(name, ends, judges, patience, Duration::ZERO)
     }
@@ -124,7 +124,8 @@ impl Line {
         Ok(Self { stop, damage, rate, thread: Some(thread) })
     }
 
-    /// From now on each direction carries so many bytes a second, and no more than a short queue waits for it; 0: as many as come.
+    /// From now on each direction carries so many bytes a second, and no more than a short queue waits for it; 0: as
+    /// many as come.
     pub fn limit(&self, rate: u64) {
         self.rate.store(rate, Ordering::Relaxed);
     }

@@ -206,8 +206,8 @@ impl Postfix {
             postdrop = POSTDROP.0,
             chain = chain.display()
         );
-        // A name twice brings a warning from each daemon, at the same time; so many fill the log's socket, and the daemon
-        // that is to empty it waits behind its own.
+        // A name twice brings a warning from each daemon, at the same time; so many fill the log's socket, and the
+        // daemon that is to empty it waits behind its own.
         let mut main: Vec<&str> = Vec::new();
         for setting in usual.lines().chain(settings.iter().copied()) {
             main.retain(|earlier| name(earlier) != name(setting));

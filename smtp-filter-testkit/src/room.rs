@@ -20,8 +20,8 @@ use crate::{
     software::tools,
 };
 
-/// The sources are resolved before anything is hidden, for they may lie below any of the places. The shell stays, as the
-/// first process: the kernel's word to end it is lost on a program that changes its user.
+/// The sources are resolved before anything is hidden, for they may lie below any of the places. The shell stays, as
+/// the first process: the kernel's word to end it is lost on a program that changes its user.
 const MOVE_IN: &str = "\
 home=$1 tools=$2; shift 2
 cd \"$home\"

@@ -21,8 +21,8 @@ pub const PASSWORD: &str = "sesame";
 /// How long a server may take to come up.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// A mail server of the distribution on port 25 of a namespace, with STARTTLS and AUTH for [`USER`], that takes mail for
-/// `bob@server.example` from everywhere and keeps it. It stops on drop.
+/// A mail server of the distribution on port 25 of a namespace, with STARTTLS and AUTH for [`USER`], that takes mail
+/// for `bob@server.example` from everywhere and keeps it. It stops on drop.
 pub trait MailSoftware {
     /// What people call it.
     fn name(&self) -> &'static str;

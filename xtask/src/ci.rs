@@ -4,6 +4,7 @@ use anyhow::Result;
 
 use crate::{
     ebpf::{CRATE, Toolchain, Verb},
+    imports,
     process::{cargo, root, run as execute, target_dir},
     setup, test,
     times::Times,
@@ -35,6 +36,7 @@ fn steps(args: &Args, times: &mut Times) -> Result<()> {
         execute(cargo().args(lint))
     })?;
     lint_ebpf(times)?;
+    step("imports of the datapath", times, || imports::check(&root().join("smtp-filter-common/src")))?;
     step("documentation", times, document)?;
     if args.no_tests {
         return Ok(());

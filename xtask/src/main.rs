@@ -5,6 +5,7 @@ mod build;
 mod ci;
 mod demo;
 mod ebpf;
+mod imports;
 mod process;
 mod setup;
 mod test;

@@ -17,7 +17,8 @@ use crate::{
 
 const SIDE: usize = Client::INDEX;
 
-/// Reads payload `reading.at..reading.end` as the client's next bytes; `false` if there is a verdict against them in `block.action`.
+/// Reads payload `reading.at..reading.end` as the client's next bytes; `false` if there is a verdict against them in
+/// `block.action`.
 #[inline(always)]
 pub fn read<H: Host>(host: &mut H, policy: &Policy, work: &mut Work) -> bool {
     // Each step but the last reads at least one byte.

@@ -21,8 +21,8 @@ use crate::{
 
 const SIDE: usize = Client::INDEX;
 
-/// A whole line has been read; `false` if there is a verdict against it in `block.action`. Not inlined, so that its stack
-/// frame does not lie below the loop over the line.
+/// A whole line has been read; `false` if there is a verdict against it in `block.action`. Not inlined, so that its
+/// stack frame does not lie below the loop over the line.
 #[inline(never)]
 pub(super) fn command<H: Host>(host: &mut H, policy: &Policy, work: &mut Work) -> bool {
     if work.tally.commands >= LINES && work.tally.commands >= work.segment.length / BYTES_OF_LINE {

@@ -37,8 +37,8 @@ pub(super) fn may_begin(work: &Work) -> bool {
     session.greeted != 0 && session.reply != 0 && asked && good && line.word_length != 0 && line.length > BEFORE
 }
 
-/// A whole line with a keyword; `false` if there is a verdict against it in `block.action`. Not inlined, so that its stack
-/// frame does not lie below the loop over the line.
+/// A whole line with a keyword; `false` if there is a verdict against it in `block.action`. Not inlined, so that its
+/// stack frame does not lie below the loop over the line.
 #[inline(never)]
 pub(super) fn judge<H: Host>(host: &mut H, policy: &Policy, work: &mut Work) -> bool {
     let span = Span::of(work, SIDE, BEFORE);

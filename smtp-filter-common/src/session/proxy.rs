@@ -37,8 +37,8 @@ impl Step for Compare<'_> {
     }
 }
 
-/// Checks the last `reading.loop_read` bytes, which begin at offset `from` of the piece. Returns whether they complete the
-/// signature of version 2 at the start of the client's stream.
+/// Checks the last `reading.loop_read` bytes, which begin at offset `from` of the piece. Returns whether they complete
+/// the signature of version 2 at the start of the client's stream.
 #[inline(never)]
 pub fn is_signed<H: Host>(work: &mut Work, from: u32) -> bool {
     let first = work.segment.sequence_at(work.reading.at).minus(work.reading.loop_read);

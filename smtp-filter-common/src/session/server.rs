@@ -14,7 +14,8 @@ use crate::{
 
 const SIDE: usize = Server::INDEX;
 
-/// Reads payload `reading.at..reading.end` as the server's next bytes; `false` if there is a verdict against them in `block.action`.
+/// Reads payload `reading.at..reading.end` as the server's next bytes; `false` if there is a verdict against them in
+/// `block.action`.
 #[inline(never)]
 pub fn read<H: Host>(host: &mut H, policy: &Policy, work: &mut Work) -> bool {
     // Each step but the last reads at least one byte.

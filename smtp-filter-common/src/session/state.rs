@@ -1,7 +1,7 @@
 //! The state of the dialogue, in [`crate::entry::Session`].
 //!
-//! **What the client's next byte belongs to** ([`Mode`]). Replies of the server move it, and so does the end of what the
-//! client sends; a command alone does not (I3), except BDAT, whose chunk follows at once (RFC 3030 section 2).
+//! **What the client's next byte belongs to** ([`Mode`]). Replies of the server move it, and so does the end of what
+//! the client sends; a command alone does not (I3), except BDAT, whose chunk follows at once (RFC 3030 section 2).
 //!
 //! ```text
 //!                                 +---------------+
@@ -26,8 +26,8 @@
 //!                                 +---------------+
 //! ```
 //!
-//! **Whether it may be read at all** (`Session::hold`). Between a command that may change the mode and its reply, nobody
-//! but the server knows what the client's bytes are, so they are held back:
+//! **Whether it may be read at all** (`Session::hold`). Between a command that may change the mode and its reply,
+//! nobody but the server knows what the client's bytes are, so they are held back:
 //!
 //! ```text
 //!              DATA, STARTTLS, AUTH, an answer in the exchange,

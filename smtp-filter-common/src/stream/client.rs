@@ -89,8 +89,8 @@ pub fn payload<H: Host>(host: &mut H, policy: &Policy, work: &mut Work, acknowle
     Taken::Changed(reason)
 }
 
-/// The new bytes begin at `stream.next`; `false` if they have to wait. Not inlined, so that its stack frame does not lie
-/// below the code that reads them.
+/// The new bytes begin at `stream.next`; `false` if they have to wait. Not inlined, so that its stack frame does not
+/// lie below the code that reads them.
 #[inline(never)]
 fn begin<H: Host>(host: &mut H, work: &mut Work) -> bool {
     if work.stream.late != 0 {

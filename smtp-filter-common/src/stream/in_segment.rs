@@ -1,5 +1,5 @@
-//! How the current segment lies in its stream: plain data of the working area, each part filled in by the module that it
-//! is named after.
+//! How the current segment lies in its stream: plain data of the working area, each part filled in by the module that
+//! it is named after.
 
 use crate::{open::open_enum, seq::Seq, session::data::State};
 

@@ -81,9 +81,9 @@ fn inside<H: Host>(host: &mut H, work: &mut Work, position: Seq) -> bool {
 }
 
 /// Examines the pieces of the current segment within `Work::data`. A border between two pieces, where it matters what
-/// came before, is remembered. If the bytes passed before, it has to agree with what is known; otherwise `stream.differs`
-/// is not 0 afterwards. `false` if the segment is held back: there is no room to remember the border, or there are too
-/// many pieces.
+/// came before, is remembered. If the bytes passed before, it has to agree with what is known; otherwise
+/// `stream.differs` is not 0 afterwards. `false` if the segment is held back: there is no room to remember the border,
+/// or there are too many pieces.
 // verifier: inlined, because the calls below `remember` take three more frames.
 #[inline(always)]
 pub fn look_through<H: Host, const ALREADY_PASSED: bool>(host: &mut H, work: &mut Work) -> bool {

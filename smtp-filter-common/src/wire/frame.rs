@@ -36,7 +36,7 @@ pub trait Frame {
     }
     /// Runs steps, as [`crate::host::Host::run_steps`] does.
     fn run_steps<S: Step>(count: u32, step: &mut S);
-    /// Returns `value`, as [`crate::host::Host::opaque`] does.
+    /// Returns `value`, as [`crate::branchless::Opaque::opaque`] does.
     fn opaque(value: u32) -> u32 {
         value
     }

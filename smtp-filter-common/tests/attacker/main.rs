@@ -4,7 +4,8 @@
 //! - `ATTACKER_RUNS`: how many runs (otherwise as many as CI takes);
 //! - `ATTACKER_SEED`: the first seed (otherwise 0);
 //! - `ATTACKER_GO_ON`: go on after a claim is broken, count what breaks by its kind and show the first of each;
-//! - `ATTACKER_WITHOUT`: leave out some of `changes`, `ages`, `tags`, `pieces`, `replies` and `handshakes`, parted by commas;
+//! - `ATTACKER_WITHOUT`: leave out some of `changes`, `ages`, `tags`, `pieces`, `replies` and `handshakes`, parted by
+//!   commas;
 //! - `ATTACKER_SCRIPT`: play this script again instead, and show every step.
 //!
 //! A run that breaks a claim is cut down and printed as a script. Those that are worth keeping lie in `scripts/`.

@@ -166,8 +166,8 @@ fn mode_monitor_believes_what_a_capture_lacks_the_reason_for() {
     assert_eq!(first(peers(&net)[0]).wrapping_sub(net.client.isn + 1), far + 6);
 }
 
-/// A RST that its receiver refuses, and in TLS any segment that a blind attacker hits the window with: what it acknowledges
-/// moves nothing, or the honest segments after it would be the ones that are not believed.
+/// A RST that its receiver refuses, and in TLS any segment that a blind attacker hits the window with: what it
+/// acknowledges moves nothing, or the honest segments after it would be the ones that are not believed.
 #[test]
 fn what_a_blind_attacker_acknowledges_moves_nothing() {
     const RST_ONLY: Flags = Flags { rst: true, ..ACK };
@@ -201,8 +201,8 @@ fn what_a_blind_attacker_acknowledges_moves_nothing() {
     }
 }
 
-/// Payload in the server's name that the client discards, for what it acknowledges is too old: read for a reply, it would
-/// make the real one a changed retransmission.
+/// Payload in the server's name that the client discards, for what it acknowledges is too old: read for a reply, it
+/// would make the real one a changed retransmission.
 #[test]
 fn what_the_client_discards_is_no_reply() {
     for back in [0x0001_2000, 0x1000_0000, 0x7000_0000_u32] {

@@ -1,4 +1,5 @@
-//! Chunks in flight (RFC 3030): any number of them without waiting, in any order, and retransmissions of them (I1, I3, I4).
+//! Chunks in flight (RFC 3030): any number of them without waiting, in any order, and retransmissions of them (I1, I3,
+//! I4).
 
 use crate::support::{Net, policy, stream::rounds};
 use smtp_filter_common::{reason::Reason, session, verdict::Verdict};
@@ -61,8 +62,8 @@ fn any_number_of_chunks_alike_flows_without_an_acknowledgement() {
     }
 }
 
-/// A dialogue of chunks, torn into segments that come in any order, are lost, and come again with the same and with other
-/// bytes. What a receiver that keeps the first copy and one that keeps the last copy assemble is what was judged.
+/// A dialogue of chunks, torn into segments that come in any order, are lost, and come again with the same and with
+/// other bytes. What a receiver that keeps the first copy and one that keeps the last copy assemble is what was judged.
 #[test]
 fn chunks_in_any_order_read_as_they_were_judged() {
     for seed in 0..rounds() {

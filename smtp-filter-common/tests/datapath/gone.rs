@@ -209,8 +209,8 @@ fn why_it_ended_is_told_as_ever() {
     assert_eq!(Ended::from_u8(close.summary().ended), Some(Ended::Quit));
 }
 
-/// A later connection of the same ports with lower sequence numbers, which lost its entry: nothing of it is a late segment of the
-/// one before.
+/// A later connection of the same ports with lower sequence numbers, which lost its entry: nothing of it is a late
+/// segment of the one before.
 #[test]
 fn a_later_connection_with_lower_numbers_is_no_late_segment() {
     let mut net = closed(true);

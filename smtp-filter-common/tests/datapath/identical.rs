@@ -1,5 +1,5 @@
-//! Replies in flight, more than a window holds: the same line again and again passes, and so do honest retransmissions of it;
-//! none with other bytes does (I4).
+//! Replies in flight, more than a window holds: the same line again and again passes, and so do honest retransmissions
+//! of it; none with other bytes does (I4).
 
 use crate::support::{ACK, Net, policy, stream::rounds};
 use smtp_filter_common::{bounds::WIDE_WINDOW, reason::Reason, verdict::Verdict};
@@ -76,8 +76,8 @@ fn what_differs_ends_them_and_others_begin() {
     }
 }
 
-/// Replies, often alike, in segments cut anywhere; acknowledgements of any part; retransmissions cut otherwise. Every copy of a
-/// byte that passes is the same; what is in the window is known in any case.
+/// Replies, often alike, in segments cut anywhere; acknowledgements of any part; retransmissions cut otherwise. Every
+/// copy of a byte that passes is the same; what is in the window is known in any case.
 #[test]
 fn retransmitted_replies_are_what_they_were() {
     let (mut passed, mut far) = (0, 0);

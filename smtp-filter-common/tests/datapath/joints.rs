@@ -1,5 +1,5 @@
-//! Boundaries where a receiver may go over from one copy to another, in mail data that came out of order (I4). An attacker
-//! chooses which segments the server discards: those count for the filter and not for the server.
+//! Boundaries where a receiver may go over from one copy to another, in mail data that came out of order (I4). An
+//! attacker chooses which segments the server discards: those count for the filter and not for the server.
 
 use crate::support::*;
 use smtp_filter_common::{bounds::ENTRY_BOUNDARIES, reason::Reason, verdict::Verdict};
@@ -17,9 +17,9 @@ fn shorts(net: &mut Net, at: u32, count: u32) -> u32 {
     (0..count).filter(|i| net.client_at(at + i * 3, SHORT) == Verdict::Pass).count() as u32
 }
 
-/// The attack: every boundary is taken by segments that the server discards, then `filler` ends in the middle of an end of
-/// data where mail data that passed out of order begins. The server discards that, too, and acknowledges the joint; what
-/// follows it is sent again, `rest` in its place.
+/// The attack: every boundary is taken by segments that the server discards, then `filler` ends in the middle of an end
+/// of data where mail data that passed out of order begins. The server discards that, too, and acknowledges the joint;
+/// what follows it is sent again, `rest` in its place.
 fn attack(filler: &[u8], rest: &[u8]) {
     let mut net = Net::in_text(policy());
     let base = net.client.next;
@@ -94,8 +94,8 @@ fn no_end_of_data_is_assembled_where_two_pieces_out_of_order_touch() {
     }
 }
 
-/// A segment fills a gap and ends inside what came out of order, of which no bytes are kept: what follows its end might end
-/// the mail. A receiver may go over from one copy to another there.
+/// A segment fills a gap and ends inside what came out of order, of which no bytes are kept: what follows its end might
+/// end the mail. A receiver may go over from one copy to another there.
 #[test]
 fn a_segment_that_ends_inside_one_out_of_order_leaves_a_boundary() {
     const AFTER: &[u8] = b"aa.\r\naa";
@@ -111,8 +111,8 @@ fn a_segment_that_ends_inside_one_out_of_order_leaves_a_boundary() {
     assert_eq!(net.client_at(base, &[b"aaaaaaaa", AFTER].concat()), Verdict::Pass);
 }
 
-/// What is known of a place stays known, whatever the boundary after it says of it. All but one boundary are taken, so that
-/// the last one is the first that is asked.
+/// What is known of a place stays known, whatever the boundary after it says of it. All but one boundary are taken, so
+/// that the last one is the first that is asked.
 #[test]
 fn what_is_known_of_a_place_is_not_overwritten() {
     let mut net = Net::in_text(policy());
@@ -146,8 +146,8 @@ fn held_back(net: &Net) -> u64 {
     net.segments(Reason::OutOfOrder)
 }
 
-/// The first octets of a segment could be the last ones of an end of data. It passes before the gap is filled all the same,
-/// and comes again like any other; with what fills the gap the mail goes on, up to its end.
+/// The first octets of a segment could be the last ones of an end of data. It passes before the gap is filled all the
+/// same, and comes again like any other; with what fills the gap the mail goes on, up to its end.
 #[test]
 fn mail_data_that_might_end_the_mail_passes_out_of_order() {
     for (begins, ends_it) in COMPLETED {

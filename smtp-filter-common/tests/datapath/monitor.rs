@@ -1,5 +1,5 @@
-//! Mode `monitor` is never blind (I13): what enforcement would have dropped or reset is reported as that, and reading goes on as a
-//! server would read. Words of a mail are never reported as verbs.
+//! Mode `monitor` is never blind (I13): what enforcement would have dropped or reset is reported as that, and reading
+//! goes on as a server would read. Words of a mail are never reported as verbs.
 
 use crate::support::*;
 use smtp_filter_common::{action::Action, reason::Reason, session::Mode, verdict::Verdict};
@@ -287,8 +287,8 @@ fn a_reset_that_is_not_taken_hides_nothing() {
     assert_eq!(net.verbs(), ["VRFY"]);
 }
 
-/// What was passed over may have been something else to the server: in mode `enforce` the connection is unknown until all
-/// that was said is answered.
+/// What was passed over may have been something else to the server: in mode `enforce` the connection is unknown until
+/// all that was said is answered.
 #[test]
 fn what_was_passed_over_is_uncertain_in_mode_enforce() {
     let mut net = net();

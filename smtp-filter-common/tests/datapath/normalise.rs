@@ -248,7 +248,8 @@ fn a_timestamp_older_than_the_servers() {
     assert_eq!(wire.segment(0, b"", &Odd { rst: true, ..with(0) }), PASS);
 }
 
-/// An original that comes after its retransmission: the server has it and answers that it came twice. So it has to get there.
+/// An original that comes after its retransmission: the server has it and answers that it came twice. So it has to get
+/// there.
 #[test]
 fn an_old_timestamp_of_what_is_acknowledged_passes() {
     let mut wire = Wire::greeted(stamped(100, 50), 64);
@@ -474,8 +475,8 @@ fn in_tls_nothing_is_looked_at() {
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(300) })]
 
-    /// Nothing of what honest stacks do is refused: numbers that wrap, clocks that wrap, segments that come twice and late,
-    /// keep-alives, windows that shrink.
+    /// Nothing of what honest stacks do is refused: numbers that wrap, clocks that wrap, segments that come twice and
+    /// late, keep-alives, windows that shrink.
     #[test]
     fn honest_segments_are_not_refused(
         clock in any::<u32>(),

@@ -1,5 +1,5 @@
-//! Replies that answer nothing: they end no wait after DATA, AUTH or STARTTLS (I3). And the PROXY protocol, which nobody
-//! answers.
+//! Replies that answer nothing: they end no wait after DATA, AUTH or STARTTLS (I3). And the PROXY protocol, which
+//! nobody answers.
 
 use crate::support::*;
 use smtp_filter_common::{action::Action, reason::Reason, session::Mode, verdict::Verdict};

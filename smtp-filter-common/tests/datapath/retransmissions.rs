@@ -104,8 +104,9 @@ struct Style {
     taste: Taste,
     /// Longest segment.
     longest: u32,
-    /// A first copy is merged of pieces of this length, which are lost one by one. Where a repeat reaches over the border
-    /// of two of them, a receiver that prefers what it has could go over to the first copy there, which is not followed.
+    /// A first copy is merged of pieces of this length, which are lost one by one. Where a repeat reaches over the
+    /// border of two of them, a receiver that prefers what it has could go over to the first copy there, which is not
+    /// followed.
     piece: Option<u32>,
     /// Repeats may start where the client likes, not at a segment's start.
     free: bool,

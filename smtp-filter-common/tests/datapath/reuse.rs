@@ -1,5 +1,5 @@
-//! A port pair that is used again, and handshakes that a client leaves unfinished in the filter alone: what was known of
-//! another connection judges nothing of the new one (I3, I8).
+//! A port pair that is used again, and handshakes that a client leaves unfinished in the filter alone: what was known
+//! of another connection judges nothing of the new one (I3, I8).
 
 use crate::support::*;
 use smtp_filter_common::{action::Action, verdict::Verdict, word::Word};
@@ -26,7 +26,8 @@ fn go(
     net.frame(&frame, side)
 }
 
-/// Linux takes any segment in its window that acknowledges the SYN-ACK for the end of a handshake, and so does the filter.
+/// Linux takes any segment in its window that acknowledges the SYN-ACK for the end of a handshake, and so does the
+/// filter.
 #[test]
 fn a_connection_left_in_mail_text_judges_no_other() {
     for first in [1, 2] {

@@ -1,4 +1,5 @@
-//! Rewriting in place: the bytes of the table of actions (docs/policy.md), whatever the segmentation; repeats; checksums.
+//! Rewriting in place: the bytes of the table of actions (docs/policy.md), whatever the segmentation; repeats;
+//! checksums.
 //!
 //! Invariants: I2, I4, I5.
 

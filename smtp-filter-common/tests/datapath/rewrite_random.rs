@@ -1,5 +1,5 @@
-//! Random dialogues under random policies that rewrite, torn, repeated with the same and with other bytes, while the policy
-//! changes: what a receiver may put together is one stream (I4), and reads as what the policy allows (I1, I2).
+//! Random dialogues under random policies that rewrite, torn, repeated with the same and with other bytes, while the
+//! policy changes: what a receiver may put together is one stream (I4), and reads as what the policy allows (I1, I2).
 
 use std::fmt::Write as _;
 

@@ -549,7 +549,8 @@ fn more_replies_than_commands_give_nothing_away() {
     assert_ne!(net.say("BDAT 30\r\n"), PASS);
 }
 
-/// What the stream forces between two copies of a dropped command is not reported, and does not make the second one new.
+/// What the stream forces between two copies of a dropped command is not reported, and does not make the second one
+/// new.
 #[test]
 fn a_dropped_command_is_told_once_whatever_comes_between() {
     let mut net = Net::greeted(policy());

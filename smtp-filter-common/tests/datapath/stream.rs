@@ -452,8 +452,8 @@ fn a_forged_acknowledgement_of_what_has_not_passed_says_nothing() {
     assert_eq!(net.verbs(), ["NOOP"]);
 }
 
-/// A repeat that ended between the CR and the LF of the line's end, while nothing had come behind it, was acknowledged there:
-/// what begins there again is known by what came behind.
+/// A repeat that ended between the CR and the LF of the line's end, while nothing had come behind it, was acknowledged
+/// there: what begins there again is known by what came behind.
 #[test]
 fn text_goes_on_from_an_acknowledgement_within_a_lines_end() {
     let mut net = Net::in_text(policy());

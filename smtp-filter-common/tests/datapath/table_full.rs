@@ -372,8 +372,8 @@ fn act() -> impl Strategy<Value = Act> {
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(200) })]
 
-    /// Whoever comes: the table holds what it may, each is at its place of the roster, everyone in mail data goes on, and a
-    /// transaction gives way only where its address has more than a quarter.
+    /// Whoever comes: the table holds what it may, each is at its place of the roster, everyone in mail data goes on,
+    /// and a transaction gives way only where its address has more than a quarter.
     #[test]
     fn no_crowd_pushes_out_who_is_at_work(room in 4_u32..80, acts in prop::collection::vec(act(), 1..600)) {
         let mut crowd = Crowd::new(room);

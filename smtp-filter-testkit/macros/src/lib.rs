@@ -1,11 +1,11 @@
-//! The attribute that makes a function a test of the harness of `smtp-filter-testkit`. It takes the place of the one of the
-//! language in a test program that says `#[macro_use] extern crate smtp_filter_testkit;`.
+//! The attribute that makes a function a test of the harness of `smtp-filter-testkit`. It takes the place of the one of
+//! the language in a test program that says `#[macro_use] extern crate smtp_filter_testkit;`.
 
 use proc_macro::{Ident, TokenStream, TokenTree};
 
-/// A test. What it needs is named in brackets, functions of `smtp_filter_testkit::need`: where one of them is missing, the
-/// test is reported as ignored, with the reason. Of the other two words `alone` says that nothing may run beside it, and
-/// `long` that it takes long: it begins early, lest everything wait for it in the end.
+/// A test. What it needs is named in brackets, functions of `smtp_filter_testkit::need`: where one of them is missing,
+/// the test is reported as ignored, with the reason. Of the other two words `alone` says that nothing may run beside
+/// it, and `long` that it takes long: it begins early, lest everything wait for it in the end.
 ///
 /// ```text
 /// #[test(root, alone)]

@@ -1,5 +1,5 @@
-//! The attacker: knows all that happens on both sides of the filter, and chooses what is sent and what arrives. The dice
-//! lean towards what is scarce (places for boundaries, for ranges, for regions) and towards borders.
+//! The attacker: knows all that happens on both sides of the filter, and chooses what is sent and what arrives. The
+//! dice lean towards what is scarce (places for boundaries, for ranges, for regions) and towards borders.
 
 use super::{
     play::Style,

@@ -1,5 +1,5 @@
-//! An honest SMTP server that reads what its TCP delivers, byte by byte (RFC 5321, 3030, 3207, 4954), with the habits that
-//! servers are known to have.
+//! An honest SMTP server that reads what its TCP delivers, byte by byte (RFC 5321, 3030, 3207, 4954), with the habits
+//! that servers are known to have.
 
 use crate::mix;
 

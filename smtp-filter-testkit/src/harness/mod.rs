@@ -1,7 +1,7 @@
 //! The frame of a test program: its tests run several at a time, each after a look at what it needs.
 //!
-//! The frame that comes with the language knows only tests that pass and tests that fail: one that finds at run time that
-//! it has no root, or no `strace`, would count as passed. Here it is ignored, and the reason is printed.
+//! The frame that comes with the language knows only tests that pass and tests that fail: one that finds at run time
+//! that it has no root, or no `strace`, would count as passed. Here it is ignored, and the reason is printed.
 
 pub mod need;
 mod times;

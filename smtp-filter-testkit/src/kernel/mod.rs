@@ -135,8 +135,8 @@ impl Kernel {
         })
     }
 
-    /// Runs a packet through the program at a hook, and through the datapath in user space: they must agree. A RST to the
-    /// receiver has to stand at `next`, where that is known.
+    /// Runs a packet through the program at a hook, and through the datapath in user space: they must agree. A RST to
+    /// the receiver has to stand at `next`, where that is known.
     pub fn run(&mut self, hook: Hook, frame: &[u8], next: Option<u32>) -> Result<Outcome> {
         let outcome = self.run_in_kernel(hook, frame, next)?;
         let expected = self.run_in_user_space(hook, frame)?;
@@ -487,8 +487,9 @@ fn tcp(frame: &[u8]) -> Result<Facts> {
     Ok(facts)
 }
 
-/// The facts of a RST that was made of a frame. Its checksum is right, unless the frame's happens to be the sum of its pseudo
-/// header (one in 65,536): so a frame looks whose checksum the device completes, and the RST has that sum alone, too.
+/// The facts of a RST that was made of a frame. Its checksum is right, unless the frame's happens to be the sum of its
+/// pseudo header (one in 65,536): so a frame looks whose checksum the device completes, and the RST has that sum alone,
+/// too.
 fn reset_of(frame: &[u8], reset: &[u8]) -> Result<Facts> {
     let packet = PacketHeaders::from_ethernet_slice(frame).context("a frame")?;
     let Some(TransportHeader::Tcp(tcp)) = &packet.transport else { bail!("no TCP segment: {packet:?}") };

@@ -69,8 +69,8 @@ pub fn wait_until(what: &str, mut holds: impl FnMut() -> Result<bool>) -> Result
     Ok(())
 }
 
-/// Copies a program, by another process: what this one has open for writing, the children of tests beside this one inherit
-/// for a moment, and the kernel starts no program that somebody may write to.
+/// Copies a program, by another process: what this one has open for writing, the children of tests beside this one
+/// inherit for a moment, and the kernel starts no program that somebody may write to.
 pub fn copy_program(from: impl AsRef<OsStr>, to: &Path) -> Result<()> {
     succeed(Command::new("cp").arg(from).arg(to)).map(drop)
 }

@@ -64,8 +64,8 @@ fn talk(to: SocketAddr, way: Way, keywords: &Text, text: &Text) -> Result<Vec<u8
 /// What is to be masked in these dialogues.
 pub const SETTINGS: [&str; 4] = ["mode=enforce", "commands.vrfy=mask", "extensions.starttls=mask", "banner.show=host"];
 
-/// A listener. The one of the dialogue before may still be open for a moment: a child of a test beside this one has inherited it,
-/// until it starts its program.
+/// A listener. The one of the dialogue before may still be open for a moment: a child of a test beside this one has
+/// inherited it, until it starts its program.
 fn listen(to: SocketAddr) -> io::Result<TcpListener> {
     let deadline = Instant::now() + SOON;
     loop {
@@ -78,8 +78,8 @@ fn listen(to: SocketAddr) -> io::Result<TcpListener> {
     }
 }
 
-/// One dialogue from one namespace to a server in another; both ends see what the policy says, and no segment was thrown
-/// away for its checksum. Returns how many words were cut by the ends of segments.
+/// One dialogue from one namespace to a server in another; both ends see what the policy says, and no segment was
+/// thrown away for its checksum. Returns how many words were cut by the ends of segments.
 pub fn both_see(
     [client, server]: [&Namespace; 2],
     to: SocketAddr,

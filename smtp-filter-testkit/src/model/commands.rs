@@ -185,8 +185,8 @@ impl Commands {
         match action {
             Action::Drop if ended => return Err(Cut::Drop),
             Action::Reset if ended => return Err(Cut::Reset),
-            // The whole verb has been forwarded and cannot be made another any more: with the byte that ends it, or with
-            // only the line's end to come.
+            // The whole verb has been forwarded and cannot be made another any more: with the byte that ends it, or
+            // with only the line's end to come.
             Action::Mask | Action::Downgrade if self.fate.is_none() && (end < gone || body(line) <= gone) => {
                 if ended {
                     return Err(Cut::Reset);

@@ -100,8 +100,8 @@ fn action(words: &ByName, word: &[u8]) -> Action {
     if word.len() > LONGEST { words.other } else { words.action(&word) }
 }
 
-/// A word that ends where the segment does must not become whole if it is named and not allowed, though a longer one may
-/// begin alike, nor if no word that begins like this is let through.
+/// A word that ends where the segment does must not become whole if it is named and not allowed, though a longer one
+/// may begin alike, nor if no word that begins like this is let through.
 fn begun(words: &ByName, if_whole: Action, word: &[u8]) -> bool {
     if word.is_empty() || !matches!(if_whole, Action::Mask | Action::Downgrade) {
         return false;

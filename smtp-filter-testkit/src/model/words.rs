@@ -140,8 +140,8 @@ pub fn command(random: &mut Random) -> Vec<u8> {
     let words = random.of(COMMANDS);
     let mut line = line(random, words);
     if random.one_in(12) && words != "STARTTLSX" {
-        // A CR without LF, or another byte that parts words or does not, anywhere but in the line's end. It must not make
-        // a STARTTLS: an honest client would wait for its reply.
+        // A CR without LF, or another byte that parts words or does not, anywhere but in the line's end. It must not
+        // make a STARTTLS: an honest client would wait for its reply.
         let at = random.below(line.len().saturating_sub(1));
         line.insert(at, random.of(b"\r\t\0\x7f\x0b\xff "));
     }

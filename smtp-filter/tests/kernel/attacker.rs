@@ -1,6 +1,6 @@
-//! The generator of attacks against the program in the kernel: every segment of both directions goes through it and through
-//! the datapath in user space, which must agree, and what both ends assembled of what the kernel let through has to keep the
-//! same claims. See `smtp-filter-testkit/src/attacker`.
+//! The generator of attacks against the program in the kernel: every segment of both directions goes through it and
+//! through the datapath in user space, which must agree, and what both ends assembled of what the kernel let through
+//! has to keep the same claims. See `smtp-filter-testkit/src/attacker`.
 //!
 //! Invariants: I1, I3, I4, I6.
 
@@ -32,8 +32,8 @@ const POLICIES: [&str; 6] = [
     "profile = \"asa-esmtp\"\n[mask]\nfill = \"noop\"\n[commands]\nVRFY = \"mask\"\n[guards]\nsync = \"reset\"\nchanged_retransmission = \"reset\"\n",
 ];
 
-/// The kernel's maps are its own: regions that began long ago and crowded pools are for user space alone. So are tags, for what
-/// reads the RSTs here knows few of them.
+/// The kernel's maps are its own: regions that began long ago and crowded pools are for user space alone. So are tags,
+/// for what reads the RSTs here knows few of them.
 const STYLE: Style =
     Style { steps: 60, changes: false, ages: false, tags: false, pieces: false, replies: true, handshakes: true };
 

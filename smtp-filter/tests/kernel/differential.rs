@@ -1,5 +1,5 @@
-//! What the kernel does and what the same datapath does in user space never differ: random conversations, torn, repeated,
-//! changed and out of order, under a policy with scopes that changes, through both.
+//! What the kernel does and what the same datapath does in user space never differ: random conversations, torn,
+//! repeated, changed and out of order, under a policy with scopes that changes, through both.
 //!
 //! Invariants: I1, I4, I7.
 

@@ -1,9 +1,9 @@
 //! Packets through the real programs (BPF_PROG_TEST_RUN): what becomes of each, its bytes, the counters, the events.
 //!
-//! Each test is a sentence about the filter. Its packets come one after the other; for each it says what is expected: that
-//! it goes on with every byte as it was, or with which bytes instead, or not at all. Afterwards it says by what the
-//! counters differ from those of a plain dialogue, all that do, and which events were reported, in their order: a plain
-//! dialogue has none.
+//! Each test is a sentence about the filter. Its packets come one after the other; for each it says what is expected:
+//! that it goes on with every byte as it was, or with which bytes instead, or not at all. Afterwards it says by what
+//! the counters differ from those of a plain dialogue, all that do, and which events were reported, in their order: a
+//! plain dialogue has none.
 //!
 //! Invariants: I1 to I9, I11, I12, I13; a fixture that holds one alone says so.
 
@@ -1247,7 +1247,8 @@ fn behind_a_reset_every_segment_is_dropped_and_answered() -> Result<()> {
         talk.segment(Client, b"EHLO client.example\r\n", Reset);
         kernel.play(&talk.steps)?;
         for from in [Client, Server, Client] {
-            // The limit is one of time, and that is not quite the same for both: each is tried until it lets one through.
+            // The limit is one of time, and that is not quite the same for both: each is tried until it lets one
+            // through.
             let frame = talk.frame(from, talk.tcp(from), b"NOOP\r\n");
             for in_kernel in [true, false] {
                 let mut run = || match in_kernel {

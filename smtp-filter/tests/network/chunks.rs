@@ -1,5 +1,5 @@
-//! Chunks that a client sends without waiting for the replies (RFC 3030), through the loaded program, over good lines and bad
-//! ones: they arrive bit for bit.
+//! Chunks that a client sends without waiting for the replies (RFC 3030), through the loaded program, over good lines
+//! and bad ones: they arrive bit for bit.
 //!
 //! Invariants: I5, I6.
 

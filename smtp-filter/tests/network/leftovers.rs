@@ -205,8 +205,8 @@ fn after_a_network_nothing_of_it_is_listed() -> Result<()> {
     Ok(())
 }
 
-/// A clsact qdisc that is deleted takes the filter along: `status` says so, the next `up` makes another one, which goes with
-/// the filter; whoever had made the first one.
+/// A clsact qdisc that is deleted takes the filter along: `status` says so, the next `up` makes another one, which goes
+/// with the filter; whoever had made the first one.
 #[test(root)]
 fn a_deleted_qdisc_is_made_again_by_the_next_up() -> Result<()> {
     let network = Network::new()?;

@@ -168,8 +168,8 @@ fn no_segment_goes_unjudged_during_takeovers() -> Result<()> {
     Ok(())
 }
 
-/// The array of the chain is emptied with its last holder, and the hooks go a moment after their pins: nothing may be dropped in
-/// between.
+/// The array of the chain is emptied with its last holder, and the hooks go a moment after their pins: nothing may be
+/// dropped in between.
 #[test(root)]
 fn down_drops_no_segment() -> Result<()> {
     for hook in ["tcx", "clsact"] {

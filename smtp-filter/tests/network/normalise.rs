@@ -1,5 +1,6 @@
-//! What a receiver discards, shown on Linux itself: a hand-made client against a real server socket. Of two segments for the
-//! same place the server reads the second one, because it discards the first; the filter, put on, discards the same ones.
+//! What a receiver discards, shown on Linux itself: a hand-made client against a real server socket. Of two segments
+//! for the same place the server reads the second one, because it discards the first; the filter, put on, discards the
+//! same ones.
 //!
 //! Invariants: I1, I4.
 

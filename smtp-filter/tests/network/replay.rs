@@ -27,8 +27,8 @@ const CLIENTS: usize = 6;
 /// more where the machine is slow, but not by what tells one session from another.
 const APART: u64 = 1_000;
 
-/// Events without what a capture cannot know or numbers otherwise, by client, and how many milliseconds the connection took
-/// that ends.
+/// Events without what a capture cannot know or numbers otherwise, by client, and how many milliseconds the connection
+/// took that ends.
 fn comparable<'a>(lines: impl Iterator<Item = &'a str>) -> Result<BTreeMap<String, Vec<(String, u64)>>> {
     let mut events: BTreeMap<String, Vec<(String, u64)>> = BTreeMap::new();
     for line in lines.filter(|line| line.starts_with('{')) {
@@ -100,8 +100,8 @@ fn tcpdump(gateway: &Namespace, file: &Path) -> Result<Running> {
     Ok(tcpdump)
 }
 
-/// Waits until tcpdump has written everything down: what it has not when it is stopped is lost. A connection that nobody
-/// takes comes last, and the server's kernel refuses it.
+/// Waits until tcpdump has written everything down: what it has not when it is stopped is lost. A connection that
+/// nobody takes comes last, and the server's kernel refuses it.
 fn is_written(client: &Namespace, file: &Path) -> Result<()> {
     let refused = client.enter(|| TcpStream::connect_timeout(&SERVER_V6, SOON))?;
     ensure!(refused.is_err_and(|error| error.kind() == ErrorKind::ConnectionRefused), "somebody listens still");

@@ -221,7 +221,8 @@ fn where_the_servers_rst_is_lost_it_gets_another_one() -> Result<()> {
     Ok(())
 }
 
-/// I3: who is on neither end resets nothing: a RST beside the window is challenged, and the filter keeps the connection.
+/// I3: who is on neither end resets nothing: a RST beside the window is challenged, and the filter keeps the
+/// connection.
 #[test(root)]
 fn a_connection_that_was_not_reset_lives_on_beside_one_that_was() -> Result<()> {
     let network = Network::new()?;

@@ -1,9 +1,9 @@
 //! Rewriting on every path of a segment: both ends get the bytes that the policy asks for, and the checksums are right
 //! wherever they are made and checked.
 //!
-//! Over plain veth no checksum is ever looked at. With the transmit checksum off in front of the filter the sender writes
-//! a whole one, which the filter has to correct; with it off behind the filter the kernel makes one out of what the filter
-//! left in the field. The receiver looks at both.
+//! Over plain veth no checksum is ever looked at. With the transmit checksum off in front of the filter the sender
+//! writes a whole one, which the filter has to correct; with it off behind the filter the kernel makes one out of what
+//! the filter left in the field. The receiver looks at both.
 //!
 //! Invariants: I5.
 

@@ -20,8 +20,8 @@ use smtp_filter_testkit::{
     },
 };
 
-/// Writes, sends a file, splices one, sends without a copy, by IPv4 and IPv6; returns how many words were cut by the ends
-/// of segments.
+/// Writes, sends a file, splices one, sends without a copy, by IPv4 and IPv6; returns how many words were cut by the
+/// ends of segments.
 fn by_every_way(network: &Rewriting, text: &Text) -> Result<usize> {
     let mut cut = 0;
     for way in Way::ALL {

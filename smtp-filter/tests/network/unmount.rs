@@ -1,5 +1,5 @@
-//! The BPF file system as an attacker or an administrator may leave it: unmounted under a filter, covered by another one,
-//! open to everybody.
+//! The BPF file system as an attacker or an administrator may leave it: unmounted under a filter, covered by another
+//! one, open to everybody.
 //!
 //! Invariants: I10.
 

@@ -155,8 +155,8 @@ fn bash_completes_what_is_typed() -> Result<()> {
     Ok(())
 }
 
-/// What zsh offers at a terminal for what is typed: `script` plays the terminal, and a widget of a test's own writes down
-/// what would be inserted or listed.
+/// What zsh offers at a terminal for what is typed: `script` plays the terminal, and a widget of a test's own writes
+/// down what would be inserted or listed.
 fn completed_by_zsh(folder: &Path, typed: &str) -> Result<String> {
     let commands = format!(
         "fpath=('{}' $fpath); autoload -U compinit; compinit -u -D; zmodload zsh/zutil; zstyle ':completion:*' list-max 0; \

@@ -1,5 +1,5 @@
-//! Captures through the filter in user space: real dialogues against what is known of them, dialogues made here in every
-//! format and link type, and files that are none.
+//! Captures through the filter in user space: real dialogues against what is known of them, dialogues made here in
+//! every format and link type, and files that are none.
 //!
 //! Invariants: I7, I13.
 
@@ -310,7 +310,8 @@ mod real {
         (strange, missing.len())
     }
 
-    /// Clients that do everything too early (I13): all that a client says comes in one go, and then all that the server says.
+    /// Clients that do everything too early (I13): all that a client says comes in one go, and then all that the server
+    /// says.
     #[test(captures)]
     fn dialogues_whose_client_waits_for_nothing_are_read_in_mode_monitor() {
         let (folder, files) = captures();
@@ -432,7 +433,8 @@ fn recut(port: u16, flights: &[(bool, Vec<u8>)], size: usize, twice: bool) -> Ve
 }
 
 /// A dialogue over a line that loses segments in front of the filter and behind it, and puts them out of order; what is
-/// not acknowledged comes again, some of it in larger segments. The filter may hold segments back, but everything arrives in the end.
+/// not acknowledged comes again, some of it in larger segments. The filter may hold segments back, but everything
+/// arrives in the end.
 struct Lossy {
     told: Told,
     talk: Recording,
@@ -542,8 +544,8 @@ fn lossy(port: u16, flights: &[(bool, Vec<u8>)], seed: u64, largest: u64) -> Los
     let mut said = [0; 2];
     for (from_client, bytes) in flights {
         let side = usize::from(!from_client);
-        // Commands behind an end of data that come before it are taken for mail data, and then there is no way out but a
-        // reset (guards.late_end_of_data): a client that sends them together waits here.
+        // Commands behind an end of data that come before it are taken for mail data, and then there is no way out but
+        // a reset (guards.late_end_of_data): a client that sends them together waits here.
         let end = bytes.windows(END.len()).position(|bytes| bytes == END).map_or(bytes.len(), |at| at + END.len());
         for part in [&bytes[..end], &bytes[end..]] {
             lossy.flight(*from_client, part, said[side], largest);

@@ -1,7 +1,8 @@
-//! The longest chain of stack frames, as Linux 6.1 counts it: newer kernels count less, so that none of them would tell.
+//! The longest chain of stack frames, as Linux 6.1 counts it: newer kernels count less, so that none of them would
+//! tell.
 //!
-//! Kernel 6.1, kernel/bpf/verifier.c, `check_max_stack_depth`: every frame is rounded up to 32 bytes, and the frame of a
-//! loop's call-back lies upon that of the function that names it.
+//! Kernel 6.1, kernel/bpf/verifier.c, `check_max_stack_depth`: every frame is rounded up to 32 bytes, and the frame of
+//! a loop's call-back lies upon that of the function that names it.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -45,8 +45,8 @@ pub fn find<H: Host>(host: &mut H, work: &mut Work, from: Seq, to: Seq) -> u32 {
     count
 }
 
-/// Position, state or bar, and whether it is the end of an out-of-order range, of item `index` among those that [`find`]
-/// found. The state is [`State::UNKNOWN`] if the item is not in use.
+/// Position, state or bar, and whether it is the end of an out-of-order range, of item `index` among those that
+/// [`find`] found. The state is [`State::UNKNOWN`] if the item is not in use.
 #[inline(always)]
 pub fn listed<H: Host>(host: &mut H, work: &Work, index: u32) -> (Seq, u8, bool) {
     let memory = &work.state.memory;
@@ -106,8 +106,9 @@ impl<H: Host> Step for Look<'_, H> {
     }
 }
 
-/// The state at a position, `before` bytes before the end of what was read; [`State::UNKNOWN`] if it is not known. Then the
-/// second value is the state that the first copy had there, as far as boundaries after it imply it, or [`State::UNKNOWN`].
+/// The state at a position, `before` bytes before the end of what was read; [`State::UNKNOWN`] if it is not known. Then
+/// the second value is the state that the first copy had there, as far as boundaries after it imply it, or
+/// [`State::UNKNOWN`].
 #[inline(always)]
 pub fn state_at<H: Host>(host: &mut H, work: &mut Work, at: Seq, before: u32) -> (State, State) {
     // The longest way to an end of data says nothing of boundaries further back.

@@ -29,8 +29,8 @@ pub const fn bar(state: State) -> u8 {
     state.0 | BARRED
 }
 
-/// 1 if a state that a retransmission has (`here`, or [`State::UNKNOWN`] if that cannot be said) contradicts what is remembered
-/// of the position, else 0.
+/// 1 if a state that a retransmission has (`here`, or [`State::UNKNOWN`] if that cannot be said) contradicts what is
+/// remembered of the position, else 0.
 #[inline(always)]
 pub fn differs<H: Host>(here: State, remembered: u8) -> u32 {
     let is_bar = (remembered / BARRED) as u32;
@@ -63,9 +63,9 @@ pub fn under_way<H: Host>(state: State, bytes: u32) -> State {
 /// Shift of the state in a boundary's word.
 const STATE: u32 = 59;
 
-/// Remembers a boundary: the number of a state, or a [`bar`]. `false` if there is no room: the segment is held back. A segment after a gap leaves [`SPARE`]
-/// boundaries for the segments that fill it, which are acknowledged first. Until the segment passes, words written to
-/// the pool lie after the counted ones.
+/// Remembers a boundary: the number of a state, or a [`bar`]. `false` if there is no room: the segment is held back. A
+/// segment after a gap leaves [`SPARE`] boundaries for the segments that fill it, which are acknowledged first. Until
+/// the segment passes, words written to the pool lie after the counted ones.
 #[inline(always)]
 pub fn remember<H: Host>(host: &mut H, work: &mut Work, at: Seq, state: u8, spare: usize) -> bool {
     host.note_boundary(work, at, state, spare)
@@ -119,8 +119,8 @@ pub fn forget_first<H: Host>(host: &mut H, work: &mut Work) {
     memory.boundaries = memory.boundaries.saturating_sub(over);
 }
 
-/// The state after the first `count` (less than four) of these bytes. [`State::UNKNOWN`] if it depends on the bytes before
-/// them and those are not known.
+/// The state after the first `count` (less than four) of these bytes. [`State::UNKNOWN`] if it depends on the bytes
+/// before them and those are not known.
 #[inline(always)]
 pub const fn after_few(before: State, bytes: u32, count: u32) -> State {
     const fn word(bytes: [u8; 4]) -> u32 {

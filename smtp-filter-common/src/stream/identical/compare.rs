@@ -14,7 +14,8 @@ use crate::{
 /// Bytes that one step compares: at most as many as the shortest line has.
 pub(super) const GROUP: u32 = 8;
 
-/// Eight bytes of a repeated line of `period` bytes, from byte `phase_in_line` of the line on; they wrap to its first byte.
+/// Eight bytes of a repeated line of `period` bytes, from byte `phase_in_line` of the line on; they wrap to its first
+/// byte.
 #[inline(always)]
 fn expected<H: Host>(line: &Patch, phase_in_line: u32, period: u32) -> u64 {
     let (mut word, mut i) = (0, 0);
@@ -127,9 +128,9 @@ pub(super) fn fetch<H: Host>(host: &mut H, work: &mut Work) -> bool {
     true
 }
 
-/// Compares those of the retransmitted sequence numbers `from..to` that are in no window. Afterwards `stream.differs` is
-/// not 0 if they differ, [`FORGOTTEN`] if they are not known. `stream.windowed` is the offset from which a window has the
-/// bytes.
+/// Compares those of the retransmitted sequence numbers `from..to` that are in no window. Afterwards `stream.differs`
+/// is not 0 if they differ, [`FORGOTTEN`] if they are not known. `stream.windowed` is the offset from which a window
+/// has the bytes.
 #[inline(always)]
 pub fn check_retransmitted<H: Host>(host: &mut H, work: &mut Work, from: Seq, to: Seq) {
     before_window(host, work, from, to);

@@ -60,8 +60,8 @@ pub fn note(work: &mut Work, start: Seq) {
 }
 
 /// The segment's new bytes begin at `next`: looks whether they continue a run of identical lines, or begin one.
-/// Afterwards `stream.windowed` is the offset of the first byte that a window keeps, and `stream.covered` says whether the
-/// bytes before it are known.
+/// Afterwards `stream.windowed` is the offset of the first byte that a window keeps, and `stream.covered` says whether
+/// the bytes before it are known.
 // verifier: the functions leave their results in the working area and return none of them, so that each is walked once.
 #[inline(always)]
 pub fn follow<H: Host>(host: &mut H, work: &mut Work, acknowledged: Seq, next: Seq) {

@@ -77,8 +77,8 @@ fn data_before_gap<H: Host>(host: &mut H, work: &mut Work, before: State) -> boo
         if barred != State::MIDDLE && (work.segment.length < LONG || data::completes_another(first)) {
             return false;
         }
-        // Also for what goes beyond the position: a receiver may take the bytes before it from one copy, and those after it
-        // from this one.
+        // Also for what goes beyond the position: a receiver may take the bytes before it from one copy, and those
+        // after it from this one.
         let at = work.segment.sequence;
         if barred != State::MIDDLE && !boundaries::remember(host, work, at, boundaries::bar(barred), boundaries::SPARE)
         {

@@ -13,8 +13,9 @@ use crate::{
     work::Work,
 };
 
-/// Remembers `start..end` with the state at its end. [`super::search`] has just found it to be apart from all ranges or next
-/// to one. `false` if there is no room. What is written to the pool counts at once, because the segment passes then.
+/// Remembers `start..end` with the state at its end. [`super::search`] has just found it to be apart from all ranges or
+/// next to one. `false` if there is no room. What is written to the pool counts at once, because the segment passes
+/// then.
 #[inline(never)]
 pub fn add<H: Host>(host: &mut H, work: &mut Work, start: Seq, end: Seq, state: data::State) -> bool {
     let (mut start, mut end, mut state) = (start, end, state.0);

@@ -8,8 +8,8 @@
 //! ends in that state, and is held back if it goes beyond the range's start and has that state there. If it ends there,
 //! the state is known from then on, and is remembered like any other.
 //!
-//! A segment after a gap is judged in [`accept`], its range is looked up in [`search`], remembered in [`add`], and joined
-//! with the bytes before it in [`join`]. [`ranges`] has the list itself, with its invariant.
+//! A segment after a gap is judged in [`accept`], its range is looked up in [`search`], remembered in [`add`], and
+//! joined with the bytes before it in [`join`]. [`ranges`] has the list itself, with its invariant.
 
 pub mod accept;
 pub mod add;

@@ -1,9 +1,9 @@
 //! The list of out-of-order ranges: a few in the entry, more in a slot of the shared pool.
 //!
 //! Invariant: ranges are not empty, and they neither overlap nor touch. So at most one of them contains a position, at
-//! most one ends and at most one begins there. Those in the pool are sorted ([`crate::stream::sorted`]); those in the entry
-//! are not. `Memory::top_range` is the highest end of a range in the pool. A range that has been read completely is
-//! removed before the next search. The test `sorted` holds this for random segments.
+//! most one ends and at most one begins there. Those in the pool are sorted ([`crate::stream::sorted`]); those in the
+//! entry are not. `Memory::top_range` is the highest end of a range in the pool. A range that has been read completely
+//! is removed before the next search. The test `sorted` holds this for random segments.
 
 use crate::{
     bounds::ENTRY_RANGES, entry::Memory, host::Host, seq::Seq, session::data::State, stream::sorted, work::Work,

@@ -1,5 +1,5 @@
-//! Retransmitted mail data. Its bytes are not kept: it is scanned again, and has to agree with what is remembered of the
-//! scanner's state (I4).
+//! Retransmitted mail data. Its bytes are not kept: it is scanned again, and has to agree with what is remembered of
+//! the scanner's state (I4).
 
 use crate::{
     host::{Host, Step},
@@ -58,8 +58,8 @@ fn state_before<H: Host>(host: &mut H, work: &mut Work, from: u32) -> State {
     State(work.unknown::<H>(before.0))
 }
 
-/// Whether the first of `length` bytes at offset `from` mean the same whatever was before them, or it is known what was.
-/// If not, or if they cannot be fetched, `stream.differs` says so.
+/// Whether the first of `length` bytes at offset `from` mean the same whatever was before them, or it is known what
+/// was. If not, or if they cannot be fetched, `stream.differs` says so.
 #[inline(always)]
 fn is_clear<H: Host>(host: &mut H, work: &mut Work, (from, length): (u32, u32), before: State, barred: u32) -> bool {
     work.reading.piece_length = 0;
