@@ -1,16 +1,17 @@
 //! The datapath's host in user space.
 
 use core::sync::atomic::{AtomicU64, Ordering};
-use std::{boxed::Box, collections::hash_map};
+use std::boxed::Box;
 
 use super::{
     World, checksum,
     frame::{SliceFrame, run_steps},
+    patch::{self, fill_words},
 };
 use crate::{
-    bounds::{CLIENT_WINDOW, SERVER_WINDOW, WIDE_WINDOW},
+    bounds::WIDE_WINDOW,
     branchless::Opaque,
-    entry::{Connection, Shared, State, Windows},
+    entry::{Shared, State, Windows},
     event::Event,
     flow::{HalfOpen, Key, bloom::Block, gone::Gone, promote},
     host::{Host, List, Patch, Piece, Step, Wide},
@@ -50,21 +51,6 @@ impl Hook<'_> {
             None => self.frame.bytes(at, length),
         }
     }
-}
-
-/// Copies bytes into words; `false` if there is no room.
-fn fill_words(words: &mut [u64], bytes: &[u8]) -> bool {
-    if bytes.len() > words.len() * 8 {
-        return false;
-    }
-    for (word, bytes) in words.iter_mut().zip(bytes.chunks(8)) {
-        let mut whole = word.to_le_bytes();
-        for (place, byte) in whole.iter_mut().zip(bytes) {
-            *place = *byte;
-        }
-        *word = u64::from_le_bytes(whole);
-    }
-    true
 }
 
 impl Opaque for Hook<'_> {
@@ -117,17 +103,8 @@ impl Host for Hook<'_> {
 
     fn replace(&mut self, offset: u32, length: u32, old: &Patch, new: &Patch) -> bool {
         let network = self.world.rewritten.get_or_insert_with(|| self.frame.network().to_vec());
-        let at = self.payload.wrapping_add(offset) as usize;
-        let Some(place) = network.get_mut(at..at + length as usize) else { return false };
-        for (byte, new) in place.iter_mut().zip(new.iter().flat_map(|word| word.to_le_bytes())) {
-            *byte = new;
-        }
         let check = self.header as usize + checksum::OFFSET;
-        let Some([high, low]) = network.get_mut(check..check + 2) else { return false };
-        let words = length.div_ceil(8) as usize;
-        let corrected = checksum::correct(u16::from_be_bytes([*high, *low]), old.iter().zip(new).take(words));
-        [*high, *low] = corrected.to_be_bytes();
-        true
+        patch::replace(network, self.payload.wrapping_add(offset) as usize, length as usize, check, old, new)
     }
 
     fn carried(&mut self) -> u8 {
@@ -235,29 +212,9 @@ impl Host for Hook<'_> {
     }
 
     fn create(&mut self, key: &Key) -> Option<(Entry, bool)> {
-        let full = self.world.room != 0 && self.world.live.len() >= self.world.room;
-        let shared = Shared { lock: AtomicU64::new(1), ..Shared::default() };
-        let windows = Windows { client: [0; CLIENT_WINDOW], server: [0; SERVER_WINDOW] };
-        let made = match self.world.live.entry(*key) {
-            hash_map::Entry::Occupied(entry) => {
-                let found = Entry(*entry.get());
-                self.entry = Some(found);
-                return Some((found, false));
-            }
-            hash_map::Entry::Vacant(_) if full => return None,
-            hash_map::Entry::Vacant(entry) => {
-                let fresh = Connection { shared, state: State::EMPTY, windows };
-                // Without a bound, departed connections are kept for inspection: a replay has an end.
-                let vacant = if self.world.room == 0 { None } else { self.world.vacant.pop().map(|(_, at)| at) };
-                match vacant.and_then(|at| self.world.connections.get_mut(at)) {
-                    Some(place) => *place = fresh,
-                    None => self.world.connections.push(fresh),
-                }
-                Entry(*entry.insert(vacant.unwrap_or(self.world.connections.len() - 1)))
-            }
-        };
-        self.entry = Some(made);
-        Some((made, true))
+        let (at, made) = self.world.create(key)?;
+        self.entry = Some(Entry(at));
+        Some((Entry(at), made))
     }
 
     fn found(&self) -> Option<Entry> {

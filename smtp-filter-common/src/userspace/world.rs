@@ -1,11 +1,15 @@
 //! State, counters and events in user space.
 
 use core::sync::atomic::AtomicU64;
-use std::{boxed::Box, collections::HashMap, vec::Vec};
+use std::{
+    boxed::Box,
+    collections::{HashMap, hash_map::Entry},
+    vec::Vec,
+};
 
 use crate::{
-    bounds::{self, HANDSHAKE_BLOCKS, POOL},
-    entry::Connection,
+    bounds::{self, CLIENT_WINDOW, HANDSHAKE_BLOCKS, POOL, SERVER_WINDOW},
+    entry::{Connection, Shared, State, Windows},
     event::Event,
     flow::{HalfOpen, Key, bloom::Block, gone::Gone},
     host::{List, Wide},
@@ -88,5 +92,25 @@ impl World {
     pub fn with_room(connections: u32) -> Self {
         let roster = bounds::roster(connections) as usize;
         Self { room: connections as usize, roster: std::vec![Key::default(); roster], ..Self::new() }
+    }
+
+    /// Makes an empty connection with its lock held, unless there is one. Returns its index, and whether it is new.
+    pub(super) fn create(&mut self, key: &Key) -> Option<(usize, bool)> {
+        let full = self.room != 0 && self.live.len() >= self.room;
+        let vacancy = match self.live.entry(*key) {
+            Entry::Occupied(entry) => return Some((*entry.get(), false)),
+            Entry::Vacant(_) if full => return None,
+            Entry::Vacant(vacancy) => vacancy,
+        };
+        let shared = Shared { lock: AtomicU64::new(1), ..Shared::default() };
+        let windows = Windows { client: [0; CLIENT_WINDOW], server: [0; SERVER_WINDOW] };
+        let fresh = Connection { shared, state: State::EMPTY, windows };
+        // Without a bound, departed connections are kept for inspection: a replay has an end.
+        let vacant = if self.room == 0 { None } else { self.vacant.pop().map(|(_, at)| at) };
+        match vacant.and_then(|at| self.connections.get_mut(at)) {
+            Some(place) => *place = fresh,
+            None => self.connections.push(fresh),
+        }
+        Some((*vacancy.insert(vacant.unwrap_or(self.connections.len() - 1)), true))
     }
 }
