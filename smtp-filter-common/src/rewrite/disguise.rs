@@ -9,7 +9,7 @@ use crate::{
     policy::{FILL_NOOP, Policy},
     rewrite::{Change, Span, ends_with_cr},
     session::{
-        Mode, bdat,
+        Mode,
         line::{DOWNGRADED, MASKED, NOOPED},
         verb::Command,
     },
@@ -56,7 +56,7 @@ pub fn command<H: Host>(host: &mut H, policy: &Policy, work: &mut Work, kind: Co
     let span = Span { to: span.to - cr, ..span };
     let mut change = fill(policy, facts, kind, &span);
     if kind == Command::BDAT
-        && let Some((size, _)) = bdat::size(work)
+        && let Some((size, _)) = work.reading.bdat.size()
         && size > 0
     {
         if length as u64 + size > MASKED_LINE {

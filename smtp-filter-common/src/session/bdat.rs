@@ -8,6 +8,7 @@ use crate::{
     bounds::ARG_ROOM,
     direction::{Client, Direction as _},
     host::{Host, Step},
+    session::reading::Announced,
     work::Work,
 };
 
@@ -102,42 +103,23 @@ impl Step for Read<'_> {
     }
 }
 
-/// Flag above the number of octets: this is the last chunk.
-const IS_LAST: u64 = 1 << 32;
-/// Instead of a number of octets: the argument is not plainly written.
-const UNREADABLE: u64 = u64::MAX;
-
-/// What [`read`] found: the octets, and whether this is the last chunk; `None` if the argument is not plainly written.
-#[inline(always)]
-pub const fn size(work: &Work) -> Option<(u64, bool)> {
-    match work.reading.bdat {
-        UNREADABLE => None,
-        size => Some((size & (IS_LAST - 1), size & IS_LAST != 0)),
-    }
-}
-
-/// Reads the argument of the current line. Not inlined, so that its stack frame is not part of its callers'.
+/// Reads the argument of the current line.
+// verifier: not inlined, so that its stack frame is not part of its callers'.
 #[inline(never)]
-pub fn read<H: Host>(work: &mut Work) -> bool {
-    work.reading.bdat = number::<H>(work);
-    true
-}
-
-#[inline(always)]
-fn number<H: Host>(work: &Work) -> u64 {
+pub fn read<H: Host>(work: &Work) -> Announced {
     let (mut size, mut digits, mut state) = (0, 0, NONE);
     let (arg, line) = (&work.state.arg, &work.state.line[Client::INDEX]);
     let length = line.arg_length as u32;
     if length > ROOM || !line.is_plain() {
-        return UNREADABLE;
+        return Announced::UNREADABLE;
     }
     H::run_steps(ROOM, &mut Read { arg, length, size: &mut size, digits: &mut digits, state: &mut state });
     if digits > DIGITS {
-        return UNREADABLE;
+        return Announced::UNREADABLE;
     }
     match state {
-        END => size,
-        END_LAST => size | IS_LAST,
-        _ => UNREADABLE,
+        END => Announced::chunk(size),
+        END_LAST => Announced::last_chunk(size),
+        _ => Announced::UNREADABLE,
     }
 }

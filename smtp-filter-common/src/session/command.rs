@@ -52,8 +52,8 @@ pub(super) fn command<H: Host>(host: &mut H, policy: &Policy, work: &mut Work) -
         work.block.of_command = 1;
         return false;
     }
-    if kind == Command::BDAT && !bdat::read::<H>(work) {
-        return false;
+    if kind == Command::BDAT {
+        work.reading.bdat = bdat::read::<H>(work);
     }
     // Exactly downgrade or mask.
     let asked = (policy.enforces() as u8) & (verdict.action.wrapping_sub(Action::Downgrade as u8) < 2) as u8;
@@ -75,7 +75,7 @@ pub(super) fn command<H: Host>(host: &mut H, policy: &Policy, work: &mut Work) -
     let mut waits = kind;
     match kind {
         Command::DATA | Command::AUTH | Command::STARTTLS => session.hold = kind,
-        Command::BDAT => match bdat::size(work) {
+        Command::BDAT => match work.reading.bdat.size() {
             // RFC 3030 section 2: the octets follow at once, and the server reads them whatever it replies. That holds
             // for a server that speaks BDAT; for any other the next bytes are commands.
             Some((size, last)) if work.state.session.chunking | work.monitors != 0 => {

@@ -2,12 +2,45 @@
 
 use crate::session::data::State;
 
+/// What a BDAT command announces: see [`super::bdat`].
+#[repr(transparent)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Announced(u64);
+
+impl Announced {
+    /// Nothing that servers agree about.
+    pub const UNREADABLE: Self = Self(u64::MAX);
+    /// Above the number of octets: no chunk follows this one.
+    const IS_LAST: u64 = 1 << 32;
+
+    /// A chunk of so many octets (less than 2^32).
+    #[inline(always)]
+    pub const fn chunk(octets: u64) -> Self {
+        Self(octets)
+    }
+
+    /// The last chunk of a mail.
+    #[inline(always)]
+    pub const fn last_chunk(octets: u64) -> Self {
+        Self(octets | Self::IS_LAST)
+    }
+
+    /// The octets, and whether this is the last chunk; `None` if servers would differ about it.
+    #[inline(always)]
+    pub const fn size(self) -> Option<(u64, bool)> {
+        match self {
+            Self::UNREADABLE => None,
+            Self(size) => Some((size & (Self::IS_LAST - 1), size & Self::IS_LAST != 0)),
+        }
+    }
+}
+
 /// How far the bytes of the current segment have been read. Offsets are in the payload.
 #[repr(C, align(8))]
 #[derive(Clone, Copy, Debug)]
 pub struct Reading {
-    /// The argument of BDAT: see [`super::bdat`].
-    pub bdat: u64,
+    /// What the current BDAT announces.
+    pub bdat: Announced,
     /// Offset of the next byte.
     pub at: u32,
     /// Offset where reading ends.
@@ -31,7 +64,7 @@ pub struct Reading {
 impl Reading {
     /// Nothing has been read.
     pub const NONE: Self = Self {
-        bdat: 0,
+        bdat: Announced::chunk(0),
         at: 0,
         end: 0,
         first: 0,

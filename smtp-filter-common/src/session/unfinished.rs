@@ -19,8 +19,8 @@ const SIDE: usize = Client::INDEX;
 
 /// Whether the current BDAT, as far as it was read, announces a chunk.
 #[inline(always)]
-fn announces_chunk<H: Host>(work: &mut Work) -> bool {
-    bdat::read::<H>(work) && bdat::size(work).is_some_and(|(size, _)| size > 0)
+fn announces_chunk<H: Host>(work: &Work) -> bool {
+    bdat::read::<H>(work).size().is_some_and(|(size, _)| size > 0)
 }
 
 /// The segment ends within a command. Whatever must not get through has to be overwritten now, because this segment is
