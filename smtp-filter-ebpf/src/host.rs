@@ -4,10 +4,9 @@ use core::{arch::asm, ffi::c_void, ptr::NonNull, sync::atomic::AtomicU64};
 
 use aya_ebpf::{
     Global,
-    bindings::{__sk_buff, BPF_CSUM_LEVEL_DEC, BPF_CSUM_LEVEL_INC, BPF_CSUM_LEVEL_QUERY, BPF_NOEXIST},
+    bindings::{__sk_buff, BPF_NOEXIST},
     helpers::{
-        bpf_csum_diff, bpf_csum_level, bpf_csum_update, bpf_get_prandom_u32, bpf_l4_csum_replace, bpf_loop,
-        bpf_skb_load_bytes, bpf_skb_store_bytes,
+        bpf_csum_diff, bpf_get_prandom_u32, bpf_l4_csum_replace, bpf_loop, bpf_skb_load_bytes, bpf_skb_store_bytes,
     },
 };
 use smtp_filter_common::{
@@ -15,21 +14,16 @@ use smtp_filter_common::{
     branchless::Opaque,
     entry::{Connection, Shared, State, Windows},
     event::Event,
-    flow::{HalfOpen, Key, bloom::Block, gone::Gone, promote},
-    host::{FULL, Host, List, MADE, Patch, Piece, Step, UNKNOWN, Wide},
+    flow::{HalfOpen, Key, bloom::Block, gone::Gone},
+    host::{Host, List, Patch, Piece, Step, Wide},
     seq::Seq,
-    session::scan,
-    stream::{
-        boundaries::{self, lookup},
-        sorted,
-    },
     work::Work,
 };
 
 use crate::{
-    emit,
-    maps::{COUNTERS, FRESH, GONE, HALF, HANDSHAKES, LIVE, LOST, POOL, ROSTER, WORK, copy_words},
-    replay,
+    atomic, checksum, emit,
+    maps::{COUNTERS, FRESH, GONE, HALF, HANDSHAKES, LIVE, LOST, POOL, ROSTER, copy_words},
+    parts, replay,
 };
 
 /// Offset of the checksum in the TCP header.
@@ -61,58 +55,6 @@ impl Kernel {
     pub fn new(skb: *mut __sk_buff, work: &Work, entry: *mut Connection) -> Self {
         let Work { link, segment, .. } = work;
         Self { skb, payload: link.wrapping_add(segment.payload), header: link.wrapping_add(segment.header), entry }
-    }
-}
-
-/// Bytes that are summed at once: as many as `bpf_csum_diff` takes on every kernel since 6.1. A power of two.
-const CHUNK: u32 = 512;
-/// Longest segment that is summed; merged segments are not.
-const SUMMED: u32 = 1 << 16;
-
-/// Sums a segment, chunk by chunk.
-struct Sum {
-    skb: *mut __sk_buff,
-    /// Offset of the TCP header.
-    header: u32,
-    /// Bytes from there.
-    length: u32,
-    /// Room for a chunk.
-    piece: *mut u64,
-    /// Sum so far; negative: the kernel could not fetch the bytes.
-    sum: i64,
-}
-
-impl Step for Sum {
-    #[inline(always)]
-    fn step(&mut self, index: u32) -> bool {
-        let at = index * CHUNK;
-        if at >= self.length {
-            return true;
-        }
-        let left = self.length - at;
-        let whole = left >= CHUNK;
-        let less = if whole { CHUNK - 1 } else { Kernel::opaque(left.wrapping_sub(1)) & (CHUNK - 1) };
-        let offset = self.header.wrapping_add(at);
-        let chunk = self.piece.cast::<u8>();
-        // SAFETY: a piece has room for CHUNK bytes and more; the length is at most that.
-        if unsafe { bpf_skb_load_bytes(self.skb.cast::<c_void>(), offset, chunk.cast::<c_void>(), less + 1) } != 0 {
-            self.sum = -1;
-            return true;
-        }
-        let mut i = 1;
-        while i < 4 {
-            // SAFETY: as above.
-            unsafe { chunk.add((less + i) as usize).write(0) };
-            i += 1;
-        }
-        // Up to the next multiple of 4.
-        let words = (less & !3) + 4;
-        let nothing = core::ptr::null_mut();
-        // SAFETY: as above.
-        let sum = unsafe { bpf_csum_diff(nothing, 0, chunk.cast::<u32>(), words, self.sum as u32) };
-        // Negative values are errors; a sum has 32 bits.
-        self.sum = sum;
-        sum < 0 || !whole
     }
 }
 
@@ -153,60 +95,33 @@ impl Host for Kernel {
     }
 
     #[inline(always)]
-    fn load(place: &AtomicU64) -> u64 {
-        // SAFETY: an aligned load of 64 bits is one access on every machine that runs eBPF.
-        unsafe { place.as_ptr().read_volatile() }
+    fn load(word: &AtomicU64) -> u64 {
+        atomic::load(word)
     }
 
     #[inline(always)]
-    fn store(place: &AtomicU64, value: u64) {
-        // SAFETY: an aligned store of 64 bits is one access on every machine that runs eBPF.
-        unsafe { place.as_ptr().write_volatile(value) }
+    fn store(word: &AtomicU64, value: u64) {
+        atomic::store(word, value)
     }
 
     #[inline(always)]
-    fn compare_exchange(place: &AtomicU64, old: u64, new: u64) -> bool {
-        let mut found = old;
-        // SAFETY: one instruction on the word's own 64 bits.
-        unsafe {
-            asm!(
-                "r0 = cmpxchg_64({place} + 0, r0, {new})",
-                place = in(reg) place.as_ptr(),
-                new = in(reg) new,
-                inout("r0") found,
-                options(nostack),
-            );
-        }
-        found == old
+    fn compare_exchange(word: &AtomicU64, old: u64, new: u64) -> bool {
+        atomic::compare_exchange(word, old, new)
     }
 
     #[inline(always)]
-    fn publish(place: &AtomicU64, value: u64) {
-        // SAFETY: one instruction on the word's own 64 bits; an exchange is fully ordered.
-        unsafe {
-            asm!(
-                "{value} = xchg_64({place} + 0, {value})",
-                place = in(reg) place.as_ptr(),
-                value = inout(reg) value => _,
-                options(nostack),
-            );
-        }
+    fn publish(word: &AtomicU64, value: u64) {
+        atomic::publish(word, value)
     }
 
     #[inline(always)]
-    fn set(place: &AtomicU64, bits: u64) {
-        // SAFETY: one instruction on the word's own 64 bits.
-        unsafe {
-            asm!("lock *(u64 *)({place} + 0) |= {bits}", place = in(reg) place.as_ptr(), bits = in(reg) bits, options(nostack));
-        }
+    fn set(word: &AtomicU64, bits: u64) {
+        atomic::set(word, bits)
     }
 
     #[inline(always)]
-    fn retain(place: &AtomicU64, bits: u64) {
-        // SAFETY: one instruction on the word's own 64 bits.
-        unsafe {
-            asm!("lock *(u64 *)({place} + 0) &= {bits}", place = in(reg) place.as_ptr(), bits = in(reg) bits, options(nostack));
-        }
+    fn retain(word: &AtomicU64, bits: u64) {
+        atomic::retain(word, bits)
     }
 
     #[inline(always)]
@@ -251,41 +166,12 @@ impl Host for Kernel {
 
     #[inline(always)]
     fn carried(&mut self) -> u8 {
-        if replay::is_on() {
-            return UNKNOWN;
-        }
-        let skb = self.skb;
-        // SAFETY: the context is the kernel's.
-        if unsafe { (*skb).gso_size } != 0 {
-            return MADE;
-        }
-        // SAFETY: the helper takes the context and reports on it.
-        let level = |what: u32| unsafe { bpf_csum_level(skb, what as u64) };
-        if level(BPF_CSUM_LEVEL_QUERY) >= 0 {
-            return MADE;
-        }
-        // Nothing says whether the checksum has been verified. But the kernel lets this level be raised, and lowered
-        // again, only if it has not.
-        level(BPF_CSUM_LEVEL_INC);
-        if level(BPF_CSUM_LEVEL_QUERY) >= 0 {
-            level(BPF_CSUM_LEVEL_DEC);
-            return FULL;
-        }
-        // SAFETY: adds nothing to the sum over the frame if the device computed one; otherwise it fails.
-        let summed = unsafe { bpf_csum_update(skb, 0) } >= 0;
-        // Neither verified nor summed: it will be computed later.
-        if summed { FULL } else { MADE }
+        checksum::carried(self.skb)
     }
 
     #[inline(always)]
     fn sum(&mut self, length: u32, piece: &mut Piece) -> Option<u16> {
-        let mut sum = Sum { skb: self.skb, header: self.header, length, piece: piece.as_mut_ptr(), sum: 0 };
-        Self::run_steps(SUMMED / CHUNK + 1, &mut sum);
-        if sum.sum < 0 {
-            return None;
-        }
-        let folded = (sum.sum & 0xffff) + (sum.sum >> 16 & 0xffff);
-        Some(u16::from_be((folded + (folded >> 16)) as u16))
+        checksum::sum(self.skb, self.header, length, piece)
     }
 
     #[inline(always)]
@@ -489,102 +375,31 @@ impl Host for Kernel {
 
     #[inline(always)]
     fn promote(&mut self, work: &mut Work) -> u8 {
-        promote(self.skb, work) as u8
+        parts::promote(self.skb, work) as u8
     }
 
     #[inline(always)]
     fn scan(&mut self, work: &mut Work) {
-        scan(self.skb, work);
+        parts::scan(self.skb, work);
     }
 
     #[inline(always)]
     fn note_boundary(&mut self, work: &mut Work, at: Seq, state: u8, spare: usize) -> bool {
-        note_boundary(self.skb, work, self.entry, at.0, state as u32 | (spare as u32) << 8) != 0
+        parts::note_boundary(self.skb, work, self.entry, at.0, state as u32 | (spare as u32) << 8) != 0
     }
 
     #[inline(always)]
     fn look_at_boundary(&mut self, work: &mut Work, at: Seq, before: u32) -> u32 {
-        look_at_boundary(self.skb, work, self.entry, at.0, before)
+        parts::look_at_boundary(self.skb, work, self.entry, at.0, before)
     }
 
     #[inline(always)]
     fn list_boundaries(&mut self, work: &mut Work, from: Seq, to: Seq) -> u32 {
-        list_boundaries(work, from.0, to.0)
+        parts::list_boundaries(work, from.0, to.0)
     }
 
     #[inline(always)]
     fn sort(&mut self, work: &mut Work) {
-        sort(work);
+        parts::sort(work);
     }
-}
-
-// verifier: functions with global linkage, which it walks once each, whoever calls them. Of a pointer it knows only the
-// type, and that it may be null.
-
-/// Makes a half-open connection live.
-#[unsafe(no_mangle)]
-#[inline(never)]
-extern "C" fn promote(skb: *mut __sk_buff, work: *mut Work) -> u32 {
-    // verifier: on 6.1 a map key may not lie in memory that is known by its type alone. So the working area is looked
-    // up again, and the compiler must not see that it is the same.
-    // SAFETY: does nothing. The compiler has to assume that it may do anything to the working area.
-    unsafe { asm!("{0} = {0}", inout(reg) work => _, options(nostack)) };
-    let Some(work) = WORK.get_ptr_mut(0) else { return 0 };
-    // SAFETY: the current working area, which the caller does not use meanwhile.
-    let work = unsafe { &mut *work };
-    promote::promote(&mut Kernel::new(skb, work, core::ptr::null_mut()), work) as u32
-}
-
-/// Scans mail data.
-#[unsafe(no_mangle)]
-#[inline(never)]
-extern "C" fn scan(skb: *mut __sk_buff, work: *mut Work) -> u32 {
-    // SAFETY: null, or the current working area.
-    let Some(work) = (unsafe { work.as_mut() }) else { return 0 };
-    scan::run(&mut Kernel::new(skb, work, core::ptr::null_mut()), work);
-    0
-}
-
-/// Remembers a boundary, with the scanner's state there and, in the second byte, how many boundaries are to be left
-/// free.
-#[unsafe(no_mangle)]
-#[inline(never)]
-extern "C" fn note_boundary(skb: *mut __sk_buff, work: *mut Work, entry: *mut Connection, at: u32, what: u32) -> u32 {
-    // SAFETY: as in `scan`.
-    let Some(work) = (unsafe { work.as_mut() }) else { return 0 };
-    boundaries::note(&mut Kernel::new(skb, work, entry), work, Seq(at), what as u8, (what >> 8) as usize & 0xff) as u32
-}
-
-/// Looks up what is known of a position in mail data.
-#[unsafe(no_mangle)]
-#[inline(never)]
-extern "C" fn look_at_boundary(
-    skb: *mut __sk_buff,
-    work: *mut Work,
-    entry: *mut Connection,
-    at: u32,
-    before: u32,
-) -> u32 {
-    // SAFETY: as in `scan`.
-    let Some(work) = (unsafe { work.as_mut() }) else { return 0 };
-    lookup::look(&mut Kernel::new(skb, work, entry), work, Seq(at), before)
-}
-
-/// Finds boundaries and ranges in mail data.
-#[unsafe(no_mangle)]
-#[inline(never)]
-extern "C" fn list_boundaries(work: *mut Work, from: u32, to: u32) -> u32 {
-    // SAFETY: as in `scan`.
-    let Some(work) = (unsafe { work.as_mut() }) else { return 0 };
-    lookup::find(&mut Kernel::new(core::ptr::null_mut(), work, core::ptr::null_mut()), work, Seq(from), Seq(to))
-}
-
-/// Sorts into a list of the pool.
-#[unsafe(no_mangle)]
-#[inline(never)]
-extern "C" fn sort(work: *mut Work) -> u32 {
-    // SAFETY: as in `scan`.
-    let Some(work) = (unsafe { work.as_mut() }) else { return 0 };
-    sorted::sort(&mut Kernel::new(core::ptr::null_mut(), work, core::ptr::null_mut()), work);
-    0
 }

@@ -5,14 +5,18 @@
 #![cfg_attr(target_arch = "bpf", feature(asm_experimental_arch))]
 #![allow(missing_docs, reason = "the macro that makes a classifier of a function drops its documentation")]
 
+mod atomic;
+mod checksum;
 mod emit;
 mod host;
 mod maps;
+mod parts;
 mod policies;
 mod replay;
 mod reset;
 mod skb;
 mod trace;
+mod verdict;
 
 use aya_ebpf::{
     EbpfContext as _,
@@ -31,7 +35,6 @@ use smtp_filter_common::{
     met::Met,
     outcome::{Next, Outcome},
     policy::Policy,
-    reset::{Reset, shorten},
     scope::Policies as _,
     verdict::Verdict,
     wire::{self, Kind},
@@ -42,7 +45,6 @@ use crate::{
     host::Kernel,
     maps::{CHAIN, SENDING, WORK},
     policies::InForce,
-    reset::Turned,
     skb::Skb,
 };
 
@@ -121,7 +123,7 @@ pub fn smtp_finish(context: TcContext) -> i32 {
     let Some(policy) = policies.of_scope(work.scope as u32) else { return unjudged(skb, work) };
     trace::judged(skb, work);
     let verdict = Verdict::from_u8(finish(skb, policy, work) as u8);
-    carry_out(skb, policy, work, verdict)
+    verdict::carry_out(skb, policy, work, verdict)
 }
 
 /// Does nothing: the baseline for measurements. The loader does not load it.
@@ -201,17 +203,9 @@ fn leave(skb: *mut __sk_buff, policies: InForce, work: &mut Work) -> i32 {
     }
     if work.marked != 0 {
         let Some(policy) = policies.of_scope(work.scope as u32) else { return TCX_DROP };
-        mark(skb, policy);
+        verdict::mark(skb, policy);
     }
     TCX_NEXT
-}
-
-/// Sets the policy's skb mark.
-#[inline(always)]
-fn mark(skb: *mut __sk_buff, policy: &Policy) {
-    // SAFETY: the context is the kernel's.
-    let mark = unsafe { &mut (*skb).mark };
-    *mark = *mark & !policy.mark_mask | policy.mark_value & policy.mark_mask;
 }
 
 // verifier: the steps are functions of their own. Their frames are gone when they return, so that it finds only the
@@ -272,42 +266,6 @@ fn decide<D: Direction>(skb: *mut __sk_buff, policy: &Policy, work: &mut Work, e
 fn finish(skb: *mut __sk_buff, policy: &Policy, work: &mut Work) -> u32 {
     let mut kernel = Kernel::new(skb, work, core::ptr::null_mut());
     judge::finish(&mut kernel, policy, work) as u32
-}
-
-/// Carries out the verdict.
-#[inline(always)]
-fn carry_out(skb: *mut __sk_buff, policy: &Policy, work: &Work, verdict: Verdict) -> i32 {
-    replay::judged(verdict);
-    match verdict {
-        Verdict::Pass => {
-            if work.marked != 0 {
-                mark(skb, policy);
-            }
-            TCX_NEXT
-        }
-        Verdict::Drop => TCX_DROP,
-        Verdict::Reset => reset(skb, work, true),
-        Verdict::ResetSender => reset(skb, work, false),
-    }
-}
-
-/// Sends a RST to the segment's sender and, if `both`, turns the segment into one to its receiver.
-#[inline(never)]
-fn reset(skb: *mut __sk_buff, work: &Work, both: bool) -> i32 {
-    let segment = &work.segment;
-    let mut turned = Turned { skb, link: work.link };
-    let Some(partial) = shorten(&mut turned, work.link, segment) else { return TCX_DROP };
-    let to_sender = Reset::to_sender(segment).write(&mut turned, work.link, segment.header, partial);
-    if !(to_sender && turned.turn_link() && turned.send_back(work.met.egress)) || !both {
-        return TCX_DROP;
-    }
-    // If anything fails here, the connection is still marked as reset: its next segment triggers the RST again.
-    let to_receiver = Reset::to_receiver(segment, work.next());
-    if turned.turn_link() && to_receiver.write(&mut turned, work.link, segment.header, partial) {
-        TCX_NEXT
-    } else {
-        TCX_DROP
-    }
 }
 
 #[panic_handler]
