@@ -87,3 +87,17 @@ pub(crate) fn differ<H: Opaque, const N: usize>(old: &[u64; N], new: &[u64; N]) 
 pub(crate) const fn zeros(word: u64) -> u64 {
     word.wrapping_sub(all(1)) & !word
 }
+
+/// Hides nothing: what is hidden in the kernel does not change a result.
+#[cfg(test)]
+pub(crate) struct Plain;
+
+#[cfg(test)]
+impl Opaque for Plain {
+    fn opaque(value: u32) -> u32 {
+        value
+    }
+}
+
+#[cfg(test)]
+mod tests;

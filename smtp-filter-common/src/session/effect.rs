@@ -4,7 +4,7 @@
 //! A reply that cannot answer the oldest waiting command ends no wait. Otherwise the wait after DATA, AUTH or STARTTLS
 //! would end before the server has said what the client's next bytes are (I3).
 
-use crate::{host::Host, open::open_enum, session::verb::Command};
+use crate::{branchless::Opaque, open::open_enum, session::verb::Command};
 
 open_enum! {
     /// What a reply does to the dialogue.
@@ -178,16 +178,16 @@ static EFFECTS: [Effect; KINDS * CODES] = {
 /// The same as [`effect`], from the table. `code` has three digits.
 // verifier: one path, whatever was asked and answered.
 #[inline(always)]
-pub fn look_up<H: Host>(asked: Command, code: u16) -> Effect {
+pub fn look_up<H: Opaque>(asked: Command, code: u16) -> Effect {
     EFFECTS[H::opaque(asked.0 as u32 * CODES as u32 + code as u32) as usize & (KINDS * CODES - 1)]
 }
 
-#[cfg(all(test, feature = "userspace"))]
+#[cfg(test)]
 mod tests {
     use core::ops::RangeInclusive;
 
     use super::*;
-    use crate::userspace::Hook;
+    use crate::branchless::Plain;
 
     type Row = (Command, &'static [(RangeInclusive<u16>, Effect)]);
 
@@ -255,7 +255,7 @@ mod tests {
             for code in 0..1000 {
                 let expected = expected(asked, code);
                 assert_eq!(effect(asked, code), expected, "{code} to {asked:?}");
-                assert_eq!(look_up::<Hook>(asked, code), expected, "{code} to {asked:?}");
+                assert_eq!(look_up::<Plain>(asked, code), expected, "{code} to {asked:?}");
             }
         }
     }

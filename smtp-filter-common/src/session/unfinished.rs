@@ -25,8 +25,18 @@ fn announces_chunk<H: Host>(work: &Work) -> bool {
 
 /// The segment ends within a command. Whatever must not get through has to be overwritten now, because this segment is
 /// forwarded before the rest of the line arrives. Returns whether there is anything to overwrite.
+// verifier: not inlined, because the stack is deep where it is called.
 #[inline(never)]
 pub(super) fn hide<H: Host>(host: &mut H, policy: &Policy, work: &mut Work) -> bool {
+    let Some((change, becomes)) = change(host, policy, work) else { return false };
+    work.state.line[SIDE].facts |= becomes;
+    work.change = change;
+    true
+}
+
+/// What has to be overwritten, and what the line becomes by that: [`DOWNGRADED`] or one of the others.
+#[inline(always)]
+fn change<H: Host>(host: &mut H, policy: &Policy, work: &mut Work) -> Option<(Change, u8)> {
     let end = work.reading.at;
     let span = Span::of(work, SIDE, work.state.line[SIDE].head);
     // The last byte may be the CR of the line's end.
@@ -42,35 +52,27 @@ pub(super) fn hide<H: Host>(host: &mut H, policy: &Policy, work: &mut Work) -> b
     let crossed = line.facts & DOWNGRADED != 0 && kind != Command::EHLO;
     if line.facts & MASKED != 0 || crossed {
         let fill = if line.facts & NOOPED != 0 { b' ' } else { b'X' };
-        return ask(work, Change::fill(span.from, span.to, fill), CROSSED * crossed as u8);
+        return Some((Change::fill(span.from, span.to, fill), CROSSED * crossed as u8));
     }
     let asked = verdict.action.wrapping_sub(Action::Downgrade as u8) < 2;
     if !policy.enforces() || !asked || line.word_length == 0 || line.facts & DOWNGRADED != 0 {
-        return false;
+        return None;
     }
     let in_word = line.state == IN_WORD;
     let other = verdict.reason == FIRST_NAME;
     if in_word && other && work.reading.begins != 0 {
-        return false;
+        return None;
     }
     if verdict.action == Action::Downgrade as u8 && span.has_word(span.from) {
-        return ask(work, Change::downgrade(span.word), DOWNGRADED);
+        return Some((Change::downgrade(span.word), DOWNGRADED));
     }
     if in_word {
         // Overwrite its last byte, so that the word cannot become whole.
-        return ask(work, Change::fill(end - 1, end, b'X'), CROSSED);
+        return Some((Change::fill(end - 1, end, b'X'), CROSSED));
     }
     if !span.breaks_word(0) {
-        return false;
+        return None;
     }
     let change = fill(policy, 0, kind, &span);
-    ask(work, change, if change.fill == b' ' { NOOPED } else { CROSSED })
-}
-
-/// Requests a change of the current line, and notes what the line becomes.
-#[inline(always)]
-const fn ask(work: &mut Work, change: Change, facts: u8) -> bool {
-    work.state.line[SIDE].facts |= facts;
-    work.change = change;
-    true
+    Some((change, if change.fill == b' ' { NOOPED } else { CROSSED }))
 }

@@ -25,7 +25,7 @@ use crate::{
 };
 
 /// A frame at one of the world's hooks.
-pub(crate) struct Hook<'a> {
+pub(super) struct Hook<'a> {
     /// Its tables.
     pub world: &'a mut World,
     /// Its bytes.
@@ -40,7 +40,7 @@ pub(crate) struct Hook<'a> {
 
 /// Index of a connection: none is removed while a frame is judged.
 #[derive(Clone, Copy)]
-pub(crate) struct Entry(usize);
+pub(super) struct Entry(usize);
 
 impl Hook<'_> {
     /// Payload in its present form.

@@ -11,7 +11,5 @@ mod reset;
 mod world;
 
 pub use frame::SliceFrame;
-#[cfg(test)]
-pub(crate) use hook::Hook;
 pub use reset::{Resets, resets};
 pub use world::World;
