@@ -3,29 +3,34 @@
 use crate::{
     bounds::{ARG_ROOM, EXCERPT, WORD},
     entry::pair,
+    open::open_enum,
     word::Word,
 };
 
-/// A connection was established through the filter.
-pub const CONNECT: u8 = 0;
-/// A command was judged.
-pub const COMMAND: u8 = 1;
-/// A guard, or a verdict that follows from the state of the stream.
-pub const GUARD: u8 = 2;
-/// A connection's end.
-pub const CLOSE: u8 = 3;
-
-/// A keyword in the reply to EHLO was judged.
-pub const EXTENSION: u8 = 4;
-/// The banner was judged.
-pub const BANNER: u8 = 5;
+open_enum! {
+    /// What an event is about.
+    pub struct Kind: u8 {
+        /// A connection was established through the filter.
+        CONNECT = 0;
+        /// A command was judged.
+        COMMAND = 1;
+        /// A guard, or a verdict that follows from the state of the stream.
+        GUARD = 2;
+        /// A connection's end.
+        CLOSE = 3;
+        /// A keyword in the reply to EHLO was judged.
+        EXTENSION = 4;
+        /// The banner was judged.
+        BANNER = 5;
+    }
+}
 
 /// From the client to the server.
 pub const CLIENT: u8 = 0;
 /// From the server to the client.
 pub const SERVER: u8 = 1;
 
-/// Why a connection ended, as its [`CLOSE`] event says.
+/// Why a connection ended, as its [`Kind::CLOSE`] event says.
 #[repr(u8)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Ended {
@@ -80,7 +85,7 @@ impl Ended {
     }
 }
 
-/// Summary of a connection, in its [`CLOSE`] event in place of the argument.
+/// Summary of a connection, in its [`Kind::CLOSE`] event in place of the argument.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Summary {
     /// Nanoseconds since the end of the handshake.
@@ -123,8 +128,8 @@ pub struct Event {
     pub server_port: [u8; 2],
     /// Reason number.
     pub reason: u16,
-    /// [`CONNECT`], [`COMMAND`] and the others.
-    pub kind: u8,
+    /// What it is about.
+    pub kind: Kind,
     /// [`CLIENT`] or [`SERVER`]: where the segment came from.
     pub direction: u8,
     /// [`crate::action::Action`].
@@ -148,7 +153,7 @@ pub struct Event {
     pub scope: u16,
     /// Zero.
     pub spare: [u8; 6],
-    /// First bytes of a command's argument, as they came; of [`CLOSE`] the [`Summary`], word by word.
+    /// First bytes of a command's argument, as they came; of [`Kind::CLOSE`] the [`Summary`], word by word.
     pub arg: [u8; ARG_ROOM],
     /// Excerpt: the first of the blocked or rewritten bytes, as they came.
     pub excerpt: [u8; EXCERPT],
@@ -179,7 +184,7 @@ impl Event {
         client_port: [0; 2],
         server_port: [0; 2],
         reason: 0,
-        kind: 0,
+        kind: Kind::CONNECT,
         direction: 0,
         action: 0,
         enforced: 0,
@@ -196,7 +201,7 @@ impl Event {
         became: [0; EXCERPT],
     };
 
-    /// The summary of a connection, from its [`CLOSE`] event.
+    /// The summary of a connection, from its [`Kind::CLOSE`] event.
     pub const fn summary(&self) -> Summary {
         Summary {
             duration: self.word(0),

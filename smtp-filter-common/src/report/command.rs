@@ -6,7 +6,7 @@ use crate::{
     bounds::ARG_ROOM,
     branchless::same,
     entry::Line,
-    event::{ARG_MORE, ARG_WITHHELD, BANNER, COMMAND, EXTENSION, SERVER},
+    event::{ARG_MORE, ARG_WITHHELD, Kind, SERVER},
     host::Host,
     policy::{Policy, VerbVerdict},
     reason::{FIRST_NAME, Reason, counter},
@@ -30,7 +30,7 @@ pub fn command<H: Host>(policy: &Policy, work: &mut Work, line: &Line, kind: Com
     let withheld = (secret | hidden | envelope) != 0;
     let shown = 1 ^ hidden;
     let event = &mut work.event;
-    event.kind = COMMAND;
+    event.kind = Kind::COMMAND;
     let Word { high, low } = line.name();
     event.verb = Word { high: high * shown as u64, low: low * shown as u64 };
     event.verb_length = line.word_length * shown;
@@ -61,7 +61,7 @@ pub fn command<H: Host>(policy: &Policy, work: &mut Work, line: &Line, kind: Com
 #[inline(always)]
 pub fn extension(policy: &Policy, work: &mut Work, verdict: VerbVerdict) {
     let enforced = policy.enforces() || verdict.action <= Action::Log as u8;
-    no_command(work, EXTENSION, verdict.reason, verdict.action, enforced);
+    no_command(work, Kind::EXTENSION, verdict.reason, verdict.action, enforced);
     let line = &work.state.line[SERVER as usize];
     work.event.verb = line.name();
     work.event.verb_length = line.word_length;
@@ -74,7 +74,7 @@ pub fn extension(policy: &Policy, work: &mut Work, verdict: VerbVerdict) {
 /// Puts into the current event that the banner is masked.
 #[inline(always)]
 pub fn banner(policy: &Policy, work: &mut Work) {
-    no_command(work, BANNER, Reason::Banner.number(), Action::Mask as u8, policy.enforces());
+    no_command(work, Kind::BANNER, Reason::Banner.number(), Action::Mask as u8, policy.enforces());
     work.event.excerpt_length = 0;
     one_more(work, work.state.line[SERVER as usize].length);
     work.tally.several = 1;
@@ -111,7 +111,7 @@ const fn ends_with_cr(arg: &[u8; ARG_ROOM], length: u8) -> u8 {
 
 #[inline(always)]
 fn report_of<H: Host>(host: &mut H, work: &mut Work, commands: u32, bytes: u32) {
-    if work.event.kind == BANNER && work.state.session.masks_banner == 0 {
+    if work.event.kind == Kind::BANNER && work.state.session.masks_banner == 0 {
         return;
     }
     let action = work.event.action;

@@ -4,7 +4,7 @@ use super::guard::no_command;
 use crate::{
     action::Action,
     entry::{Shared, TLS, first_of, second_of},
-    event::{CLIENT, CLOSE, CONNECT, Ended, SERVER, Summary},
+    event::{CLIENT, Ended, Kind, SERVER, Summary},
     host::Host,
     reason::Reason,
     work::Work,
@@ -13,7 +13,7 @@ use crate::{
 /// Reports that the connection `id` is established.
 #[inline(always)]
 pub fn connect<H: Host>(host: &mut H, work: &mut Work, id: u64) {
-    no_command(work, CONNECT, Reason::Handshake.number(), Action::Pass as u8, true);
+    no_command(work, Kind::CONNECT, Reason::Handshake.number(), Action::Pass as u8, true);
     work.event.connection = id;
     host.emit(&work.event);
 }
@@ -21,7 +21,7 @@ pub fn connect<H: Host>(host: &mut H, work: &mut Work, id: u64) {
 /// Makes the current event the end of the connection `id`, whose state is in the working area.
 #[inline(always)]
 pub fn close<H: Host>(shared: &Shared, work: &mut Work, id: u64, ended: u8) {
-    no_command(work, CLOSE, Reason::Closing.number(), Action::Pass as u8, true);
+    no_command(work, Kind::CLOSE, Reason::Closing.number(), Action::Pass as u8, true);
     let tls = H::load(&shared.flags) & TLS;
     let from = H::load(&shared.tls_from);
     let acknowledged = |side: u8| first_of(H::load(&shared.peer[side as usize]));

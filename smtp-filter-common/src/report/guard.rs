@@ -1,15 +1,15 @@
 //! Something other than a command.
 
-use crate::{event::GUARD, word::Word, work::Work};
+use crate::{event::Kind, word::Word, work::Work};
 
 /// Makes the current event one of something other than a command.
 #[inline(always)]
 pub fn guard(work: &mut Work, reason: u16, action: u8, enforced: bool) {
-    no_command(work, GUARD, reason, action, enforced);
+    no_command(work, Kind::GUARD, reason, action, enforced);
 }
 
 #[inline(always)]
-pub(super) fn no_command(work: &mut Work, kind: u8, reason: u16, action: u8, enforced: bool) {
+pub(super) fn no_command(work: &mut Work, kind: Kind, reason: u16, action: u8, enforced: bool) {
     let event = &mut work.event;
     event.kind = kind;
     event.verb = Word { high: 0, low: 0 };

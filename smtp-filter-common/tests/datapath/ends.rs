@@ -5,15 +5,15 @@
 use crate::support::*;
 use smtp_filter_common::{
     action::Action,
-    event::{self, CLOSE, CONNECT, Ended, Event, Summary},
+    event::{self, Ended, Event, Kind, Summary},
     reason::Reason,
     verdict::Verdict,
 };
 
 /// The kinds of all events so far, which are taken; and the sums of the last close.
-fn told(net: &mut Net) -> (Vec<u8>, Option<Summary>) {
+fn told(net: &mut Net) -> (Vec<Kind>, Option<Summary>) {
     let events = net.all_events();
-    let close = events.iter().rev().find(|event| event.kind == CLOSE);
+    let close = events.iter().rev().find(|event| event.kind == Kind::CLOSE);
     let summary = close.map(Event::summary);
     (events.iter().map(|event| event.kind).collect(), summary)
 }
@@ -22,7 +22,7 @@ fn told(net: &mut Net) -> (Vec<u8>, Option<Summary>) {
 #[track_caller]
 fn closed(net: &mut Net) -> Summary {
     let (kinds, summary) = told(net);
-    assert_eq!(kinds.iter().filter(|kind| **kind == CLOSE).count(), 1, "{kinds:?}");
+    assert_eq!(kinds.iter().filter(|kind| **kind == Kind::CLOSE).count(), 1, "{kinds:?}");
     summary.expect("a close")
 }
 
@@ -94,7 +94,10 @@ fn a_whole_dialogue_tells_its_beginning_its_end_and_its_sums() {
         net.handshake();
         let connect = net.all_events();
         let [connect] = connect.as_slice() else { panic!("{connect:?}") };
-        assert_eq!((connect.kind, connect.direction, connect.action), (CONNECT, event::CLIENT, Action::Pass as u8));
+        assert_eq!(
+            (connect.kind, connect.direction, connect.action),
+            (Kind::CONNECT, event::CLIENT, Action::Pass as u8)
+        );
         assert_eq!((connect.reason, connect.enforced), (Reason::Handshake.number(), 1));
         assert_eq!((connect.client, connect.server), (net.key().client, net.key().server));
         assert_ne!(connect.connection, 0);
@@ -107,7 +110,7 @@ fn a_whole_dialogue_tells_its_beginning_its_end_and_its_sums() {
         assert_eq!(fin(&mut net, false), Verdict::Pass);
         let events = net.all_events();
         let [close] = events.as_slice() else { panic!("{events:?}") };
-        assert_eq!((close.kind, close.direction, close.action), (CLOSE, event::SERVER, Action::Pass as u8));
+        assert_eq!((close.kind, close.direction, close.action), (Kind::CLOSE, event::SERVER, Action::Pass as u8));
         assert_eq!((close.reason, close.enforced), (Reason::Closing.number(), 1));
         assert_eq!((close.connection, close.time), (connect.connection, net.now));
         assert_eq!((close.arg_length, close.excerpt_length, close.verb_length), (0, 0, 0));
@@ -128,7 +131,7 @@ fn the_last_command_is_told_before_the_end() {
     net.all_events();
     assert_eq!(net.segment(true, 0, FIN, b"NOOP\r\n"), Verdict::Pass);
     let (kinds, summary) = told(&mut net);
-    assert_eq!(kinds, [event::COMMAND, CLOSE]);
+    assert_eq!(kinds, [Kind::COMMAND, Kind::CLOSE]);
     assert_eq!(summary.map(|summary| (summary.commands, summary.bytes[0])), Some((1, 6)));
 }
 
@@ -209,7 +212,7 @@ fn a_reset_by_the_filter_is_an_end() {
     assert_eq!(net.say("VRFY root\r\n"), Verdict::Reset);
     let events = net.all_events();
     let [command, close] = events.as_slice() else { panic!("{events:?}") };
-    assert_eq!((command.kind, close.kind), (event::COMMAND, CLOSE));
+    assert_eq!((command.kind, close.kind), (Kind::COMMAND, Kind::CLOSE));
     assert!(command.excerpt_length > 0 && close.excerpt_length == 0);
     let summary = close.summary();
     // What was reset did not pass.
@@ -231,14 +234,14 @@ fn a_reset_for_urgent_bytes_is_an_end() {
     let flags = Flags { urg: true, ..ACK };
     net.segment(true, 0, flags, b"NOOP\r\n");
     let (kinds, summary) = told(&mut net);
-    assert_eq!(kinds, [event::GUARD, CLOSE]);
+    assert_eq!(kinds, [Kind::GUARD, Kind::CLOSE]);
     assert_eq!(summary.map(|summary| summary.ended), Some(Ended::Reset as u8));
 
     net = Net::greeted(net.policy);
     net.monitor();
     net.all_events();
     net.segment(true, 0, flags, b"NOOP\r\n");
-    assert_eq!(told(&mut net).0, [event::COMMAND, event::GUARD], "mode monitor resets nothing, and reads on");
+    assert_eq!(told(&mut net).0, [Kind::COMMAND, Kind::GUARD], "mode monitor resets nothing, and reads on");
 }
 
 #[test]
@@ -263,8 +266,8 @@ fn a_port_pair_used_again_ends_the_old_connection() {
     net.server = End { isn: net.server.isn + 5000, next: 0, acked: 0, ..net.server };
     net.handshake();
     let events = net.all_events();
-    let kinds: Vec<u8> = events.iter().map(|event| event.kind).collect();
-    assert_eq!(kinds, [CLOSE, CONNECT]);
+    let kinds: Vec<Kind> = events.iter().map(|event| event.kind).collect();
+    assert_eq!(kinds, [Kind::CLOSE, Kind::CONNECT]);
     assert_eq!(events[0].connection, first);
     assert_ne!(events[1].connection, first);
     let summary = events[0].summary();
@@ -278,7 +281,7 @@ fn a_port_pair_used_again_ends_the_old_connection() {
     net.client = End { isn: net.client.isn + 5000, next: 0, acked: 0, ..net.client };
     net.server = End { isn: net.server.isn + 5000, next: 0, acked: 0, ..net.server };
     net.handshake();
-    assert_eq!(told(&mut net).0, [CONNECT]);
+    assert_eq!(told(&mut net).0, [Kind::CONNECT]);
     assert_eq!((net.world.opened, net.world.closed), (3, 2));
 }
 

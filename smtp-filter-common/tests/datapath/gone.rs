@@ -3,7 +3,7 @@
 use crate::support::*;
 use smtp_filter_common::{
     entry::{CLOSED, DEAD},
-    event::{CLOSE, Ended},
+    event::{Ended, Kind},
     reason::Reason,
     verdict::Verdict,
 };
@@ -53,7 +53,7 @@ fn a_connection_that_both_sides_have_closed_leaves() {
         assert!(!is_live(&net));
         assert!(net.world.gone(&net.key()).is_some());
         assert_eq!((net.world.opened, net.world.closed), (1, 1));
-        assert_eq!(net.all_events().iter().filter(|event| event.kind == CLOSE).count(), 1);
+        assert_eq!(net.all_events().iter().filter(|event| event.kind == Kind::CLOSE).count(), 1);
     }
 }
 
@@ -205,7 +205,7 @@ fn a_rst_counts_only_with_its_one_sequence_number() {
 #[test]
 fn why_it_ended_is_told_as_ever() {
     let mut net = closed(true);
-    let close = net.all_events().into_iter().find(|event| event.kind == CLOSE).expect("one");
+    let close = net.all_events().into_iter().find(|event| event.kind == Kind::CLOSE).expect("one");
     assert_eq!(Ended::from_u8(close.summary().ended), Some(Ended::Quit));
 }
 

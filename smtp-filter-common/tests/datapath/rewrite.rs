@@ -9,7 +9,7 @@ use crate::support::{
 };
 use smtp_filter_common::{
     action::Action,
-    event::{BANNER, COMMAND, EXTENSION},
+    event::Kind,
     policy::{FILL_NOOP, MONITOR, Policy, SHOW_HOST, SHOW_HOST_SMTP, SHOW_PIX},
     reason::{FIRST_KEYWORD, Reason},
     session::verb::Command,
@@ -42,7 +42,7 @@ fn a_masked_line_is_told_with_what_was_and_what_became() {
     say(&mut net, "NOOP\r\nVRFY root\r\n").unwrap();
     let events = net.events();
     let event = events.iter().find(|event| event.verb == Word::of("VRFY")).expect("it is told");
-    assert_eq!((event.kind, event.action, event.enforced), (COMMAND, Action::Mask as u8, 1));
+    assert_eq!((event.kind, event.action, event.enforced), (Kind::COMMAND, Action::Mask as u8, 1));
     assert_eq!(rewritten(event), ("VRFY root".into(), "XXXXXXXXX".into()));
     assert_eq!(net.world.counter(event.reason, Action::Mask, true).segments, 1);
 
@@ -280,7 +280,7 @@ fn keywords_are_hidden_in_the_reply_to_ehlo_alone() {
         say(&mut net, "EHLO c\r\n").unwrap();
         assert_eq!(text(&reply(&mut net, EHLO_REPLY)), HIDDEN_REPLY);
         let events = net.events();
-        let told: Vec<_> = events.iter().filter(|event| event.kind == EXTENSION).collect();
+        let told: Vec<_> = events.iter().filter(|event| event.kind == Kind::EXTENSION).collect();
         assert_eq!(told.len(), 4);
         assert_eq!(told[0].verb, Word::of("STARTTLS"));
         assert!(told[0].reason >= FIRST_KEYWORD);
@@ -376,7 +376,7 @@ fn the_banner_is_veiled() {
         } else {
             assert_eq!(got, expected, "{show} {banner:?}");
         }
-        let told: Vec<_> = net.events().into_iter().filter(|event| event.kind == BANNER).collect();
+        let told: Vec<_> = net.events().into_iter().filter(|event| event.kind == Kind::BANNER).collect();
         // One that stays as it is is nothing to report.
         let changes = u64::from(got != banner);
         assert_eq!(told.len() as u64, changes);
@@ -388,7 +388,7 @@ fn the_banner_is_veiled() {
         // In mode `monitor` what would be changed is reported, and nothing is.
         let mut net = Net::established(Policy { mode: MONITOR, ..policy.clone() });
         assert_eq!(text(&reply(&mut net, banner)), banner);
-        let told: Vec<_> = net.events().into_iter().filter(|event| event.kind == BANNER).collect();
+        let told: Vec<_> = net.events().into_iter().filter(|event| event.kind == Kind::BANNER).collect();
         assert_eq!(told.len() as u64, changes);
         assert!(told.iter().all(|event| event.enforced == 0 && event.became_length == 0));
 

@@ -8,8 +8,7 @@ use crate::support::{
 };
 use smtp_filter_common::{
     action::Action,
-    event::COMMAND,
-    event::EXTENSION,
+    event::Kind,
     policy::{FILL_NOOP, SHOW_HOST_SMTP},
     reason::FIRST_KEYWORD,
     session,
@@ -89,7 +88,7 @@ fn a_keyword_that_is_gone_is_not_said_to_be_hidden() {
     let events = net.events();
     let told: Vec<_> = events
         .iter()
-        .filter(|event| event.kind == EXTENSION)
+        .filter(|event| event.kind == Kind::EXTENSION)
         .map(|event| (event.enforced, event.became_length))
         .collect();
     assert_eq!(told, [(0, 0), (0, 0), (1, 3), (1, 3)]);
@@ -135,7 +134,7 @@ fn a_verb_that_is_masked_with_its_extension_has_that_for_a_reason() {
         let mut net = net(policy.clone());
         assert!(say_all(&mut net, segments).ends_with("XXXXX\r\n"));
         let events = net.events();
-        assert_eq!((events[0].kind, events[0].reason), (COMMAND, FIRST_KEYWORD + 5));
+        assert_eq!((events[0].kind, events[0].reason), (Kind::COMMAND, FIRST_KEYWORD + 5));
         assert_eq!(net.world.counter(FIRST_KEYWORD + 5, Action::Mask, true).segments, 1);
     }
 }

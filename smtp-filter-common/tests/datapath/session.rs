@@ -602,7 +602,7 @@ fn guards_show_no_byte_of_the_client() {
         assert_ne!(net.say(secret), PASS, "{before}");
         let events = net.events();
         let guard = events.last().expect("it is reported");
-        assert_eq!((guard.kind, guard.excerpt_bytes()), (smtp_filter_common::event::GUARD, 0), "{before}");
+        assert_eq!((guard.kind, guard.excerpt_bytes()), (smtp_filter_common::event::Kind::GUARD, 0), "{before}");
         assert!(guard.excerpt.iter().all(|byte| *byte == 0));
     }
 }

@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use smtp_filter_common::{
     action::Action,
     entry::{CLOSED, DEAD, HELLO, MAIL_DATA, RESET, SPOKE, TRANSACTION},
-    event::{CLOSE, CONNECT, Ended},
+    event::{Ended, Kind},
     flow::Key,
     policy::Policy,
     reason::Reason,
@@ -311,7 +311,7 @@ fn who_gives_way_is_told_and_never_older_than_the_filter() {
     assert!(opened);
     let events = crowd.net.all_events();
     let [close, connect] = events.as_slice() else { panic!("{events:?}") };
-    assert_eq!((close.kind, connect.kind), (CLOSE, CONNECT));
+    assert_eq!((close.kind, connect.kind), (Kind::CLOSE, Kind::CONNECT));
     assert_eq!(Ended::from_u8(close.summary().ended), Some(Ended::Evicted));
     assert_eq!((close.client[15], close.client_port), (1, first.port.to_be_bytes()));
     assert_eq!((connect.client[15], connect.client_port), (2, second.port.to_be_bytes()));
@@ -407,8 +407,8 @@ proptest! {
             prop_assert_eq!(open.count() as u64, crowd.net.world.opened - crowd.net.world.closed);
             for event in crowd.net.all_events() {
                 match event.kind {
-                    CONNECT => prop_assert!(seen.insert(event.connection, event.client_port).is_none()),
-                    CLOSE => prop_assert_eq!(seen.get(&event.connection), Some(&event.client_port)),
+                    Kind::CONNECT => prop_assert!(seen.insert(event.connection, event.client_port).is_none()),
+                    Kind::CLOSE => prop_assert_eq!(seen.get(&event.connection), Some(&event.client_port)),
                     _ => {}
                 }
             }

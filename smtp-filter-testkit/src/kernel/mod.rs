@@ -31,7 +31,7 @@ use smtp_filter::{
     policy::{Compiled, Document, Names, compile, set},
 };
 use smtp_filter_common::{
-    event::{CLOSE, CONNECT, Event, Summary},
+    event::{Event, Kind, Summary},
     met::Met,
     reason::REASONS,
     scope::Policies as _,
@@ -423,7 +423,7 @@ impl Kernel {
 
 /// Whether an event is of a connection's beginning or end.
 fn begins_or_ends(event: &Event) -> bool {
-    matches!(event.kind, CONNECT | CLOSE)
+    matches!(event.kind, Kind::CONNECT | Kind::CLOSE)
 }
 
 struct Words<'a>(&'a Names);
@@ -461,7 +461,7 @@ fn comparable(events: &[Event], connections: &mut HashMap<u64, u64>) -> Vec<Even
         event.arg[arg..].fill(0);
         event.excerpt[excerpt..].fill(0);
         event.became[became..].fill(0);
-        if event.kind == CLOSE {
+        if event.kind == Kind::CLOSE {
             event.set_summary(&Summary { duration: 0, ..summary });
         }
         event

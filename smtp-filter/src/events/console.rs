@@ -110,7 +110,7 @@ impl fmt::Display for LostLine<'_> {
 mod tests {
     use proptest::prelude::*;
     use smtp_filter_common::{
-        event::{self, ARG_MORE, ARG_WITHHELD, Ended, Event, Summary},
+        event::{ARG_MORE, ARG_WITHHELD, Ended, Event, Kind, Summary},
         reason::Reason,
         word::Word,
     };
@@ -129,12 +129,13 @@ mod tests {
             excerpt in proptest::collection::vec(any::<u8>(), 0..=16),
             numbers in any::<(u64, u32, [u8; 16], u16, u8, u8)>(),
             arg_flags in 0..=ARG_MORE | ARG_WITHHELD,
-            kind in event::CONNECT..=event::BANNER,
+            kind in 0..=Kind::BANNER.number(),
             became in proptest::option::of(proptest::collection::vec(any::<u8>(), 1..=16)),
             sums in any::<(u64, [u64; 2], u32, u32, u32, bool)>(),
             ended in 1..=7_u8,
         ) -> Event {
             let (connection, ifindex, client, reason, direction, action) = numbers;
+            let kind = Kind(kind);
             let mut event = Event {
                 connection, ifindex, client, reason, action, arg_flags, kind,
                 direction: direction & 1,
@@ -148,12 +149,12 @@ mod tests {
             event.arg[..arg.len()].copy_from_slice(&arg);
             event.excerpt[..excerpt.len()].copy_from_slice(&excerpt);
             if let Some(became) = became
-                && kind != event::CLOSE
+                && kind != Kind::CLOSE
             {
                 event.became[..became.len()].copy_from_slice(&became);
                 event.became_length = became.len() as u8;
             }
-            if kind == event::CLOSE {
+            if kind == Kind::CLOSE {
                 let (duration, bytes, commands, recipients, messages, tls) = sums;
                 let tls = u8::from(tls);
                 event.set_summary(&Summary { duration, bytes, commands, recipients, messages, tls, ended });
@@ -302,7 +303,7 @@ mod tests {
             client_port: 41234_u16.to_be_bytes(),
             server_port: 25_u16.to_be_bytes(),
             reason: 64,
-            kind: event::COMMAND,
+            kind: Kind::COMMAND,
             action: 5,
             arg_length: 1,
             ..Event::EMPTY
@@ -318,7 +319,7 @@ mod tests {
 
     #[test]
     fn a_close_reads_well() {
-        let mut event = Event { kind: event::CLOSE, reason: Reason::Closing.number(), ..Event::EMPTY };
+        let mut event = Event { kind: Kind::CLOSE, reason: Reason::Closing.number(), ..Event::EMPTY };
         event.set_summary(&Summary {
             duration: 61_001_900_000,
             bytes: [1200, 300],

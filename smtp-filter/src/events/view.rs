@@ -6,7 +6,7 @@ use serde::Serialize;
 use smtp_filter_common::{
     action::Action,
     bounds::WORD,
-    event::{self, ARG_MORE, ARG_WITHHELD, EXCERPT_MORE, Ended, Event, Summary},
+    event::{self, ARG_MORE, ARG_WITHHELD, EXCERPT_MORE, Ended, Event, Kind, Summary},
 };
 
 use super::escape::{escape, hex};
@@ -144,7 +144,7 @@ impl EventView {
         let client = address(event.client, event.client_port);
         let server = address(event.server, event.server_port);
         let action = Action::from_u8(event.action);
-        let is_command = event.kind == event::COMMAND;
+        let is_command = event.kind == Kind::COMMAND;
         let excerpt = event.excerpt.get(..event.excerpt_bytes()).unwrap_or_default();
         let rewritten = event.became_length != 0;
         Self {
@@ -155,7 +155,7 @@ impl EventView {
             client: client.to_string(),
             server: server.to_string(),
             direction: if event.direction == event::CLIENT { "client" } else { "server" },
-            verb: (is_command || event.kind == event::EXTENSION).then(|| verb(event)),
+            verb: (is_command || event.kind == Kind::EXTENSION).then(|| verb(event)),
             arg: if is_command { arg(event) } else { None },
             action: action.name(),
             reason: lookup.reason(event.reason),
@@ -169,7 +169,7 @@ impl EventView {
             server_ip: server.ip(),
             server_port: server.port(),
             excerpt: (!excerpt.is_empty() && !rewritten).then(|| hex(excerpt)),
-            summary: (event.kind == event::CLOSE).then(|| SummaryView::new(event)),
+            summary: (event.kind == Kind::CLOSE).then(|| SummaryView::new(event)),
         }
     }
 }
@@ -199,22 +199,22 @@ impl LostView {
 
 /// Kinds of events.
 pub const KINDS: [&str; 6] = [
-    kind(event::CONNECT),
-    kind(event::BANNER),
-    kind(event::COMMAND),
-    kind(event::EXTENSION),
-    kind(event::GUARD),
-    kind(event::CLOSE),
+    kind(Kind::CONNECT),
+    kind(Kind::BANNER),
+    kind(Kind::COMMAND),
+    kind(Kind::EXTENSION),
+    kind(Kind::GUARD),
+    kind(Kind::CLOSE),
 ];
 
-const fn kind(number: u8) -> &'static str {
-    match number {
-        event::CONNECT => "connect",
-        event::COMMAND => "command",
-        event::GUARD => "guard",
-        event::CLOSE => "close",
-        event::EXTENSION => "extension",
-        event::BANNER => "banner",
+const fn kind(kind: Kind) -> &'static str {
+    match kind {
+        Kind::CONNECT => "connect",
+        Kind::COMMAND => "command",
+        Kind::GUARD => "guard",
+        Kind::CLOSE => "close",
+        Kind::EXTENSION => "extension",
+        Kind::BANNER => "banner",
         _ => "unknown",
     }
 }
@@ -292,7 +292,7 @@ mod tests {
             client_port: 41234_u16.to_be_bytes(),
             server_port: 25_u16.to_be_bytes(),
             reason: FIRST_NAME + 1,
-            kind: event::COMMAND,
+            kind: Kind::COMMAND,
             action: Action::Drop as u8,
             enforced: 1,
             ..Event::EMPTY
@@ -354,7 +354,7 @@ mod tests {
     #[test]
     fn only_a_command_has_a_verb_and_only_a_block_has_bytes() {
         let mut event = command("EHLO", b"x");
-        event.kind = event::GUARD;
+        event.kind = Kind::GUARD;
         event.excerpt[..3].copy_from_slice(b"RS\xff");
         event.excerpt_length = 3;
         let shown = view(&event);
@@ -376,11 +376,11 @@ mod tests {
             tls: 1,
             ended: Ended::Refused as u8,
         });
-        for kind in event::CONNECT..event::CLOSE {
+        for kind in [Kind::CONNECT, Kind::COMMAND, Kind::GUARD, Kind::EXTENSION, Kind::BANNER] {
             event.kind = kind;
             assert_eq!(serde_json::to_value(view(&event)).unwrap().get("summary"), None);
         }
-        event.kind = event::CLOSE;
+        event.kind = Kind::CLOSE;
         let json = serde_json::to_string(&view(&event)).unwrap();
         let (_, summary) = json.split_once(",\"summary\":").unwrap();
         assert_eq!(

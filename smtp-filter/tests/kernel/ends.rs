@@ -5,7 +5,7 @@
 use anyhow::{Context as _, Result, ensure};
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 use smtp_filter::policy::{Document, Profile, set};
-use smtp_filter_common::event::{CLOSE, CONNECT, Ended, Event, Summary};
+use smtp_filter_common::event::{Ended, Event, Kind, Summary};
 use smtp_filter_testkit::{
     dialogue::{
         Outcome::{Drop, Pass, Reset, ResetSender},
@@ -41,7 +41,7 @@ fn ends(document: &Document, talk: &Talk) -> Result<(Event, Vec<Summary>)> {
         let events = kernel.all_events();
         kernel.agrees_with_user_space()?;
         let of = |kind| events.iter().filter(move |event| event.kind == kind);
-        let (connects, closes): (Vec<&Event>, Vec<&Event>) = (of(CONNECT).collect(), of(CLOSE).collect());
+        let (connects, closes): (Vec<&Event>, Vec<&Event>) = (of(Kind::CONNECT).collect(), of(Kind::CLOSE).collect());
         ensure!(connects.len() == 1, "{connects:?}");
         let connect = *connects[0];
         ensure!(connect.connection != 0 && events.iter().all(|event| event.connection == connect.connection));
@@ -174,9 +174,9 @@ fn a_port_pair_used_again_ends_what_was_there() -> Result<()> {
         play_on_all_cpus(&mut kernel, &talk)?;
         let events = kernel.all_events();
         kernel.agrees_with_user_space()?;
-        let kinds: Vec<u8> =
-            events.iter().map(|event| event.kind).filter(|kind| [CONNECT, CLOSE].contains(kind)).collect();
-        ensure!(kinds == [CONNECT, CLOSE, CONNECT], "{events:#?}");
+        let kinds: Vec<Kind> =
+            events.iter().map(|event| event.kind).filter(|kind| [Kind::CONNECT, Kind::CLOSE].contains(kind)).collect();
+        ensure!(kinds == [Kind::CONNECT, Kind::CLOSE, Kind::CONNECT], "{events:#?}");
         let [.., close, connect] = events.as_slice() else { panic!("{events:#?}") };
         ensure!(close.connection == events[0].connection && connect.connection != close.connection, "{events:#?}");
         let summary = close.summary();

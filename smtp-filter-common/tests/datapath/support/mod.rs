@@ -9,7 +9,7 @@ use etherparse::{PacketBuilder, TcpHeader, TcpOptionElement};
 use smtp_filter_common::{
     action::Action,
     bounds::NAMED_VERBS,
-    event::{CLOSE, CONNECT, Event},
+    event::{Event, Kind},
     flow::Key,
     met::Met,
     policy::{ENFORCE, MONITOR, Policy},
@@ -324,7 +324,7 @@ impl Net {
     /// left out here.
     pub fn events(&mut self) -> Vec<Event> {
         let mut events = self.all_events();
-        events.retain(|event| !matches!(event.kind, CONNECT | CLOSE));
+        events.retain(|event| !matches!(event.kind, Kind::CONNECT | Kind::CLOSE));
         events
     }
 
@@ -371,7 +371,7 @@ impl Net {
 
 /// What an event is of: a verb, or a reason's name.
 pub fn name(event: &Event) -> String {
-    if event.kind != smtp_filter_common::event::COMMAND {
+    if event.kind != smtp_filter_common::event::Kind::COMMAND {
         return Reason::from_number(event.reason)
             .map_or_else(|| event.reason.to_string(), |reason| reason.name().into());
     }
