@@ -46,6 +46,12 @@ impl Action {
         number >= Self::Drop as u8
     }
 
+    /// Whether the segment is rewritten: downgrade or mask.
+    #[inline(always)]
+    pub const fn number_rewrites(number: u8) -> bool {
+        number.wrapping_sub(Self::Downgrade as u8) < Self::Drop as u8 - Self::Downgrade as u8
+    }
+
     /// Whether an event is emitted.
     #[inline(always)]
     pub const fn number_reports(number: u8) -> bool {

@@ -14,6 +14,7 @@ pub mod block;
 pub mod bounds;
 pub mod branchless;
 pub mod direction;
+pub mod done;
 pub mod entry;
 pub mod event;
 pub mod flow;

@@ -30,6 +30,7 @@ use aya_ebpf::{
 use smtp_filter_common::{
     abi,
     direction::{Client, Direction, Server},
+    done::{DONE, Done},
     entry::Connection,
     judge,
     met::Met,
@@ -228,11 +229,10 @@ fn transport(skb: *mut __sk_buff, work: &mut Work) -> u32 {
 
 /// Handles segments that belong to no known connection.
 #[inline(never)]
-fn handshake(skb: *mut __sk_buff, policies: InForce, work: &mut Work) -> bool {
+fn handshake(skb: *mut __sk_buff, policies: InForce, work: &mut Work) -> Done {
     let mut kernel = Kernel::new(skb, work, core::ptr::null_mut());
     judge::handshake(&mut kernel, &policies, work);
-    // verifier: a function that returns nothing may leave a pointer to its stack in register 0, which it refuses.
-    true
+    DONE
 }
 
 /// Finds the connection, and what can be judged without reading.
@@ -245,20 +245,18 @@ fn find<D: Direction>(skb: *mut __sk_buff, policies: InForce, work: &mut Work) -
 
 /// Reads the payload.
 #[inline(never)]
-fn read<D: Direction>(skb: *mut __sk_buff, policy: &Policy, work: &mut Work, entry: *mut Connection) -> bool {
+fn read<D: Direction>(skb: *mut __sk_buff, policy: &Policy, work: &mut Work, entry: *mut Connection) -> Done {
     let mut kernel = Kernel::new(skb, work, entry);
     judge::read::<D, _>(&mut kernel, policy, work);
-    // See `handshake`.
-    true
+    DONE
 }
 
 /// Decides about the segment.
 #[inline(never)]
-fn decide<D: Direction>(skb: *mut __sk_buff, policy: &Policy, work: &mut Work, entry: *mut Connection) -> bool {
+fn decide<D: Direction>(skb: *mut __sk_buff, policy: &Policy, work: &mut Work, entry: *mut Connection) -> Done {
     let mut kernel = Kernel::new(skb, work, entry);
     judge::decide::<D, _>(&mut kernel, policy, work);
-    // See `handshake`.
-    true
+    DONE
 }
 
 /// Does the rest: a [`Verdict`] by number.

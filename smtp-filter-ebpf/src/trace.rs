@@ -2,11 +2,14 @@
 
 use aya_ebpf::{bindings::__sk_buff, programs::TcContext};
 use aya_log_ebpf::debug;
-use smtp_filter_common::work::Work;
+use smtp_filter_common::{
+    done::{DONE, Done},
+    work::Work,
+};
 
 /// One line per judged segment: the result, by the numbers in `smtp_filter_common::{outcome, reason, verdict}`.
 #[inline(never)]
-pub fn judged(skb: *mut __sk_buff, work: &Work) -> bool {
+pub fn judged(skb: *mut __sk_buff, work: &Work) -> Done {
     let segment = &work.segment;
     debug!(
         &TcContext::new(skb),
@@ -23,6 +26,5 @@ pub fn judged(skb: *mut __sk_buff, work: &Work) -> bool {
         work.block.action,
         work.block.reason,
     );
-    // See `handshake`.
-    true
+    DONE
 }

@@ -18,7 +18,7 @@ impl Work {
     /// Mode `monitor` reads on whatever the verdict is (I13): takes it back, and records what enforcement would have
     /// done if it was for a guard. `false` in mode `enforce`.
     #[inline(always)]
-    pub fn passes_over(&mut self) -> bool {
+    pub fn pass_over_if_monitoring(&mut self) -> bool {
         if self.monitors == 0 {
             return false;
         }

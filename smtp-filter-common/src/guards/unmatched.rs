@@ -2,6 +2,7 @@
 
 use crate::{
     action::Action,
+    done::{DONE, Done},
     host::Host,
     policy::Policy,
     reason::{Reason, counter},
@@ -11,7 +12,7 @@ use crate::{
 
 /// Counts and reports a reply that answers no command. The segment passes, and the client reads the reply as it likes.
 #[inline(never)]
-pub fn unmatched<H: Host>(host: &mut H, policy: &Policy, work: &mut Work) -> bool {
+pub fn unmatched<H: Host>(host: &mut H, policy: &Policy, work: &mut Work) -> Done {
     let reason = Reason::UnmatchedReply.number();
     let action = policy.guard(reason);
     host.count(counter(reason, action, true), 1, work.segment.length);
@@ -20,5 +21,5 @@ pub fn unmatched<H: Host>(host: &mut H, policy: &Policy, work: &mut Work) -> boo
         report::guard(work, reason, action, true);
         host.emit(&work.event);
     }
-    true
+    DONE
 }

@@ -17,7 +17,7 @@ pub(super) fn answer(work: &mut Work) -> bool {
 
 /// The reply to AUTH or to an answer. With a challenge (334), the next line is an answer.
 #[inline(always)]
-pub(super) fn answered(work: &mut Work, challenge: bool) {
+pub(super) fn auth_answered(work: &mut Work, challenge: bool) {
     if work.monitors != 0 && work.state.session.answered() == Command::AUTH {
         // The answer came before it was asked for, and is itself waiting for a reply.
         return;

@@ -1,4 +1,4 @@
-//! The client's bytes: commands, mail data::State, chunks, answers in an AUTH exchange.
+//! The client's bytes: commands, mail data, chunks, answers in an AUTH exchange.
 
 use crate::{
     action::Action,
@@ -58,14 +58,14 @@ impl<H: Host> Step for Steps<'_, H> {
             Mode::COMMAND | Mode::AUTH_EXCHANGE => command_bytes(host, self.policy, work),
             _ => work.reading.at = work.reading.end,
         }
-        over | carry_out::<H, Client>(host, work)
+        over | change_and_report::<H, Client>(host, work)
     }
 }
 
 /// Makes the change that a step has requested, and reports the event that it has prepared. Returns whether there is a
 /// verdict against the segment.
 #[inline(always)]
-pub fn carry_out<H: Host, D: Direction>(host: &mut H, work: &mut Work) -> bool {
+pub fn change_and_report<H: Host, D: Direction>(host: &mut H, work: &mut Work) -> bool {
     if !work.is_blocked() && work.change.pending != 0 && !rewrite::make::<H, D>(host, work) {
         return true;
     }
@@ -110,7 +110,7 @@ fn mail_data<H: Host>(host: &mut H, work: &mut Work) {
     if work.state.memory.has_range_after(at) {
         // What comes after the end of data has already passed as mail data.
         work.block_by(Reason::LateEndOfData.number(), Action::Reset as u8, at);
-        if !work.passes_over() {
+        if !work.pass_over_if_monitoring() {
             return;
         }
         work.state.memory.forget_ranges();
@@ -168,7 +168,7 @@ fn command_bytes<H: Host>(host: &mut H, policy: &Policy, work: &mut Work) {
             // The client may have seen the reply, so the bytes did not come before it.
             work.block.action = 0;
         }
-        if !work.passes_over() || !monitor::reads_on(work, hold) {
+        if !work.pass_over_if_monitoring() || !monitor::continue_before_reply(work, hold) {
             return;
         }
     }
@@ -186,7 +186,7 @@ fn command_bytes<H: Host>(host: &mut H, policy: &Policy, work: &mut Work) {
         // A guard that passes the header passes version 1 only; this is version 2.
         let action = if Action::number_blocks(action) { action } else { Action::Drop as u8 };
         work.block_by(reason, action, work.segment.sequence);
-        if work.passes_over() {
+        if work.pass_over_if_monitoring() {
             monitor::skip(work);
         }
         return;

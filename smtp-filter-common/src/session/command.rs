@@ -27,7 +27,7 @@ const SIDE: usize = Client::INDEX;
 pub(super) fn command<H: Host>(host: &mut H, policy: &Policy, work: &mut Work) -> bool {
     if work.tally.commands >= LINES && work.tally.commands >= work.segment.length / BYTES_OF_LINE {
         work.hold_back(Reason::ManyLines);
-        if !work.passes_over() {
+        if !work.pass_over_if_monitoring() {
             return false;
         }
     }
@@ -43,7 +43,7 @@ pub(super) fn command<H: Host>(host: &mut H, policy: &Policy, work: &mut Work) -
         let reason = Reason::ProxyProtocol.number();
         verdict = VerbVerdict { reason, action: policy.guard(reason) };
     }
-    if work.monitors != 0 && !monitor::is_command(work, kind, verdict.reason) {
+    if work.monitors != 0 && !monitor::classify_uncertain_line(work, kind, verdict.reason) {
         return true;
     }
     report::command::<H>(policy, work, line, kind, verdict);
@@ -55,8 +55,7 @@ pub(super) fn command<H: Host>(host: &mut H, policy: &Policy, work: &mut Work) -
     if kind == Command::BDAT {
         work.reading.bdat = bdat::read::<H>(work);
     }
-    // Exactly downgrade or mask.
-    let asked = (policy.enforces() as u8) & (verdict.action.wrapping_sub(Action::Downgrade as u8) < 2) as u8;
+    let asked = (policy.enforces() as u8) & Action::number_rewrites(verdict.action) as u8;
     let begun = (line.facts & (MASKED | DOWNGRADED) != 0) as u8;
     let asked = work.unknown::<H>(asked | begun);
     let mut kind = kind;
@@ -89,7 +88,7 @@ pub(super) fn command<H: Host>(host: &mut H, policy: &Policy, work: &mut Work) -
                 session.chunk = size;
                 if size > 0 {
                     session.mode = Mode::CHUNK;
-                    if !chunks::begin(host, work, line.start, size as u32, last) && !work.passes_over() {
+                    if !chunks::begin(host, work, line.start, size as u32, last) && !work.pass_over_if_monitoring() {
                         return false;
                     }
                 }

@@ -67,7 +67,7 @@ const fn first(span: &Span) -> u32 {
 /// The segment ends within a reply line. The part of a keyword that must not get through has to be overwritten now.
 /// Returns whether there is any.
 #[inline(never)]
-pub(super) fn unfinished<H: Host>(host: &mut H, policy: &Policy, work: &mut Work) -> bool {
+pub(super) fn hide_unfinished<H: Host>(host: &mut H, policy: &Policy, work: &mut Work) -> bool {
     let end = work.reading.at;
     let span = Span::of(work, SIDE, BEFORE);
     if work.state.line[SIDE].state >= HEAD || !may_begin(work) {

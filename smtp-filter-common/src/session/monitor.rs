@@ -22,7 +22,7 @@ const SIDE: usize = Client::INDEX;
 /// The client's next bytes came before the reply to a command of kind `hold`. Returns whether they are read as
 /// commands.
 #[inline(always)]
-pub fn reads_on(work: &mut Work, hold: Command) -> bool {
+pub fn continue_before_reply(work: &mut Work, hold: Command) -> bool {
     match hold {
         // Mail data, if the server says 354.
         Command::DATA => {
@@ -75,7 +75,7 @@ pub fn skip(work: &mut Work) {
 
 /// Whether the current line is a command of kind `kind`; `reason` is the policy's reason for it.
 #[inline(always)]
-pub fn is_command(work: &mut Work, kind: Command, reason: u16) -> bool {
+pub fn classify_uncertain_line(work: &mut Work, kind: Command, reason: u16) -> bool {
     let odd = work.state.line[SIDE].facts & ODD != 0;
     let session = &mut work.state.session;
     let doubt = session.doubt.without(Doubt::REPLIES);

@@ -66,7 +66,7 @@ fn apply<H: Host>(work: &mut Work, effect: Effect) {
     match effect {
         Effect::DATA_REFUSED | Effect::MAIL_DATA_BEGINS => data_answered(work, agrees != 0),
         Effect::STARTTLS_REFUSED | Effect::TLS_BEGINS => starttls_answered(work, agrees != 0),
-        Effect::AUTH_ENDS | Effect::CHALLENGE => auth::answered(work, agrees != 0),
+        Effect::AUTH_ENDS | Effect::CHALLENGE => auth::auth_answered(work, agrees != 0),
         Effect::LOGIN_CHALLENGE => auth::login_challenge(work),
         Effect::MAIL_REFUSED | Effect::MAIL_ACCEPTED => {
             session.accepted *= 1 - agrees as u16;

@@ -40,7 +40,7 @@ impl<H: Host> Step for Steps<'_, H> {
             let asked = match work.state.session.greeted {
                 _ if !begun => false,
                 0 => banner::mask(host, self.policy, work),
-                _ => keyword::unfinished(host, self.policy, work),
+                _ => keyword::hide_unfinished(host, self.policy, work),
             };
             if !asked {
                 return true;
@@ -50,14 +50,14 @@ impl<H: Host> Step for Steps<'_, H> {
             let at = work.segment.sequence_at(work.reading.at);
             let reason = Reason::StarttlsInjection;
             work.block_by(reason.number(), self.policy.guard(reason.number()), at);
-            if work.passes_over() {
+            if work.pass_over_if_monitoring() {
                 work.reading.at = work.reading.end;
             }
             return true;
         } else {
             reply_bytes(host, self.policy, work);
         }
-        over | client::carry_out::<H, Server>(host, work)
+        over | client::change_and_report::<H, Server>(host, work)
     }
 }
 

@@ -54,7 +54,7 @@ fn change<H: Host>(host: &mut H, policy: &Policy, work: &mut Work) -> Option<(Ch
         let fill = if line.facts & NOOPED != 0 { b' ' } else { b'X' };
         return Some((Change::fill(span.from, span.to, fill), CROSSED * crossed as u8));
     }
-    let asked = verdict.action.wrapping_sub(Action::Downgrade as u8) < 2;
+    let asked = Action::number_rewrites(verdict.action);
     if !policy.enforces() || !asked || line.word_length == 0 || line.facts & DOWNGRADED != 0 {
         return None;
     }

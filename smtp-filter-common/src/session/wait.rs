@@ -12,7 +12,7 @@ impl Work {
             return true;
         }
         self.hold_back(Reason::Backlog);
-        if self.passes_over() {
+        if self.pass_over_if_monitoring() {
             self.state.session.wait_like_the_last();
         }
         self.block.action == 0

@@ -16,7 +16,7 @@ impl Work {
             return true;
         }
         self.hold_back(Reason::Backlog);
-        if !self.passes_over() {
+        if !self.pass_over_if_monitoring() {
             return false;
         }
         self.state.memory.regions = 0;

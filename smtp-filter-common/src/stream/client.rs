@@ -45,7 +45,7 @@ pub fn payload<H: Host>(host: &mut H, policy: &Policy, work: &mut Work, acknowle
     }
     let kept = memory.slot == 0 || slots::look_after_lists(host, work);
     if !kept || work.state.memory.chunk_slot != 0 && !chunks::look_after(host, work) {
-        if !work.passes_over() {
+        if !work.pass_over_if_monitoring() {
             return Taken::Unchanged(Reason::Forgotten);
         }
         gap::forget(work);
@@ -53,7 +53,7 @@ pub fn payload<H: Host>(host: &mut H, policy: &Policy, work: &mut Work, acknowle
     // Computed again instead of kept: a local would enlarge the stack frame below everything that reads a client's
     // bytes.
     let gap = work.segment.sequence.ahead_of(work.state.side[SIDE].next);
-    let within = gap > 0 && chunks::is_within(work, gap as u32);
+    let within = gap > 0 && chunks::enter_after_gap(work, gap as u32);
     if within && work.state.session.chunk == 0 {
         work.reading.at = 0;
         automaton::begin_commands(work);
@@ -62,13 +62,13 @@ pub fn payload<H: Host>(host: &mut H, policy: &Policy, work: &mut Work, acknowle
         return Taken::Unchanged(Reason::Backlog);
     }
     if gap > 0 && !within {
-        if out_of_order::accept::before_gap(host, work) {
+        if out_of_order::accept::may_pass_before_gap(host, work) {
             return Taken::Changed(Reason::OutOfOrderData);
         }
         if !work.is_blocked() {
             work.hold_back(Reason::OutOfOrder);
         }
-        if !work.passes_over() {
+        if !work.pass_over_if_monitoring() {
             return Taken::Unchanged(Reason::OutOfOrder);
         }
         gap::leap(work);
@@ -102,7 +102,7 @@ fn begin<H: Host>(host: &mut H, work: &mut Work) -> bool {
     }
     let at = work.segment.offset_of(next);
     work.reading.piece_length = 0;
-    if work.state.session.mode == Mode::MAIL_DATA && !begin_data(host, work, at) && !work.passes_over() {
+    if work.state.session.mode == Mode::MAIL_DATA && !begin_data(host, work, at) && !work.pass_over_if_monitoring() {
         return false;
     }
     work.reading.at = at;
@@ -126,7 +126,7 @@ fn begin_data<H: Host>(host: &mut H, work: &mut Work, at: u32) -> bool {
         return false;
     }
     if overlaps != 0 && work.stream.differs == 0 {
-        retransmission::mail_data::agrees(host, work, at, length, state);
+        retransmission::mail_data::compare_boundaries(host, work, at, length, state);
     }
     if work.stream.differs != 0 {
         work.hold_back(Reason::OutOfOrder);
@@ -138,7 +138,8 @@ fn begin_data<H: Host>(host: &mut H, work: &mut Work, at: u32) -> bool {
 #[inline(never)]
 fn settle<H: Host>(host: &mut H, work: &mut Work) -> bool {
     if work.stream.late != 0 {
-        return gap::end_late(work);
+        gap::end_late(work);
+        return true;
     }
     let next = work.stream.next;
     let end = work.segment.end();
@@ -147,7 +148,7 @@ fn settle<H: Host>(host: &mut H, work: &mut Work) -> bool {
     if work.state.memory.has_ranges() {
         out_of_order::join::join(host, work);
         if work.is_blocked() {
-            if !work.passes_over() {
+            if !work.pass_over_if_monitoring() {
                 return false;
             }
             work.state.memory.forget_ranges();

@@ -3,6 +3,7 @@
 
 use crate::{
     direction::{Client, Direction as _, Server},
+    done::{DONE, Done},
     session::{Mode, data::State, state::Doubt, verb::Command},
     work::{Aside, Work},
 };
@@ -28,7 +29,7 @@ pub fn forget(work: &mut Work) {
 
 /// Continues after a gap, with the client's segment that begins there.
 #[inline(never)]
-pub fn leap(work: &mut Work) -> bool {
+pub fn leap(work: &mut Work) -> Done {
     let sequence = work.segment.sequence;
     let side = &mut work.state.side[SIDE];
     let gap = [side.next, sequence];
@@ -52,12 +53,12 @@ pub fn leap(work: &mut Work) -> bool {
     }
     work.state.line[SIDE].begin(false, sequence);
     forget(work);
-    true
+    DONE
 }
 
 /// Continues after a gap in the server's stream. There may have been replies in it.
 #[inline(never)]
-pub fn leap_of_server(work: &mut Work) -> bool {
+pub fn leap_of_server(work: &mut Work) -> Done {
     let sequence = work.segment.sequence;
     let side = &mut work.state.side[Server::INDEX];
     side.bytes += sequence.since(side.next) as u64;
@@ -67,7 +68,7 @@ pub fn leap_of_server(work: &mut Work) -> bool {
     work.state.session.reply = 0;
     work.state.session.greeted = 1;
     work.state.line[Server::INDEX].begin(true, sequence);
-    true
+    DONE
 }
 
 /// Whether the segment fills the gap in the commands from its start on. If so, it is read as a dialogue of its own,
@@ -98,7 +99,7 @@ pub fn begin_late(work: &mut Work) -> bool {
 
 /// The late bytes of a gap have been read.
 #[inline(always)]
-pub fn end_late(work: &mut Work) -> bool {
+pub fn end_late(work: &mut Work) {
     let Aside { line, arg, hold, doubt } = work.aside;
     work.state.line[SIDE] = line;
     work.state.arg = arg;
@@ -110,5 +111,4 @@ pub fn end_late(work: &mut Work) -> bool {
         session.mode = Mode::COMMAND;
         session.doubt |= Doubt::SEGMENT;
     }
-    true
 }

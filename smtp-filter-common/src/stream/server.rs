@@ -27,7 +27,7 @@ pub fn payload<H: Host>(host: &mut H, policy: &Policy, work: &mut Work, acknowle
     window::forget_rewritten(&mut work.state.side[SIDE]);
     if work.segment.sequence.is_after(next) {
         work.hold_back(Reason::OutOfOrder);
-        if !work.passes_over() {
+        if !work.pass_over_if_monitoring() {
             return Taken::Unchanged(Reason::OutOfOrder);
         }
         gap::leap_of_server(work);
@@ -69,7 +69,7 @@ fn handle_retransmitted<H: Host>(host: &mut H, policy: &Policy, work: &mut Work,
             let action = policy.guard(Reason::ChangedRetransmission.number());
             work.block_by(Reason::ChangedRetransmission.number(), action, sequence);
         }
-        if work.is_blocked() && !work.passes_over() {
+        if work.is_blocked() && !work.pass_over_if_monitoring() {
             return false;
         }
     }
@@ -80,14 +80,14 @@ fn handle_retransmitted<H: Host>(host: &mut H, policy: &Policy, work: &mut Work,
 #[inline(never)]
 fn settle<H: Host>(host: &mut H, work: &mut Work, acknowledged: Seq, next: Seq) -> bool {
     let end = work.segment.end();
-    slots::at_rest(host, work);
+    slots::release_if_at_rest(host, work);
     let side = &mut work.state.side[SIDE];
     side.next = end;
     side.bytes += end.since(next) as u64;
     identical::follow(host, work, acknowledged, next);
     let covered = work.stream.covered;
     if !window::make_room::<H, Server>(host, work, (acknowledged, next, end), covered) {
-        let passes = work.passes_over();
+        let passes = work.pass_over_if_monitoring();
         work.state.side[SIDE].unkept = passes as u8;
         return passes;
     }

@@ -3,6 +3,7 @@
 use super::{boundaries, out_of_order::ranges, pool, sorted, window};
 use crate::{
     direction::{Client, Direction as _},
+    done::{DONE, Done},
     entry::{Memory, first_of},
     host::Host,
     reason::Reason,
@@ -13,7 +14,7 @@ use crate::{
 /// Releases the pool slots once all that the client sent is acknowledged. Otherwise an idle client would keep them from
 /// others.
 #[inline(never)]
-pub fn at_rest<H: Host>(host: &mut H, work: &mut Work) -> bool {
+pub fn release_if_at_rest<H: Host>(host: &mut H, work: &mut Work) -> bool {
     let Some(entry) = host.found() else { return false };
     let shared = host.shared(entry);
     let acknowledged = first_of(H::load(&shared.peer[Client::INDEX]));
@@ -40,14 +41,14 @@ pub fn at_rest<H: Host>(host: &mut H, work: &mut Work) -> bool {
 
 /// The connection seems to have ended: others may take its slots of the pool.
 #[inline(never)]
-pub fn leave<H: Host>(host: &mut H, work: &mut Work) -> bool {
+pub fn leave<H: Host>(host: &mut H, work: &mut Work) -> Done {
     let Memory { slot, chunk_slot, .. } = work.state.memory;
     let [client, server] = [work.state.side[0].slot, work.state.side[1].slot];
     pool::leave(host, client, pool::BYTES);
     pool::leave(host, server, pool::BYTES + 1);
     pool::leave(host, slot, pool::LISTS);
     pool::leave(host, chunk_slot, pool::CHUNKS);
-    true
+    DONE
 }
 
 /// Forgets what is over. Releases a slot that was no longer needed when the last segment had passed, and checks that a

@@ -28,7 +28,7 @@ fn in_tls() -> Net {
     net
 }
 
-fn is_cut(net: &Net) -> bool {
+fn is_blocked(net: &Net) -> bool {
     let connection = net.world.connection(&net.key()).expect("live");
     connection.shared.flags.load(Ordering::Relaxed) & RESET != 0
 }
@@ -64,7 +64,7 @@ fn forged_urgent_segments_reset_nothing() {
                     } else {
                         net.server.acked = before
                     }
-                    assert!(!is_cut(&net), "{client} {sequence:x} {acknowledged:x}");
+                    assert!(!is_blocked(&net), "{client} {sequence:x} {acknowledged:x}");
                 }
             }
         }
@@ -72,10 +72,10 @@ fn forged_urgent_segments_reset_nothing() {
         assert_eq!(net.say(said), PASS);
         // Nor those whose checksum and hop limit nobody has looked at.
         assert_ne!(net.segment(true, net.client.next, URGENT, b""), PASS);
-        assert!(!is_cut(&net));
+        assert!(!is_blocked(&net));
         // One that is in its place is the client's own, or might be.
         net.segment(true, net.client.next, URGENT, b"NOOP\r\n");
-        assert_eq!(is_cut(&net), net.mode() != session::Mode::TLS);
+        assert_eq!(is_blocked(&net), net.mode() != session::Mode::TLS);
     }
 }
 

@@ -87,7 +87,7 @@ fn whole_dialogue(net: &mut Net) -> [u64; 2] {
 }
 
 #[test]
-fn a_whole_dialogue_tells_its_beginning_its_end_and_its_sums() {
+fn a_whole_dialogue_reports_its_beginning_its_end_and_its_sums() {
     for v6 in [false, true] {
         let mut net = Net::new(policy());
         net.v6 = v6;
@@ -125,7 +125,7 @@ fn a_whole_dialogue_tells_its_beginning_its_end_and_its_sums() {
 }
 
 #[test]
-fn the_last_command_is_told_before_the_end() {
+fn the_last_command_is_reported_before_the_end() {
     let mut net = Net::greeted(policy());
     assert_eq!(fin(&mut net, false), Verdict::Pass);
     net.all_events();
@@ -348,7 +348,7 @@ fn mode_monitor_counts_what_comes_after_a_gap() {
 }
 
 #[test]
-fn a_connection_that_goes_silent_tells_nothing() {
+fn a_connection_that_goes_silent_reports_nothing() {
     let mut net = Net::greeted(policy());
     net.all_events();
     net.now += 3_600_000_000_000;
@@ -359,7 +359,7 @@ fn a_connection_that_goes_silent_tells_nothing() {
 }
 
 #[test]
-fn a_summary_stands_where_the_argument_stood_and_comes_back_whole() {
+fn a_summary_lies_where_the_argument_lay_and_comes_back_whole() {
     let summary = Summary {
         duration: 0x0102_0304_0506_0708,
         bytes: [u64::MAX, 0x1112_1314_1516_1718],
@@ -379,7 +379,7 @@ fn a_summary_stands_where_the_argument_stood_and_comes_back_whole() {
 }
 
 #[test]
-fn a_fin_behind_what_was_dropped_is_no_end() {
+fn a_fin_after_what_was_dropped_is_no_end() {
     let mut net = Net::greeted(policy());
     net.set("VRFY", Action::Drop);
     assert_eq!(net.say("VRFY root\r\n"), Verdict::Drop);

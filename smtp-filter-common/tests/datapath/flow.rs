@@ -253,7 +253,7 @@ fn after_a_reset_nothing_passes_and_rsts_are_rate_limited() {
 }
 
 #[test]
-fn urgent_with_reset_cuts_the_connection() {
+fn urgent_with_reset_resets_the_connection() {
     let mut net = Net::greeted(policy());
     net.policy.guards[Reason::Urgent.number() as usize] = Action::Reset as u8;
     let flags = crate::support::Flags { urg: true, ..ACK };

@@ -203,7 +203,7 @@ fn a_rst_counts_only_with_its_one_sequence_number() {
 }
 
 #[test]
-fn why_it_ended_is_told_as_ever() {
+fn why_it_ended_is_reported_as_ever() {
     let mut net = closed(true);
     let close = net.all_events().into_iter().find(|event| event.kind == Kind::CLOSE).expect("one");
     assert_eq!(Ended::from_u8(close.summary().ended), Some(Ended::Quit));

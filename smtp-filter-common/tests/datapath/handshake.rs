@@ -100,7 +100,7 @@ fn a_capture_may_have_the_acknowledgement_before_the_syn_ack() {
 }
 
 #[test]
-fn a_forged_syn_cuts_no_older_connection_off() {
+fn a_forged_syn_ends_no_older_connection() {
     let mut net = Net::new(young());
     assert_eq!(net.client_at(5000, b"NOOP\r\n"), PASS);
     net.client.isn = 77;

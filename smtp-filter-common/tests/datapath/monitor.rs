@@ -41,7 +41,7 @@ fn a_whole_dialogue_in_one_write() {
 }
 
 #[test]
-fn a_whole_dialogue_cut_anywhere() {
+fn a_whole_dialogue_split_anywhere() {
     let whole = WHOLE.replace('\n', "\r\n") + "\r\n";
     for cut in 1..whole.len() {
         let mut net = net();
@@ -87,7 +87,7 @@ fn mail_data_that_goes_on_after_the_reply() {
 }
 
 #[test]
-fn credentials_that_come_too_early_are_never_shown() {
+fn credentials_that_come_too_soon_are_never_shown() {
     let mut net = net();
     play(&mut net, &["C AUTH LOGIN\ndXNlcg==\ncGFzcw==\nMAIL FROM:<a@a.example>", "S 334 x", "S 334 x", "S 235 x"]);
     play(&mut net, &["S 250 x", "C RCPT TO:<b@b.example>", "S 250 x"]);
@@ -120,7 +120,7 @@ fn commands_after_starttls() {
 }
 
 #[test]
-fn tls_that_comes_too_early_is_not_read_as_commands() {
+fn tls_that_comes_too_soon_is_not_read_as_commands() {
     let mut net = net();
     play(&mut net, &["C STARTTLS\n\x16\x03\x01\x02\x00\x01\nabc\nQUITE a lot\nRSET"]);
     assert_eq!(net.verbs(), ["STARTTLS", "guards.starttls_injection"]);

@@ -101,7 +101,7 @@ proptest! {
     }
 
     #[test]
-    fn state_behind_four_bytes(bytes in heavy(12)) {
+    fn state_after_four_bytes(bytes in heavy(12)) {
         let mut state = data::State::LINE;
         for byte in &bytes {
             state = data::next(state, *byte);

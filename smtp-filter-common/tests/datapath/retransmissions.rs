@@ -200,27 +200,27 @@ fn attacks(style: Style) {
 const STYLE: Style = Style { taste: Taste::First, longest: 6, piece: None, free: false, early: false };
 
 #[test]
-fn dishonest_repeats_in_order() {
+fn dishonest_retransmissions_in_order() {
     attacks(STYLE);
 }
 
 #[test]
-fn dishonest_repeats_of_longer_segments() {
+fn dishonest_retransmissions_of_longer_segments() {
     attacks(Style { longest: 20, free: true, ..STYLE });
 }
 
 #[test]
-fn dishonest_repeats_cut_anywhere() {
+fn dishonest_retransmissions_split_anywhere() {
     attacks(Style { free: true, ..STYLE });
 }
 
 #[test]
-fn dishonest_repeats_and_early_segments() {
+fn dishonest_retransmissions_and_out_of_order_segments() {
     attacks(Style { longest: 9, free: true, early: true, ..STYLE });
 }
 
 #[test]
-fn dishonest_repeats_of_merged_segments() {
+fn dishonest_retransmissions_of_merged_segments() {
     attacks(Style { longest: 24, free: true, early: true, piece: Some(4), ..STYLE });
 }
 
@@ -344,7 +344,7 @@ fn all_honest(style: Style, lines: bool) -> Honest {
 }
 
 #[test]
-fn honest_repeats_of_segments_pass() {
+fn honest_retransmissions_of_segments_pass() {
     for longest in [6, 40, 200] {
         for lines in [true, false] {
             let sum = all_honest(Style { longest, ..STYLE }, lines);
@@ -357,7 +357,7 @@ fn honest_repeats_of_segments_pass() {
 }
 
 #[test]
-fn honest_repeats_cut_anywhere_get_through() {
+fn honest_retransmissions_split_anywhere_get_through() {
     // What ends in a line's end where nobody knows what follows is refused. A client that always cuts anew gets stuck
     // sooner or later; the longer its segments, the later.
     for (longest, most) in [(200, 60), (1000, 20)] {
@@ -367,7 +367,7 @@ fn honest_repeats_cut_anywhere_get_through() {
 }
 
 #[test]
-fn honest_repeats_of_parts_of_merged_segments_pass() {
+fn honest_retransmissions_of_parts_of_merged_segments_pass() {
     // Sixteen places that matter at a time: a line's end stands where two segments meet at one of 26.
     for piece in [40, 100] {
         let sum = all_honest(Style { longest: 6 * piece, piece: Some(piece), ..STYLE }, true);
@@ -376,7 +376,7 @@ fn honest_repeats_of_parts_of_merged_segments_pass() {
 }
 
 #[test]
-fn honest_early_segments_get_through() {
+fn honest_out_of_order_segments_get_through() {
     for longest in [40, 200] {
         assert_eq!(all_honest(Style { longest, early: true, ..STYLE }, true).stalls, 0);
     }

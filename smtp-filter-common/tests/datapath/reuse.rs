@@ -29,7 +29,7 @@ fn go(
 /// Linux takes any segment in its window that acknowledges the SYN-ACK for the end of a handshake, and so does the
 /// filter.
 #[test]
-fn a_connection_left_in_mail_text_judges_no_other() {
+fn a_connection_left_in_mail_data_judges_no_other() {
     for first in [1, 2] {
         let mut net = Net::in_text(policy());
         net.set("VRFY", Action::Drop);

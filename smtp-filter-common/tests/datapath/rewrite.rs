@@ -37,7 +37,7 @@ fn a_masked_line_becomes_x_but_for_its_end() {
 }
 
 #[test]
-fn a_masked_line_is_told_with_what_was_and_what_became() {
+fn a_masked_line_is_reported_with_what_was_and_what_became() {
     let mut net = net(masking(&["VRFY"]));
     say(&mut net, "NOOP\r\nVRFY root\r\n").unwrap();
     let events = net.events();
@@ -218,7 +218,7 @@ fn a_masked_bdat_becomes_one_line_with_its_chunk() {
 }
 
 #[test]
-fn a_repeat_gets_what_the_first_copy_got() {
+fn a_retransmission_gets_what_the_first_copy_got() {
     let mut net = net(masking(&["VRFY"]));
     let group = b"NOOP\r\nVRFY root\r\nRSET\r\n";
     let expected = say(&mut net, group).unwrap();
@@ -258,7 +258,7 @@ fn a_repeat_gets_what_the_first_copy_got() {
 }
 
 #[test]
-fn a_repeat_of_a_long_group_gets_what_the_first_copy_got() {
+fn a_retransmission_of_a_long_group_gets_what_the_first_copy_got() {
     let mut net = net(masking(&["VRFY"]));
     let group: String = (0..200).map(|i| format!("{} {i}\r\n", if i % 3 == 0 { "VRFY" } else { "NOOP" })).collect();
     let expected = say(&mut net, &group).unwrap();
@@ -332,7 +332,7 @@ fn keywords_are_hidden_whatever_the_segmentation() {
 }
 
 #[test]
-fn a_repeat_of_a_reply_gets_what_the_first_copy_got() {
+fn a_retransmission_of_a_reply_gets_what_the_first_copy_got() {
     let mut net = net(hiding(&["STARTTLS"], Action::Pass));
     say(&mut net, "EHLO c\r\n").unwrap();
     let from = net.server.next;
@@ -347,7 +347,7 @@ fn a_repeat_of_a_reply_gets_what_the_first_copy_got() {
 }
 
 #[test]
-fn the_banner_is_veiled() {
+fn the_banner_is_masked() {
     const PLAIN: &str = "220 mx.example ESMTP Postfix 2.0 (Debian/GNU)\r\n";
     const LINES: &str = "220-mx.example Sendmail ESMTP 8.20\r\n220-Use of ESMTPX 2 or esmtp\r\n220 ready ESMTP\r\n";
     for (show, banner, expected) in [
@@ -418,7 +418,7 @@ fn ipv6_and_odd_offsets_have_right_checksums() {
 }
 
 #[test]
-fn credentials_are_never_told() {
+fn credentials_are_never_reported() {
     const SECRET: &str = "AGFsaWNlAHNlY3JldA==";
     let tells = |net: &mut Net| {
         net.events().iter().any(|event| {

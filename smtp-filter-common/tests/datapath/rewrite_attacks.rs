@@ -154,7 +154,7 @@ fn a_250_is_never_made_where_a_client_would_build_upon_it() {
 }
 
 #[test]
-fn what_follows_a_refused_auth_is_not_told() {
+fn what_follows_a_refused_auth_is_not_reported() {
     let secrets = ["c2VjcmV0", "AGFsaWNlAHNlY3JldHNlY3JldHNlY3JldA=="];
     for (auth, other) in [
         (Action::Mask, Action::Mask),
@@ -185,7 +185,7 @@ fn what_follows_a_refused_auth_is_not_told() {
 }
 
 #[test]
-fn a_repeat_over_text_and_masked_commands_gets_what_the_first_copy_got() {
+fn a_retransmission_over_mail_data_and_masked_commands_gets_what_the_first_copy_got() {
     for (mode, segment) in [
         ("DATA", "hello\r\n.\r\nVRFY x\r\nNOOP\r\nVRFY y\r\n"),
         ("BDAT", "BDAT 9 LAST\r\n01234567\nVRFY x\r\nBDAT 4\r\nVRFYVRFY y\r\n"),

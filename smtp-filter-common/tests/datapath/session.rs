@@ -212,7 +212,7 @@ fn data_that_the_server_refuses_is_no_data() {
 }
 
 #[test]
-fn bytes_behind_data_wait_for_the_reply() {
+fn bytes_after_data_wait_for_the_reply() {
     let mut net = Net::greeted(policy());
     assert_eq!(net.say("DATA\r\nSubject: x\r\n"), DROP);
     assert_eq!(net.segments(Reason::Sync), 1);
@@ -224,7 +224,7 @@ fn bytes_behind_data_wait_for_the_reply() {
 }
 
 #[test]
-fn bytes_behind_starttls_reset() {
+fn bytes_after_starttls_reset() {
     let mut net = Net::greeted(policy());
     assert_eq!(net.say("STARTTLS\r\nRSET\r\n"), Verdict::Reset);
     assert_eq!(net.segments(Reason::StarttlsInjection), 1);
@@ -393,7 +393,7 @@ fn server_says_421() {
 }
 
 #[test]
-fn drop_commits_nothing_and_is_told_once() {
+fn drop_commits_nothing_and_is_reported_once() {
     let mut net = Net::greeted(policy());
     net.set("EHLO", Action::Drop);
     let before = net.state();
@@ -422,7 +422,7 @@ fn drop_commits_nothing_and_is_told_once() {
 }
 
 #[test]
-fn commands_before_the_dropped_one_are_told_when_they_pass() {
+fn commands_before_the_dropped_one_are_reported_when_they_pass() {
     let mut net = Net::greeted(policy());
     net.set("VRFY", Action::Drop);
     let group = "MAIL FROM:<a@a>\r\nRCPT TO:<b@b>\r\nVRFY b\r\n";
@@ -507,7 +507,7 @@ fn a_gap_in_monitor_mode_is_uncertain_until_a_reply() {
 }
 
 #[test]
-fn a_gap_in_front_of_mail_text_in_monitor_mode() {
+fn a_gap_before_mail_data_in_monitor_mode() {
     // Two commands pass unread; the 354 says what comes next.
     let mut net = Net::greeted(policy());
     net.monitor();
@@ -525,7 +525,7 @@ fn a_gap_in_front_of_mail_text_in_monitor_mode() {
 }
 
 #[test]
-fn a_gap_in_mail_text_in_monitor_mode() {
+fn a_gap_in_mail_data_in_monitor_mode() {
     let mut net = Net::in_text(policy());
     net.monitor();
     net.client.next += 100;
@@ -552,7 +552,7 @@ fn more_replies_than_commands_give_nothing_away() {
 /// What the stream forces between two copies of a dropped command is not reported, and does not make the second one
 /// new.
 #[test]
-fn a_dropped_command_is_told_once_whatever_comes_between() {
+fn a_dropped_command_is_reported_once_whatever_comes_between() {
     let mut net = Net::greeted(policy());
     net.set("EHLO", Action::Drop);
     for _ in 0..3 {

@@ -28,7 +28,7 @@ fn wrapping(after: u32) -> Net {
 }
 
 #[test]
-fn repeats_are_read_once() {
+fn retransmissions_are_read_once() {
     let mut net = Net::greeted(policy());
     assert_eq!(net.say("NOOP\r\nRSET\r\n"), PASS);
     for (offset, bytes) in [(0, "NOOP\r\nRSET\r\n"), (0, "NOOP\r\n"), (6, "RSET\r\n"), (3, "P\r\nRS"), (11, "\n")] {
@@ -43,7 +43,7 @@ fn repeats_are_read_once() {
 }
 
 #[test]
-fn repeats_with_other_bytes_are_dropped() {
+fn retransmissions_with_other_bytes_are_dropped() {
     let mut net = Net::greeted(policy());
     assert_eq!(net.say("NOOP\r\n"), PASS);
     for (offset, bytes) in [(0, "EHLO\r\n"), (0, "N"), (5, "x"), (0, "NOOP\r\r"), (4, "\n\n"), (0, "EHLO\r\nRSET\r\n")]
@@ -72,7 +72,7 @@ fn replies_with_other_bytes_are_dropped() {
 }
 
 #[test]
-fn early_commands_and_replies_are_held_back() {
+fn out_of_order_commands_and_replies_are_held_back() {
     let mut net = Net::greeted(policy());
     assert_eq!(net.client_at(6, b"RSET\r\n"), DROP);
     assert_eq!(net.segments(Reason::OutOfOrder), 1);
@@ -222,7 +222,7 @@ fn out_of_order_text_of_more_gaps_than_are_remembered_waits() {
 }
 
 #[test]
-fn chunk_bytes_may_be_early_up_to_its_end() {
+fn chunk_bytes_may_be_out_of_order_up_to_its_end() {
     let mut net = Net::greeted(policy());
     net.say("EHLO x\r\n");
     net.reply("250-x\r\n250 CHUNKING\r\n");
@@ -298,7 +298,7 @@ fn from_a_narrow_window_to_a_wide_one() {
 }
 
 #[test]
-fn mail_text_over_many_segments_with_repeats_of_what_stands_around_it() {
+fn mail_data_over_many_segments_with_retransmissions_of_what_lies_around_it() {
     let mut net = Net::in_text(policy());
     let data = net.client.next - 6;
     let at = net.client.next;
@@ -313,7 +313,7 @@ fn mail_text_over_many_segments_with_repeats_of_what_stands_around_it() {
 }
 
 #[test]
-fn after_a_drop_the_repeat_passes_once_the_policy_allows_it() {
+fn after_a_drop_the_retransmission_passes_once_the_policy_allows_it() {
     let mut net = Net::greeted(policy());
     net.set("EHLO", Action::Drop);
     assert_eq!(net.say("EH"), PASS);
@@ -370,7 +370,7 @@ proptest! {
     #![proptest_config(config(400))]
 
     #[test]
-    fn an_end_of_data_cut_into_five_is_found_once_in_any_order(
+    fn an_end_of_data_split_into_five_is_found_once_in_any_order(
         order in Just((0..7_usize).collect::<Vec<_>>()).prop_shuffle(),
         acks: bool,
     ) {
@@ -413,7 +413,7 @@ proptest! {
     }
 
     #[test]
-    fn commands_in_any_order_with_repeats(
+    fn commands_in_any_order_with_retransmissions(
         lengths in prop::collection::vec(1_usize..20, 1..8),
         order in Just((0..9_usize).collect::<Vec<_>>()).prop_shuffle(),
         repeats in prop::collection::vec((0_u32..60, 1_usize..40), 0..6),
@@ -434,7 +434,7 @@ proptest! {
 }
 
 #[test]
-fn commands_behind_an_end_of_data_that_comes_late() {
+fn commands_after_an_end_of_data_that_comes_late() {
     // RFC 2920 section 3.1 lets them follow at once. Where the end is lost they have passed as text: the one way out.
     let mut net = Net::in_text(policy());
     let at = net.client.next;

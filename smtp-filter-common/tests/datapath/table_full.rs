@@ -302,7 +302,7 @@ fn without_room_mode_monitor_lets_it_pass() {
 }
 
 #[test]
-fn who_gives_way_is_told_and_never_older_than_the_filter() {
+fn who_gives_way_is_reported_and_never_older_than_the_filter() {
     let mut crowd = Crowd::new(1);
     let (mut first, _) = crowd.opens(1);
     crowd.greets(&mut first);

@@ -351,7 +351,7 @@ fn lengths_that_lie() {
 }
 
 #[test]
-fn cut_off_headers() {
+fn truncated_headers() {
     let whole = ipv4(&tcp(b"EHLO"), |_| {});
     for length in 0..whole.len() {
         let (kind, _) = read(&whole[..length]);

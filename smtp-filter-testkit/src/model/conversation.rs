@@ -244,7 +244,7 @@ impl Conversation {
         self.repeats += 1;
         if self.repeats > PATIENCE {
             ensure!(
-                self.flows.iter().any(|flow| flow.is_cut(&self.model)),
+                self.flows.iter().any(|flow| flow.is_blocked(&self.model)),
                 "it never gets through, and the policy allows it"
             );
             self.outcome = Some(Outcome::Dropped);

@@ -141,7 +141,7 @@ impl Flow {
     }
 
     /// Whether the policy drops something that has been sent and has not passed.
-    pub fn is_cut(&self, model: &Model) -> bool {
+    pub fn is_blocked(&self, model: &Model) -> bool {
         let open = &self.sender.stream[self.expected.len()..self.sender.sent];
         model.clone().forward(self.from, open) == Err(Cut::Drop)
     }

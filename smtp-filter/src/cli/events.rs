@@ -21,8 +21,8 @@ Examples:
   smtp-filter events --kind close --json | jq .summary
   smtp-filter events --json --count 100 | jq -r .client")]
 pub struct Events {
-    /// Only events with this reason: a policy key such as commands.ehlo, or its first or last part (guards, ehlo); a
-    /// reason that the running policy cannot give is refused. May be given several times
+    /// Only events with this reason: a policy key such as commands.ehlo, or the part before or after its dot
+    /// (guards, ehlo); a reason that the running policy cannot give is refused. May be given several times
     #[arg(long, value_name = "R", value_parser = reason)]
     pub reason: Vec<String>,
 

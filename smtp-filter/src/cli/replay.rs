@@ -45,7 +45,7 @@ What a capture cannot tell:
                  instead.
   Which way      Forged server segments are recognised by the interface and direction they come from.
                  Linux cooked captures record that, and so does pcapng where it notes the direction; in
-                 others all frames count as coming the same way, and guards.spoofed_server sees nothing.
+                 other formats the direction is unknown, and guards.spoofed_server finds nothing.
   Cut short      Frames that were captured only in part (tcpdump -s) are counted, but not judged; what
                  follows them comes after a gap.")]
 pub struct Replay {

@@ -166,7 +166,7 @@ pub(super) static KEYS: &[Key] = &[
         Reason::Checksum,
         &[Pass, Drop],
         Drop,
-        "a wrong checksum where nobody has looked at it yet; with `pass` nobody does",
+        "a wrong checksum that neither the network card nor the stack has verified; `pass` turns the check off",
     ),
     Key {
         path: "mark.value",

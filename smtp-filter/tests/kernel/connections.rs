@@ -66,7 +66,7 @@ fn offering() -> Talk {
 }
 
 #[test(root)]
-fn every_state_is_told() -> Result<()> {
+fn every_state_is_reported() -> Result<()> {
     let mut established = Talk::v6();
     established.handshake();
     let in_tls = said(said(Talk::hello(), Client, "STARTTLS\r\n"), Server, "220 Go\r\n");
@@ -155,7 +155,7 @@ fn bytes_are_those_that_passed() -> Result<()> {
 }
 
 #[test(root)]
-fn many_are_told_each_once_in_the_order_of_their_clients() -> Result<()> {
+fn many_are_reported_each_once_in_the_order_of_their_clients() -> Result<()> {
     const MANY: u16 = 3000;
     in_private_namespace(|| {
         let mut kernel = Kernel::load_for(&enforcing(), 65_536)?;

@@ -78,7 +78,7 @@ fn check(document: &Document, talk: &Talk, expected: &[Summary]) -> Result<()> {
 }
 
 #[test(root)]
-fn a_dialogue_over_both_versions_of_ip_tells_its_sums() -> Result<()> {
+fn a_dialogue_over_both_versions_of_ip_reports_its_sums() -> Result<()> {
     for v6 in [false, true] {
         let mut talk = if v6 { Talk::v6() } else { Talk::v4() };
         talk.handshake();
@@ -141,7 +141,7 @@ fn a_rst_is_an_end_unless_the_connection_goes_on() -> Result<()> {
 }
 
 #[test(root)]
-fn mode_monitor_tells_beginnings_and_ends_too() -> Result<()> {
+fn mode_monitor_reports_beginnings_and_ends_too() -> Result<()> {
     let document = Profile::Monitor.document();
     let document = set(&document, &["commands.vrfy=reset"]).unwrap();
     let mut talk = Talk::hello();

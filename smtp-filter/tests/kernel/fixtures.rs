@@ -1240,7 +1240,7 @@ fixture!(
 
 /// Whoever goes on after a reset gets a RST made from his own acknowledgement, at most one in ten milliseconds.
 #[test(root)]
-fn behind_a_reset_every_segment_is_dropped_and_answered() -> Result<()> {
+fn after_a_reset_every_segment_is_dropped_and_answered() -> Result<()> {
     in_private_namespace(|| {
         let mut kernel = Kernel::load(&with(&["commands.ehlo=reset"]))?;
         let mut talk = Talk::greeted();
@@ -1289,7 +1289,7 @@ fn the_verifier_has_walked_at_most_250_000_instructions() -> Result<()> {
 
 /// An event names the connection of its own packet, as far as that can be read, and never another one.
 #[test(root)]
-fn what_cannot_be_read_is_not_told_under_another_connections_name() -> Result<()> {
+fn what_cannot_be_read_is_not_reported_under_another_connections_name() -> Result<()> {
     in_private_namespace(|| {
         let mut kernel = Kernel::load(&drop_esmtp())?;
         kernel.play(&Talk::hello().steps)?;

@@ -351,7 +351,7 @@ fn kernel_and_user_space_say_the_same_of_made_captures() -> Result<()> {
 
 /// Frames as network cards and the kernel merge them, tagged and not, with a reset among them, in both directions.
 #[test(root)]
-fn long_frames_are_judged_by_the_wire_whatever_stands_before_them() -> Result<()> {
+fn long_frames_are_judged_by_the_wire_whatever_lies_before_them() -> Result<()> {
     let mut text = b"a line of sixteen\r\n".repeat(3_300);
     text.truncate(65_400);
     // More lines than this are not read of one segment.

@@ -130,7 +130,7 @@ fn mails_of_20_megabytes_arrive_bit_for_bit_out_of_order() -> Result<()> {
 
 /// I9: no CPU is told to anybody, so that segments of one connection are judged at the same time.
 #[test(root)]
-fn two_hundred_connections_at_once_are_told_apart() -> Result<()> {
+fn two_hundred_connections_at_once_are_kept_apart() -> Result<()> {
     const CONNECTIONS: usize = 200;
     const SIZE: usize = 100_000;
     let network = Network::new()?;

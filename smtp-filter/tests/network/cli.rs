@@ -187,7 +187,7 @@ fn a_policy_changes_whole_or_not_at_all() -> Result<()> {
 }
 
 #[test(root)]
-fn who_takes_starttls_away_is_told_so() -> Result<()> {
+fn who_takes_starttls_away_is_warned() -> Result<()> {
     const LINE: &str = "smtp-filter: warning: this policy takes STARTTLS away (commands.ehlo=downgrade, \
                         commands.starttls=mask, extensions.other=mask): mail goes in clear, and senders that insist on \
                         TLS (MTA-STS, DANE, REQUIRETLS) keep theirs back\n";
@@ -282,7 +282,7 @@ fn the_place_of_a_killed_reader_is_free_again() -> Result<()> {
 }
 
 #[test(root)]
-fn who_waits_for_a_reason_that_no_event_can_have_is_told_so() -> Result<()> {
+fn who_waits_for_a_reason_that_no_event_can_have_is_warned() -> Result<()> {
     let (_namespace, filter) = rig()?;
     filter.up(&["--iface", "one"])?;
     for (reason, expected) in [
@@ -303,7 +303,7 @@ fn who_waits_for_a_reason_that_no_event_can_have_is_told_so() -> Result<()> {
 }
 
 #[test(root)]
-fn console_and_json_tell_the_same_story_to_every_reader() -> Result<()> {
+fn console_and_json_report_the_same_story_to_every_reader() -> Result<()> {
     let network = Network::new()?;
     let _server = MailServer::start(&network.server)?;
     let filter = Filter::new(PROGRAM, &network.gateway)?;

@@ -158,7 +158,7 @@ fn a_gateway_without_a_gap_is_well_with_the_filter_and_before_it() -> Result<()>
 }
 
 #[test(root)]
-fn xdp_in_front_and_elsewhere_is_told() -> Result<()> {
+fn xdp_before_and_elsewhere_is_reported() -> Result<()> {
     let network = Network::new()?;
     let (gateway, filter) = (&network.gateway, filter(&network.gateway)?);
     up(&filter, gateway, &["--iface", "inside"])?;
@@ -180,7 +180,7 @@ fn xdp_in_front_and_elsewhere_is_told() -> Result<()> {
 }
 
 #[test(root)]
-fn whoever_is_ahead_at_the_same_hook_is_told() -> Result<()> {
+fn whoever_is_ahead_at_the_same_hook_is_reported() -> Result<()> {
     let network = Network::new()?;
     let gateway = &network.gateway;
     let remedy = "return TCX_NEXT";
@@ -259,7 +259,7 @@ fn a_macvlan_passes_its_parents_hooks_and_not_the_other_way_round() -> Result<()
 }
 
 #[test(root)]
-fn a_port_of_a_bridge_is_told_of_the_others() -> Result<()> {
+fn a_port_of_a_bridge_names_the_others() -> Result<()> {
     let namespace = Namespace::new("bridge")?;
     namespace.ip(&[
         "link add br0 type bridge",
@@ -292,7 +292,7 @@ fn a_port_of_a_bridge_is_told_of_the_others() -> Result<()> {
 }
 
 #[test(root)]
-fn other_ways_out_and_through_are_told() -> Result<()> {
+fn other_ways_out_and_through_are_reported() -> Result<()> {
     let network = Network::new()?;
     let gateway = &network.gateway;
     gateway.ip(&["route add default via 198.51.100.25"])?;
@@ -336,7 +336,7 @@ fn other_ways_out_and_through_are_told() -> Result<()> {
 }
 
 #[test(root)]
-fn a_prefix_that_is_reached_past_the_filter_is_told() -> Result<()> {
+fn a_prefix_that_is_reached_past_the_filter_is_reported() -> Result<()> {
     let network = Network::new()?;
     let gateway = &network.gateway;
     let filter = filter(gateway)?;
@@ -371,7 +371,7 @@ fn a_prefix_that_is_reached_past_the_filter_is_told() -> Result<()> {
 }
 
 #[test(root)]
-fn what_is_encrypted_before_the_hook_is_told() -> Result<()> {
+fn what_is_encrypted_before_the_hook_is_reported() -> Result<()> {
     let network = Network::new()?;
     let gateway = &network.gateway;
     let filter = filter(gateway)?;
@@ -385,7 +385,7 @@ fn what_is_encrypted_before_the_hook_is_told() -> Result<()> {
 }
 
 #[test(root)]
-fn a_flowtable_is_told() -> Result<()> {
+fn a_flowtable_is_reported() -> Result<()> {
     let network = Network::new()?;
     let gateway = &network.gateway;
     gateway.ip(&["link add br0 type bridge", "link set outside master br0", "link set br0 up"])?;
@@ -411,7 +411,7 @@ fn a_flowtable_is_told() -> Result<()> {
 }
 
 #[test(root)]
-fn connections_that_nobody_answers_here_are_told() -> Result<()> {
+fn connections_that_nobody_answers_here_are_reported() -> Result<()> {
     let network = Network::new()?;
     let filter = filter(&network.gateway)?;
     up(&filter, &network.gateway, &["--iface", "inside"])?;
@@ -434,7 +434,7 @@ fn connections_that_nobody_answers_here_are_told() -> Result<()> {
 }
 
 #[test(root)]
-fn connections_that_begin_elsewhere_are_told() -> Result<()> {
+fn connections_that_begin_elsewhere_are_reported() -> Result<()> {
     let network = Network::new()?;
     let _server = MailServer::start(&network.server)?;
     let mut client = Client::connect(&network.client, SERVER_V4)?;
@@ -452,7 +452,7 @@ fn connections_that_begin_elsewhere_are_told() -> Result<()> {
 }
 
 #[test(root)]
-fn a_filter_that_lost_its_interface_is_told() -> Result<()> {
+fn a_filter_that_lost_its_interface_is_reported() -> Result<()> {
     let network = Network::new()?;
     let filter = filter(&network.gateway)?;
     up(&filter, &network.gateway, &["--iface", "inside", "--hook", "tcx"])?;
@@ -501,7 +501,7 @@ fn what_keeps_the_filter_from_working_is_a_failure() -> Result<()> {
 }
 
 #[test(root)]
-fn nobody_is_told_what_was_not_looked_at() -> Result<()> {
+fn nothing_is_reported_that_was_not_looked_at() -> Result<()> {
     let namespace = Namespace::new("nobody")?;
     let filter = filter(&namespace)?;
     let program = filter.command(&[]).get_program().to_owned();

@@ -156,7 +156,7 @@ fn ip_rule_routes_a_marked_client_over_another_line_and_leaves_its_neighbour_alo
 
 /// With the filter towards the clients alone, replies are seen when they leave: what looks before sees no mark.
 #[test(root)]
-fn replies_carry_the_mark_behind_the_hook_they_leave_by_and_not_before() -> Result<()> {
+fn replies_carry_the_mark_after_the_hook_they_leave_by_and_not_before() -> Result<()> {
     let lab = Marks::new(&["inside"])?;
     let gateway = &lab.network.gateway;
     gateway.nft(REPLIES)?;

@@ -171,7 +171,7 @@ fn every_reader_sees_every_event_and_a_killed_one_costs_nobody_any() -> Result<(
 }
 
 #[test(root)]
-fn a_slow_reader_loses_events_is_told_how_many_and_harms_nobody() -> Result<()> {
+fn a_slow_reader_loses_events_hears_how_many_and_harms_nobody() -> Result<()> {
     let rig = Rig::new()?;
     let (slow, quick) = (rig.reader(&[])?, rig.reader(&[])?);
     slow.signal(Signal::STOP)?;

@@ -574,7 +574,7 @@ fn refused_capture(file: &str, message: &str) -> Result<Option<String>> {
 }
 
 #[test]
-fn who_is_nobody_is_told_to_take_sudo_and_what_he_may_not_read() -> Result<()> {
+fn who_is_nobody_is_advised_to_take_sudo_and_what_he_may_not_read() -> Result<()> {
     let folder = Folder::new("nobody")?;
     let copy = folder.0.join("smtp-filter");
     copy_program(program(), &copy)?;

@@ -95,7 +95,7 @@ fn client_was_reset(client: &mut Client) -> Result<()> {
 }
 
 /// The same, or the reply to a mail comes before it.
-fn client_was_reset_behind_a_reply(client: &mut Client) -> Result<()> {
+fn client_was_reset_after_a_reply(client: &mut Client) -> Result<()> {
     client.patience(LATER)?;
     match client.reply() {
         Ok(reply) => {
@@ -163,7 +163,7 @@ fn a_reset_made_of_a_large_segment_is_accepted() -> Result<()> {
             ensure!(client.command("DATA")?.code == 354);
             client.write(&[stuffed(&mail(40_000, 4)), EHLO.to_vec()].concat())?;
             // Where the mail's end came in a segment before the one that is cut, its reply may come first.
-            client_was_reset_behind_a_reply(&mut client)?;
+            client_was_reset_after_a_reply(&mut client)?;
             server.was_reset()?;
         }
         let (segments, bytes) = counted(&filter, "stream.dropped_command")?;

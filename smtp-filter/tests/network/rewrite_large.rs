@@ -72,7 +72,7 @@ fn in_one_piece(network: &Rewriting, text: &Text, to: SocketAddr, longer_than: u
 }
 
 #[test(root)]
-fn commands_behind_60_000_bytes_are_masked_where_they_stand() -> Result<()> {
+fn commands_after_60_000_bytes_are_masked_where_they_are() -> Result<()> {
     for behind in [true, false] {
         let network = Rewriting::new(true, behind)?;
         network.open_windows()?;
@@ -86,7 +86,7 @@ fn commands_behind_60_000_bytes_are_masked_where_they_stand() -> Result<()> {
 }
 
 #[test(root)]
-fn commands_behind_170_000_bytes_are_masked_in_big_tcp() -> Result<()> {
+fn commands_after_170_000_bytes_are_masked_in_big_tcp() -> Result<()> {
     for behind in [true, false] {
         let network = Rewriting::new(true, behind)?;
         network.open_windows()?;

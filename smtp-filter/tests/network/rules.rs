@@ -215,7 +215,7 @@ fn data_before_rcpt_opens_no_door() -> Result<()> {
 }
 
 #[test(root)]
-fn ehlo_in_a_chunk_is_part_of_the_mail_and_behind_it_a_command() -> Result<()> {
+fn ehlo_in_a_chunk_is_part_of_the_mail_and_after_it_a_command() -> Result<()> {
     let lab = Lab::new("drop-esmtp", &["commands.ehlo=log", "commands.bdat=pass"])?;
     let events = events(&lab.filter)?;
     let mut client = hello(&lab.network.client, SERVER_V4, "EHLO")?;
@@ -265,7 +265,7 @@ fn tls_passes_where_starttls_is_allowed_and_not_where_it_is_not() -> Result<()> 
 
 /// CVE-2011-0411.
 #[test(root)]
-fn a_command_behind_starttls_never_reaches_the_server() -> Result<()> {
+fn a_command_after_starttls_never_reaches_the_server() -> Result<()> {
     let lab = Lab::new("monitor", &["mode=enforce"])?;
     let events = events(&lab.filter)?;
     let mut client = hello(&lab.network.client, SERVER_V4, "EHLO")?;

@@ -272,7 +272,7 @@ fn whoever_hears_no_more_is_no_error() {
 }
 
 #[test]
-fn who_is_not_root_is_told_so() {
+fn who_is_not_root_is_warned() {
     let folder = env::temp_dir().join(format!("smtp-filter-cli-{}-program", std::process::id()));
     fs::create_dir(&folder).unwrap();
     fs::set_permissions(&folder, fs::Permissions::from_mode(0o755)).unwrap();

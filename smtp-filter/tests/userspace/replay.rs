@@ -588,7 +588,7 @@ mod made {
     }
 
     #[test]
-    fn every_kind_of_pcap_tells_the_same() {
+    fn every_kind_of_pcap_reports_the_same() {
         for link in LinkType::ALL {
             for endian in [Endian::Little, Endian::Big] {
                 for nanoseconds in [false, true] {
@@ -611,7 +611,7 @@ mod made {
     }
 
     #[test]
-    fn every_kind_of_pcapng_tells_the_same() {
+    fn every_kind_of_pcapng_reports_the_same() {
         for link in LinkType::ALL {
             for endian in [Endian::Little, Endian::Big] {
                 // if_tsresol: microseconds unless it says otherwise; a power of ten, or of two.
@@ -684,7 +684,7 @@ mod made {
     }
 
     #[test]
-    fn a_forged_server_is_told_where_the_capture_says_which_way_frames_went() {
+    fn a_forged_server_is_reported_where_the_capture_says_which_way_frames_went() {
         for (link, options, spoofed) in [
             (LinkType::Cooked, [None, None], 1),
             (LinkType::Cooked2, [None, None], 1),
@@ -740,7 +740,7 @@ mod made {
     /// A segment passes and is lost behind the filter; it comes again in two, of which the first arrives. What the
     /// receiver asks for then begins with CRLF in the midst of the first one.
     #[test]
-    fn a_repeat_in_smaller_segments_is_honest() {
+    fn a_retransmission_in_smaller_segments_is_honest() {
         let mut lossy = Lossy::new(41_234, 0);
         let begin = in_text(&mut lossy);
         for (at, bytes) in [(0, b"abcdef\r\nghi".as_slice()), (0, b"abcdef"), (6, b"\r\nghi")] {
@@ -756,7 +756,7 @@ mod made {
 
     /// Two segments of mail data, and both again in one of three bytes.
     #[test]
-    fn a_repeat_of_three_bytes_is_honest() {
+    fn a_retransmission_of_three_bytes_is_honest() {
         let mut lossy = Lossy::new(41_234, 0);
         let begin = in_text(&mut lossy);
         for (at, bytes) in [(0, b".".as_slice()), (1, b"ab"), (0, b".ab")] {
@@ -1039,7 +1039,7 @@ mod command_line {
     }
 
     #[test]
-    fn a_file_that_was_cut_off_tells_what_it_has() {
+    fn a_file_that_was_cut_off_reports_what_it_has() {
         let whole = good();
         let ends = [24, 24 + 16 + 14 + 48, whole.len()];
         for length in (24..whole.len()).step_by(5) {

@@ -131,7 +131,7 @@ pub fn look_after<H: Host>(host: &mut H, work: &mut Work) -> bool {
 /// A segment that begins within a chunk, or at its end, after a gap. The missing bytes belong to the chunk, so they are
 /// no commands and may come in any order: reading continues with this segment. `false` if it begins elsewhere.
 #[inline(always)]
-pub fn is_within(work: &mut Work, gap: u32) -> bool {
+pub fn enter_after_gap(work: &mut Work, gap: u32) -> bool {
     if work.state.session.mode != Mode::CHUNK || gap as u64 > work.state.session.chunk {
         return false;
     }

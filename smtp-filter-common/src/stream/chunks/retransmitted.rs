@@ -5,6 +5,7 @@ use core::marker::PhantomData;
 use super::word::{Said, chunks};
 use crate::{
     bounds::RUN,
+    done::{DONE, Done},
     entry::Memory,
     host::{Host, List, Step},
     seq::Seq,
@@ -122,22 +123,22 @@ impl<H: Host> Step for Line<'_, H> {
 
 /// Checks the retransmitted sequence numbers `from..to`: the BDAT lines have to announce the same as the first time.
 #[inline(never)]
-pub fn check<H: Host>(host: &mut H, work: &mut Work, from: Seq, to: Seq) -> bool {
+pub fn check<H: Host>(host: &mut H, work: &mut Work, from: Seq, to: Seq) -> Done {
     let memory = &work.state.memory;
     let count = memory.chunks as u32;
     if count == 0 {
         // Everything unacknowledged belongs to the current chunk.
-        return true;
+        return DONE;
     }
     let Some(list) = host.list(memory.chunk_slot.wrapping_sub(1)) else {
         work.stream.differs |= FORGOTTEN;
-        return false;
+        return DONE;
     };
     let (mut first, mut last) = (0, count);
     let halve = Halve { list, memory, at: from, from: &mut first, to: &mut last };
     H::run_steps(RUN.ilog2() + 1, &mut Find::<H> { halve, host: PhantomData });
     if first >= count {
-        return true;
+        return DONE;
     }
     // The first of the equal chunks that ends after `from`.
     let chunks = chunks::<H>(list, memory, first);
@@ -145,5 +146,5 @@ pub fn check<H: Host>(host: &mut H, work: &mut Work, from: Seq, to: Seq) -> bool
     let which = if into <= 0 { 0 } else { (into as u32).checked_div(chunks.whole()).unwrap_or(0) };
     work.stream.chunk = ChunkCursor { word: first, which };
     H::run_steps(LINES + 1, &mut Lines { host, work, from, to });
-    true
+    DONE
 }

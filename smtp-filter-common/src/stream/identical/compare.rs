@@ -4,6 +4,7 @@ use crate::{
     bounds::{PATCH, SERVER_WINDOW, WIDE_WINDOW},
     branchless::same,
     direction::{Direction as _, Server},
+    done::{DONE, Done},
     entry::IdenticalLines,
     host::{Host, Patch, Step},
     seq::Seq,
@@ -103,13 +104,13 @@ impl<H: Host> Step for Back<'_, H> {
 
 /// How far payload `identical.at..to` repeats the line in `work.new`. The result is in `identical.to`.
 #[inline(never)]
-pub(super) fn compare<H: Host>(host: &mut H, work: &mut Work, to: u32) -> bool {
+pub(super) fn compare<H: Host>(host: &mut H, work: &mut Work, to: u32) -> Done {
     let IdenticalLines { start, length: period, .. } = work.state.identical;
     let from = work.identical.at;
     let phase = work.segment.sequence_at(from).since(start).checked_rem(period).unwrap_or(0);
     work.identical.to = from;
     H::run_steps(to.wrapping_sub(from) / GROUP + 1, &mut Follow { host, work, from, to, phase, period });
-    true
+    DONE
 }
 
 /// Fetches the kept line.
@@ -140,20 +141,20 @@ pub fn check_retransmitted<H: Host>(host: &mut H, work: &mut Work, from: Seq, to
 }
 
 #[inline(never)]
-fn before_window<H: Host>(host: &mut H, work: &mut Work, from: Seq, to: Seq) -> bool {
+fn before_window<H: Host>(host: &mut H, work: &mut Work, from: Seq, to: Seq) -> Done {
     let sequence = work.segment.sequence;
     let kept = work.state.side[Server::INDEX].next.minus(WIDE_WINDOW as u32).later(from).earlier(to);
     work.stream.windowed = kept.since(sequence);
     work.identical.at = work.stream.windowed;
     if kept == from {
-        return true;
+        return DONE;
     }
     let IdenticalLines { start, end, length, .. } = work.state.identical;
     let known = length != 0 && !from.is_before(start) && !end.is_before(kept);
     if !known || !fetch(host, work) {
         work.stream.differs |= FORGOTTEN;
-        return true;
+        return DONE;
     }
     work.identical.at = from.since(sequence);
-    true
+    DONE
 }

@@ -13,6 +13,7 @@ use self::compare::{Back, GROUP, compare, fetch};
 use crate::{
     bounds::{PATCH, SERVER_WINDOW, WIDE_WINDOW},
     direction::{Direction as _, Server},
+    done::{DONE, Done},
     entry::IdenticalLines,
     host::Host,
     seq::Seq,
@@ -75,7 +76,7 @@ pub fn follow<H: Host>(host: &mut H, work: &mut Work, acknowledged: Seq, next: S
 /// there is none). A known run continues or ends with this segment. Otherwise a new run may begin with the first line
 /// of the segment.
 #[inline(never)]
-fn choose<H: Host>(host: &mut H, work: &mut Work, acknowledged: Seq, next: Seq) -> bool {
+fn choose<H: Host>(host: &mut H, work: &mut Work, acknowledged: Seq, next: Seq) -> Done {
     let (sequence, span) = (work.segment.sequence, work.segment.end().ahead_of(acknowledged));
     let slot = work.state.side[Server::INDEX].slot;
     work.identical.at = work.segment.length;
@@ -89,7 +90,7 @@ fn choose<H: Host>(host: &mut H, work: &mut Work, acknowledged: Seq, next: Seq) 
         if fetch(host, work) {
             work.identical.at = next.since(sequence);
         }
-        return true;
+        return DONE;
     }
     let (at, length) = (work.identical.line_at, work.identical.line_length);
     let start = sequence.plus(at);
@@ -97,22 +98,22 @@ fn choose<H: Host>(host: &mut H, work: &mut Work, acknowledged: Seq, next: Seq) 
     let known = span <= WIDE_WINDOW as i32 || !acknowledged.is_before(start);
     let small = slot == 0 && span <= SERVER_WINDOW as i32;
     if !known || small || !(GROUP..=LONGEST).contains(&length) || work.tally.rewrites != 0 {
-        return true;
+        return DONE;
     }
     if !host.fetch_patch(at, length, &mut work.new) {
-        return true;
+        return DONE;
     }
     work.state.identical = IdenticalLines { start, end: start, length, half: (half & 1) ^ 1 };
     if slot == 0 && at == work.reading.first {
         reach_back(host, work, acknowledged, next);
     }
     work.identical.at = at;
-    true
+    DONE
 }
 
 /// Records the result of the comparison.
 #[inline(never)]
-fn settle(work: &mut Work, acknowledged: Seq, next: Seq) -> bool {
+fn settle(work: &mut Work, acknowledged: Seq, next: Seq) -> Done {
     let (sequence, end) = (work.segment.sequence, work.segment.end());
     if work.identical.at != work.segment.length {
         work.state.identical.end = sequence.plus(work.identical.to);
@@ -120,7 +121,7 @@ fn settle(work: &mut Work, acknowledged: Seq, next: Seq) -> bool {
     let from = next.later(end.minus(WIDE_WINDOW as u32));
     work.stream.windowed = from.since(sequence);
     work.stream.covered = work.state.identical.covers(acknowledged, end) as u8;
-    true
+    DONE
 }
 
 /// The segment's first line begins at `next`. If the bytes in the window of the entry repeat the same line, they become
@@ -146,14 +147,14 @@ fn reach_back<H: Host>(host: &mut H, work: &mut Work, acknowledged: Seq, next: S
 /// The segment passes, so the line is kept in the window of the entry, if that is free. Not earlier: a segment is read
 /// twice, and the window may be in use until it has passed.
 #[inline(never)]
-pub fn keep<H: Host>(host: &mut H, work: &mut Work) -> bool {
+pub fn keep<H: Host>(host: &mut H, work: &mut Work) -> Done {
     if work.state.side[Server::INDEX].slot == 0 {
         work.state.identical.length = 0;
     }
     if work.state.identical.length == 0 {
-        return true;
+        return DONE;
     }
-    let Some(windows) = host.windows() else { return true };
+    let Some(windows) = host.windows() else { return DONE };
     let half = work.state.identical.half as usize & 1;
     let mut i = 0;
     while i < PATCH {
@@ -161,5 +162,5 @@ pub fn keep<H: Host>(host: &mut H, work: &mut Work) -> bool {
         windows.server[at..at + 8].copy_from_slice(&work.new[i / 8].to_le_bytes());
         i += 8;
     }
-    true
+    DONE
 }

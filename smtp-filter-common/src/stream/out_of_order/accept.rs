@@ -27,7 +27,7 @@ const LONG: u32 = 16;
 
 /// A segment after a gap in mail data; whether it passes.
 #[inline(never)]
-pub fn before_gap<H: Host>(host: &mut H, work: &mut Work) -> bool {
+pub fn may_pass_before_gap<H: Host>(host: &mut H, work: &mut Work) -> bool {
     let (sequence, length, end) = (work.segment.sequence, work.segment.length, work.segment.end());
     // Less than four bytes say too little about the state after them. And no window reaches as far as `FAR`, which mode
     // `monitor` does not check elsewhere.

@@ -8,6 +8,7 @@ use crate::{
     action::Action,
     bounds::ENTRY_RANGES,
     direction::{Client, Direction as _},
+    done::{DONE, Done},
     host::{Host, Step},
     reason::Reason,
     session::data::State,
@@ -77,7 +78,7 @@ impl<H: Host> Step for Join<'_, H> {
 
 /// Looks for a range that the new bytes reach. `stream.joined` says how far the stream is read then.
 #[inline(never)]
-pub fn reach<H: Host>(host: &mut H, work: &mut Work) -> bool {
+pub fn reach<H: Host>(host: &mut H, work: &mut Work) -> Done {
     let (reached, state) = (work.state.side[Client::INDEX].next, work.state.memory.data_state.0 as u32);
     let in_pool = before(host, work, reached);
     work.stream.joined = Joined { reached, state, ..Joined::NONE };
@@ -92,7 +93,7 @@ pub fn reach<H: Host>(host: &mut H, work: &mut Work) -> bool {
         memory.range_state[i] = if over { 0 } else { memory.range_state[i] };
         i += 1;
     }
-    true
+    DONE
 }
 
 /// The gap before an out-of-order range may be filled now.

@@ -3,6 +3,7 @@
 use super::ranges::{NEAR, STATE, USED, barred, before, range};
 use crate::{
     bounds::ENTRY_RANGES,
+    done::{DONE, Done},
     host::{Host, Step},
     seq::Seq,
     stream::in_segment::{NO_RANGE, Neighbours, Position},
@@ -53,8 +54,8 @@ pub(super) const fn neighbour(in_pool: u32, index: u32) -> u32 {
 
 /// Finds out how `start..end` lies among the ranges. The result is in `stream.neighbours`.
 #[inline(never)]
-pub fn search<H: Host>(host: &mut H, work: &mut Work, start: Seq, end: Seq) -> bool {
+pub fn search<H: Host>(host: &mut H, work: &mut Work, start: Seq, end: Seq) -> Done {
     work.stream.neighbours = Neighbours { in_pool: before(host, work, start), ..Neighbours::NONE };
     H::run_steps(NEAR, &mut Search { host, work, start, end });
-    true
+    DONE
 }

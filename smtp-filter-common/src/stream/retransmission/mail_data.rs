@@ -34,7 +34,7 @@ pub fn scan_again<H: Host>(host: &mut H, work: &mut Work, (from, to): (u32, u32)
     }
     work.stream.differs |= ends_otherwise(host, work, to) as u32;
     if work.stream.differs == 0 {
-        agrees(host, work, from, to, before);
+        compare_boundaries(host, work, from, to, before);
     }
     if work.stream.differs == 0 {
         work.data = Data { from, to, before, overlaps: 0, spare: 0, reserved: 0 };
@@ -148,7 +148,7 @@ impl<H: Host> Step for Agree<'_, H> {
 /// Whether payload `from..to` agrees with the boundaries in it, and with the ends of out-of-order ranges. If not,
 /// `stream.differs` is not 0 afterwards. `before` is the state at `from`, or [`State::UNKNOWN`] if it is not known.
 #[inline(always)]
-pub fn agrees<H: Host>(host: &mut H, work: &mut Work, from: u32, to: u32, before: State) {
+pub fn compare_boundaries<H: Host>(host: &mut H, work: &mut Work, from: u32, to: u32, before: State) {
     work.reading.piece_length = 0;
     let sequence = work.segment.sequence;
     let count = host.list_boundaries(work, sequence.plus(from).plus(1), sequence.plus(to));

@@ -73,7 +73,7 @@ fn differs(policy: &Policy, work: &mut Work) -> bool {
             work.block_by(reason, policy.guard(reason), work.segment.sequence);
         }
     }
-    work.passes_over()
+    work.pass_over_if_monitoring()
 }
 
 /// Checks the retransmitted sequence numbers `from..to`, none of them acknowledged. `false` if they must not reach the

@@ -39,7 +39,7 @@ impl<H: Host> Step for Keep<'_, H> {
             return false;
         }
         if !make_room::<H, Client>(host, work, (self.oldest, start, stop), 0) {
-            work.state.side[Client::INDEX].unkept = work.passes_over() as u8;
+            work.state.side[Client::INDEX].unkept = work.pass_over_if_monitoring() as u8;
             return true;
         }
         let (from, to) = (work.segment.offset_of(start), work.segment.offset_of(stop));

@@ -51,7 +51,10 @@ fn compare<H: Host, D: Direction>(host: &mut H, work: &mut Work, from: u32, to: 
         H::run_steps(length / GROUP + 1, &mut Compare { ring, piece, differs, sequence, length });
         return;
     }
-    let Some(windows) = host.windows() else { return };
+    let Some(windows) = host.windows() else {
+        *differs |= FORGOTTEN;
+        return;
+    };
     let ring = &*D::window(windows);
     H::run_steps(length / GROUP + 1, &mut Compare { ring, piece, differs, sequence, length });
 }
