@@ -106,24 +106,21 @@ fn outside<H: Host, D: Direction>(policy: &Policy, shared: &Shared, segment: &Se
     let sent = next.plus(fin as u32);
     // In mode `monitor` the filter may have missed segments, but none beyond the window.
     let sent = if policy.enforces() { sent } else { sent.later(second_of(peer)) };
-    if segment.acknowledgement.is_after(sent) {
-        return true;
-    }
-    if !D::IS_CLIENT {
-        // The client refuses an acknowledgement older than its largest window allows. Checked for segments with payload
-        // alone: mere acknowledgements of mail data overtake one another, and nothing in an old one is believed.
-        let acknowledged = first_of(peer);
-        let ever = acknowledged.since(first_of(H::load(&shared.isns)).plus(1));
-        let allowed = if ever < WIDE_WINDOW { ever } else { WIDE_WINDOW };
-        return segment.length > 0 && acknowledged.ahead_of(segment.acknowledgement) > allowed as i32;
-    }
-    // The acknowledgement that the server holds is at most this one, and the largest window that it has seen is at
-    // least this one.
     let acknowledged = first_of(peer);
-    let ever = acknowledged.since(second_of(H::load(&shared.isns)).plus(1));
-    let window = if flags & NARROW != 0 { 0 } else { NARROW_WINDOW };
-    let allowed = if ever < window { ever } else { window };
-    acknowledged.ahead_of(segment.acknowledgement) > allowed as i32
+    let isn = D::of_other(H::load(&shared.isns));
+    let ever = acknowledged.since(isn.plus(1));
+    // The server holds at most this acknowledgement, and the largest window that it has seen is at least this one. The
+    // client refuses an acknowledgement older than its largest window allows.
+    let window = match (D::IS_CLIENT, flags & NARROW != 0) {
+        (true, true) => 0,
+        (true, false) => NARROW_WINDOW,
+        (false, _) => WIDE_WINDOW,
+    };
+    let oldest = acknowledged.minus(if ever < window { ever } else { window });
+    let is_within = segment.acknowledgement.since(oldest) <= sent.since(oldest);
+    // From the server it is checked for segments with payload alone: mere acknowledgements of mail data overtake one
+    // another, and nothing in an old one is believed.
+    !is_within && (D::IS_CLIENT || segment.length > 0 || segment.acknowledgement.is_after(sent))
 }
 
 /// Records what an accepted segment says.

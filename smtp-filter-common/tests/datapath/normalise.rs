@@ -175,6 +175,13 @@ fn an_acknowledgement_of_what_the_server_has_not_sent() {
             assert_eq!(wire.segment(from, b"", &odd), DROP, "{from} {beyond}");
         }
     }
+    // Half of all numbers away it is neither before nor after. Whatever the distance, it is in the window or not.
+    for beyond in [0x8000_0000, 0x8000_0001, 0xc000_0000, 0xffff_0000] {
+        let odd = Odd { acknowledgement: beyond, ..Odd::default() };
+        wire.refuses(&odd, Reason::OutsideAcknowledgement);
+        assert_eq!(wire.segment(0, b"", &odd), DROP, "{beyond}");
+        assert_eq!(wire.segment(1, b"250 OK\r\n", &odd), DROP, "{beyond}");
+    }
     // A FIN takes a number of its own, once it has passed.
     assert_eq!(wire.segment(1, b"", &Odd { fin: true, ..Odd::default() }), PASS);
     assert_eq!(wire.segment(0, b"NOOP\r\n", &Odd { acknowledgement: 2, ..Odd::default() }), DROP);
