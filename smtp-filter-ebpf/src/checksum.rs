@@ -64,7 +64,8 @@ impl Step for Sum {
     }
 }
 
-/// The sum of `length` bytes from the TCP header on, which is at `header` in the frame: see [`smtp_filter_common::host::Host::sum`].
+/// The sum of `length` bytes from the TCP header on, which is at `header` in the frame: see
+/// [`smtp_filter_common::host::Host::sum`].
 #[inline(always)]
 pub fn sum(skb: *mut __sk_buff, header: u32, length: u32, piece: &mut Piece) -> Option<u16> {
     let mut sum = Sum { skb, header, length, piece: piece.as_mut_ptr(), sum: 0 };
