@@ -10,6 +10,7 @@ use std::{
     os::unix::{fs::PermissionsExt as _, process::CommandExt as _},
     path::{Path, PathBuf},
     process::{Command, Stdio},
+    sync::atomic::{AtomicU32, Ordering},
     thread,
     time::{Duration, Instant},
 };
@@ -32,7 +33,7 @@ const ARPHRD_IPGRE: u16 = 778;
 
 const FAILED: i32 = 1;
 const USAGE: i32 = 2;
-/// What stands behind every complaint about the words themselves.
+/// What comes after every complaint about the words themselves.
 const HELP: &str = "; `smtp-filter --help` says what there is";
 
 /// A folder of bad files, which goes away with it.
@@ -40,8 +41,11 @@ struct Folder(PathBuf);
 
 impl Folder {
     fn new(name: &str) -> Result<Self> {
-        let path = std::env::temp_dir().join(format!("smtpf-{}-{name}", std::process::id()));
-        fs::create_dir(&path)?;
+        // Two tests may use the same name at the same time.
+        static FOLDERS: AtomicU32 = AtomicU32::new(0);
+        let number = FOLDERS.fetch_add(1, Ordering::Relaxed);
+        let path = std::env::temp_dir().join(format!("smtpf-{}-{number}-{name}", std::process::id()));
+        fs::create_dir(&path).with_context(|| format!("make {}", path.display()))?;
         fs::set_permissions(&path, fs::Permissions::from_mode(0o755))?;
         Ok(Self(path))
     }

@@ -71,7 +71,8 @@ fn live(filter: &Filter) -> Result<usize> {
     Ok(filter.json(&["connections"])?["connections"].as_array().context("connections")?.len())
 }
 
-#[test(root)]
+// Beside others the last segments of a connection may come after 64 more have begun.
+#[test(root, alone)]
 fn connections_that_close_make_room() -> Result<()> {
     let network = Network::new()?;
     for address in [SERVER_V4, SERVER_V6] {
