@@ -79,7 +79,6 @@ impl Work {
 /// chains begin here, so it keeps nothing for later.
 #[inline(always)]
 pub fn read<D: Direction, H: Host>(host: &mut H, policy: &Policy, work: &mut Work) {
-    work.begin_reading();
     work.taken = NOTHING;
     let Some(entry) = host.found() else { return };
     let shared = host.shared(entry);
@@ -87,6 +86,7 @@ pub fn read<D: Direction, H: Host>(host: &mut H, policy: &Policy, work: &mut Wor
         work.taken = Reason::Closing.number() as u32;
         H::run_steps(2, &mut Passes::<H, D> { host, policy, work, entry, direction: PhantomData });
     } else {
+        work.begin_reading();
         host.load_state(entry, &mut work.state);
         work.taken = Reason::Closing.number() as u32;
     }
