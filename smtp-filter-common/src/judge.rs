@@ -31,7 +31,7 @@
 use crate::{
     action::Action,
     direction::{Client, Direction, Server},
-    flow::end,
+    flow::{end, lock},
     guards::act::guard,
     host::Host,
     met::Met,
@@ -139,9 +139,14 @@ fn pass<H: Host>(host: &mut H, work: &Work, reason: u16) -> Verdict {
 }
 
 /// The segment cannot be judged: a newer policy has replaced that of its scope meanwhile, or a step was left out. It is
-/// dropped, and its sender retransmits it.
+/// dropped, and its sender retransmits it. If it was to be read, the connection's lock is released.
 #[inline(always)]
 pub fn unjudged<H: Host>(host: &mut H, work: &Work) -> Verdict {
+    if work.outcome.next == Next::READ
+        && let Some(entry) = host.found()
+    {
+        lock::release::<H>(&host.shared(entry).lock);
+    }
     host.count(counter(Reason::Busy.number(), Action::Drop as u8, true), 1, work.segment.length);
     Verdict::Drop
 }

@@ -18,6 +18,8 @@ mod skb;
 mod trace;
 mod verdict;
 
+use core::ptr::null_mut;
+
 use aya_ebpf::{
     EbpfContext as _,
     bindings::{
@@ -80,7 +82,7 @@ pub fn smtp_handshake(context: TcContext) -> i32 {
         Next::FIND_CLIENT => go_on::<{ abi::STEP_CLIENT }>(skb, work),
         Next::FIND_SERVER => go_on::<{ abi::STEP_SERVER }>(skb, work),
         Next::SETTLED | Next::PASSES | Next::GUARDED | Next::HELD_BACK => go_on::<{ abi::STEP_FINISH }>(skb, work),
-        Next::READ | Next::HANDSHAKE | Next(Next::UNNAMED..) => unjudged(skb, work),
+        Next::READ | Next::HANDSHAKE | Next(Next::UNNAMED..) => unjudged(skb, work, null_mut()),
     }
 }
 
@@ -104,14 +106,14 @@ fn side<D: Direction>(skb: *mut __sk_buff) -> i32 {
     let entry = find::<D>(skb, policies, work);
     match work.outcome.next {
         Next::READ => {
-            let Some(policy) = policies.of_scope(work.scope as u32) else { return unjudged(skb, work) };
+            let Some(policy) = policies.of_scope(work.scope as u32) else { return unjudged(skb, work, entry) };
             read::<D>(skb, policy, work, entry);
             decide::<D>(skb, policy, work, entry);
             leave(skb, policies, work)
         }
         Next::SETTLED | Next::PASSES | Next::GUARDED | Next::HELD_BACK => leave(skb, policies, work),
         Next::HANDSHAKE => go_on::<{ abi::STEP_HANDSHAKE }>(skb, work),
-        Next::FIND_CLIENT | Next::FIND_SERVER | Next(Next::UNNAMED..) => unjudged(skb, work),
+        Next::FIND_CLIENT | Next::FIND_SERVER | Next(Next::UNNAMED..) => unjudged(skb, work, null_mut()),
     }
 }
 
@@ -121,7 +123,7 @@ pub fn smtp_finish(context: TcContext) -> i32 {
     let skb = context.as_ptr().cast();
     let Some(work) = work() else { return TCX_DROP };
     let policies = InForce::of(work);
-    let Some(policy) = policies.of_scope(work.scope as u32) else { return unjudged(skb, work) };
+    let Some(policy) = policies.of_scope(work.scope as u32) else { return unjudged(skb, work, null_mut()) };
     trace::judged(skb, work);
     let verdict = Verdict::from_u8(finish(skb, policy, work) as u8);
     verdict::carry_out(skb, policy, work, verdict)
@@ -146,13 +148,13 @@ fn work() -> Option<&'static mut Work> {
 fn go_on<const STEP: u32>(skb: *mut __sk_buff, work: &Work) -> i32 {
     // SAFETY: the program that follows takes the same context.
     unsafe { CHAIN.tail_call(&TcContext::new(skb), STEP) };
-    unjudged(skb, work)
+    unjudged(skb, work, null_mut())
 }
 
-/// The segment cannot be judged. It is dropped, and its sender retransmits it.
+/// The segment cannot be judged. It is dropped, and its sender retransmits it. `entry` is the connection that was found.
 #[inline(always)]
-fn unjudged(skb: *mut __sk_buff, work: &Work) -> i32 {
-    let verdict = judge::unjudged(&mut Kernel::new(skb, work, core::ptr::null_mut()), work);
+fn unjudged(skb: *mut __sk_buff, work: &Work, entry: *mut Connection) -> i32 {
+    let verdict = judge::unjudged(&mut Kernel::new(skb, work, entry), work);
     replay::judged(verdict);
     TCX_DROP
 }
@@ -187,14 +189,14 @@ fn begin(skb: *mut __sk_buff, egress: bool) -> i32 {
         Next::FIND_SERVER => go_on::<{ abi::STEP_SERVER }>(skb, work),
         Next::HANDSHAKE => go_on::<{ abi::STEP_HANDSHAKE }>(skb, work),
         Next::SETTLED | Next::PASSES | Next::GUARDED | Next::HELD_BACK => leave(skb, policies, work),
-        Next::READ | Next(Next::UNNAMED..) => unjudged(skb, work),
+        Next::READ | Next(Next::UNNAMED..) => unjudged(skb, work, null_mut()),
     }
 }
 
 /// Ends here if only counting is left to do; otherwise the last program finishes.
 #[inline(always)]
 fn leave(skb: *mut __sk_buff, policies: InForce, work: &mut Work) -> i32 {
-    let Some(verdict) = judge::leave(&mut Kernel::new(skb, work, core::ptr::null_mut()), work) else {
+    let Some(verdict) = judge::leave(&mut Kernel::new(skb, work, null_mut()), work) else {
         return go_on::<{ abi::STEP_FINISH }>(skb, work);
     };
     trace::judged(skb, work);
@@ -230,7 +232,7 @@ fn transport(skb: *mut __sk_buff, work: &mut Work) -> u32 {
 /// Handles segments that belong to no known connection.
 #[inline(never)]
 fn handshake(skb: *mut __sk_buff, policies: InForce, work: &mut Work) -> Done {
-    let mut kernel = Kernel::new(skb, work, core::ptr::null_mut());
+    let mut kernel = Kernel::new(skb, work, null_mut());
     judge::handshake(&mut kernel, &policies, work);
     DONE
 }
@@ -238,7 +240,7 @@ fn handshake(skb: *mut __sk_buff, policies: InForce, work: &mut Work) -> Done {
 /// Finds the connection, and what can be judged without reading.
 #[inline(never)]
 fn find<D: Direction>(skb: *mut __sk_buff, policies: InForce, work: &mut Work) -> *mut Connection {
-    let mut kernel = Kernel::new(skb, work, core::ptr::null_mut());
+    let mut kernel = Kernel::new(skb, work, null_mut());
     judge::find::<D, _, _>(&mut kernel, &policies, work);
     kernel.entry
 }
@@ -262,7 +264,7 @@ fn decide<D: Direction>(skb: *mut __sk_buff, policy: &Policy, work: &mut Work, e
 /// Does the rest: a [`Verdict`] by number.
 #[inline(never)]
 fn finish(skb: *mut __sk_buff, policy: &Policy, work: &mut Work) -> u32 {
-    let mut kernel = Kernel::new(skb, work, core::ptr::null_mut());
+    let mut kernel = Kernel::new(skb, work, null_mut());
     judge::finish(&mut kernel, policy, work) as u32
 }
 

@@ -160,8 +160,8 @@ impl<H: Host> Step for Bytes<'_, H> {
             return false;
         }
         if patch == self.from & !3 {
-            let told = Change::fill(self.from, self.to, b'X').reported();
-            show::<H>(work, self.from, self.to, told.shows);
+            let change = Change::fill(self.from, self.to, b'X').reported();
+            show::<H>(work, self.from, self.to, change.shows);
         }
         if !host.replace(patch, length, &work.old, &work.new) {
             work.hold_back(Reason::Unfetched);

@@ -117,7 +117,8 @@ fn outside<H: Host, D: Direction>(policy: &Policy, shared: &Shared, segment: &Se
         (false, _) => WIDE_WINDOW,
     };
     let oldest = acknowledged.minus(if ever < window { ever } else { window });
-    let is_within = segment.acknowledgement.since(oldest) <= sent.since(oldest);
+    // Nothing is within if more is acknowledged than has passed.
+    let is_within = !sent.is_before(oldest) && segment.acknowledgement.since(oldest) <= sent.since(oldest);
     // From the server it is checked for segments with payload alone: mere acknowledgements of mail data overtake one
     // another, and nothing in an old one is believed.
     !is_within && (D::IS_CLIENT || segment.length > 0 || segment.acknowledgement.is_after(sent))

@@ -144,8 +144,8 @@ fn chunks_in_any_order_read_as_they_were_judged() {
                 }
             }
         }
-        let told: Vec<String> = net.verbs().into_iter().filter(|name| !name.starts_with("guards.")).collect();
-        assert_eq!(told, verbs, "seed {seed}");
+        let reported: Vec<String> = net.verbs().into_iter().filter(|name| !name.starts_with("guards.")).collect();
+        assert_eq!(reported, verbs, "seed {seed}");
         for (from, to) in lines {
             for copy in [&first, &last] {
                 let line: Vec<u8> = copy[from..to].iter().map(|byte| byte.expect("all has passed")).collect();

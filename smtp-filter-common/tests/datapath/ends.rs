@@ -11,7 +11,7 @@ use smtp_filter_common::{
 };
 
 /// The kinds of all events so far, which are taken; and the sums of the last close.
-fn told(net: &mut Net) -> (Vec<Kind>, Option<Summary>) {
+fn reported(net: &mut Net) -> (Vec<Kind>, Option<Summary>) {
     let events = net.all_events();
     let close = events.iter().rev().find(|event| event.kind == Kind::CLOSE);
     let summary = close.map(Event::summary);
@@ -21,7 +21,7 @@ fn told(net: &mut Net) -> (Vec<Kind>, Option<Summary>) {
 /// The sums of the one close among the events so far, which are taken.
 #[track_caller]
 fn closed(net: &mut Net) -> Summary {
-    let (kinds, summary) = told(net);
+    let (kinds, summary) = reported(net);
     assert_eq!(kinds.iter().filter(|kind| **kind == Kind::CLOSE).count(), 1, "{kinds:?}");
     summary.expect("a close")
 }
@@ -130,7 +130,7 @@ fn the_last_command_is_reported_before_the_end() {
     assert_eq!(fin(&mut net, false), Verdict::Pass);
     net.all_events();
     assert_eq!(net.segment(true, 0, FIN, b"NOOP\r\n"), Verdict::Pass);
-    let (kinds, summary) = told(&mut net);
+    let (kinds, summary) = reported(&mut net);
     assert_eq!(kinds, [Kind::COMMAND, Kind::CLOSE]);
     assert_eq!(summary.map(|summary| (summary.commands, summary.bytes[0])), Some((1, 6)));
 }
@@ -233,7 +233,7 @@ fn a_reset_for_urgent_bytes_is_an_end() {
     net.all_events();
     let flags = Flags { urg: true, ..ACK };
     net.segment(true, 0, flags, b"NOOP\r\n");
-    let (kinds, summary) = told(&mut net);
+    let (kinds, summary) = reported(&mut net);
     assert_eq!(kinds, [Kind::GUARD, Kind::CLOSE]);
     assert_eq!(summary.map(|summary| summary.ended), Some(Ended::Reset as u8));
 
@@ -241,7 +241,7 @@ fn a_reset_for_urgent_bytes_is_an_end() {
     net.monitor();
     net.all_events();
     net.segment(true, 0, flags, b"NOOP\r\n");
-    assert_eq!(told(&mut net).0, [Kind::COMMAND, Kind::GUARD], "mode monitor resets nothing, and reads on");
+    assert_eq!(reported(&mut net).0, [Kind::COMMAND, Kind::GUARD], "mode monitor resets nothing, and reads on");
 }
 
 #[test]
@@ -274,14 +274,14 @@ fn a_port_pair_used_again_ends_the_old_connection() {
     assert_eq!((summary.ended, summary.commands, summary.bytes[0]), (Ended::Replaced as u8, 1, 6));
     assert_eq!((net.world.opened, net.world.closed), (2, 1));
 
-    // One that has closed was told already.
+    // One that has closed was reported already.
     net.reply("220 mail.example ESMTP\r\n");
     fins(&mut net);
     net.all_events();
     net.client = End { isn: net.client.isn + 5000, next: 0, acked: 0, ..net.client };
     net.server = End { isn: net.server.isn + 5000, next: 0, acked: 0, ..net.server };
     net.handshake();
-    assert_eq!(told(&mut net).0, [Kind::CONNECT]);
+    assert_eq!(reported(&mut net).0, [Kind::CONNECT]);
     assert_eq!((net.world.opened, net.world.closed), (3, 2));
 }
 

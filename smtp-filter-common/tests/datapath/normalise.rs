@@ -144,7 +144,7 @@ impl Wire {
         all.into_iter().map(|reason| (reason, self.net.segments(reason))).filter(|(_, count)| *count > 0).collect()
     }
 
-    /// A segment is refused for a reason, and left nothing behind: the honest one passes and is told.
+    /// A segment is refused for a reason, and left nothing behind: the honest one passes and is reported.
     fn refuses(&mut self, odd: &Odd, reason: Reason) {
         let before = self.net.segments(reason);
         assert_eq!(self.segment(0, b"VRFY a\r\n", odd), DROP);
@@ -408,7 +408,7 @@ fn a_wrong_checksum() {
     assert_eq!(wire.segment(0, b"NOOP\r\n", &Odd { spoiled: Some(17 + 20), ..right }), PASS);
 }
 
-/// A loose source route, which Linux refuses unless it is told otherwise.
+/// A loose source route, which Linux refuses unless it is configured otherwise.
 const SOURCE_ROUTE: [u8; 8] = [131, 7, 4, 10, 0, 0, 1, 0];
 
 #[test]
@@ -453,8 +453,8 @@ fn in_mode_monitor_what_the_server_discards_is_not_read() {
     assert_eq!(wire.segment(0, b"VRFY a\r\n", &Odd::default()), PASS);
     wire.hops = 64;
     assert_eq!(wire.net.segments(Reason::HopLimit), 1);
-    let told = wire.net.verbs();
-    assert_eq!(told, ["guards.checksum"]);
+    let reported = wire.net.verbs();
+    assert_eq!(reported, ["guards.checksum"]);
     assert_eq!(wire.say(0, b"NOOP\r\n"), PASS);
     assert_eq!(wire.net.verbs(), ["NOOP"]);
     // A reply that a capture has lost: the client's acknowledgement shows it, and what it says is read all the same.

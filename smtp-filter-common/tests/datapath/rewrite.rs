@@ -41,7 +41,7 @@ fn a_masked_line_is_reported_with_what_was_and_what_became() {
     let mut net = net(masking(&["VRFY"]));
     say(&mut net, "NOOP\r\nVRFY root\r\n").unwrap();
     let events = net.events();
-    let event = events.iter().find(|event| event.verb == Word::of("VRFY")).expect("it is told");
+    let event = events.iter().find(|event| event.verb == Word::of("VRFY")).expect("it is reported");
     assert_eq!((event.kind, event.action, event.enforced), (Kind::COMMAND, Action::Mask as u8, 1));
     assert_eq!(rewritten(event), ("VRFY root".into(), "XXXXXXXXX".into()));
     assert_eq!(net.world.counter(event.reason, Action::Mask, true).segments, 1);
@@ -280,11 +280,11 @@ fn keywords_are_hidden_in_the_reply_to_ehlo_alone() {
         say(&mut net, "EHLO c\r\n").unwrap();
         assert_eq!(text(&reply(&mut net, EHLO_REPLY)), HIDDEN_REPLY);
         let events = net.events();
-        let told: Vec<_> = events.iter().filter(|event| event.kind == Kind::EXTENSION).collect();
-        assert_eq!(told.len(), 4);
-        assert_eq!(told[0].verb, Word::of("STARTTLS"));
-        assert!(told[0].reason >= FIRST_KEYWORD);
-        assert_eq!(rewritten(told[0]), ("STARTTLS".into(), "XXXXXXXX".into()));
+        let reported: Vec<_> = events.iter().filter(|event| event.kind == Kind::EXTENSION).collect();
+        assert_eq!(reported.len(), 4);
+        assert_eq!(reported[0].verb, Word::of("STARTTLS"));
+        assert!(reported[0].reason >= FIRST_KEYWORD);
+        assert_eq!(rewritten(reported[0]), ("STARTTLS".into(), "XXXXXXXX".into()));
         for (command, answer) in [
             ("HELP\r\n", "250-x\r\n250-STARTTLS\r\n250 AUTH\r\n"),
             ("EHLO c\r\n", "550-no\r\n550-STARTTLS\r\n550 AUTH\r\n"),
@@ -376,10 +376,10 @@ fn the_banner_is_masked() {
         } else {
             assert_eq!(got, expected, "{show} {banner:?}");
         }
-        let told: Vec<_> = net.events().into_iter().filter(|event| event.kind == Kind::BANNER).collect();
+        let reported: Vec<_> = net.events().into_iter().filter(|event| event.kind == Kind::BANNER).collect();
         // One that stays as it is is nothing to report.
         let changes = u64::from(got != banner);
-        assert_eq!(told.len() as u64, changes);
+        assert_eq!(reported.len() as u64, changes);
         assert_eq!(net.world.counted(Reason::Banner.number()).segments, changes);
         // What follows is no banner.
         say(&mut net, "NOOP\r\n").unwrap();
@@ -388,9 +388,9 @@ fn the_banner_is_masked() {
         // In mode `monitor` what would be changed is reported, and nothing is.
         let mut net = Net::established(Policy { mode: MONITOR, ..policy.clone() });
         assert_eq!(text(&reply(&mut net, banner)), banner);
-        let told: Vec<_> = net.events().into_iter().filter(|event| event.kind == Kind::BANNER).collect();
-        assert_eq!(told.len() as u64, changes);
-        assert!(told.iter().all(|event| event.enforced == 0 && event.became_length == 0));
+        let reported: Vec<_> = net.events().into_iter().filter(|event| event.kind == Kind::BANNER).collect();
+        assert_eq!(reported.len() as u64, changes);
+        assert!(reported.iter().all(|event| event.enforced == 0 && event.became_length == 0));
 
         // By one byte a segment the same, but for letters that might have become ESMTP.
         let mut net = Net::established(policy);
@@ -422,8 +422,8 @@ fn credentials_are_never_reported() {
     const SECRET: &str = "AGFsaWNlAHNlY3JldA==";
     let tells = |net: &mut Net| {
         net.events().iter().any(|event| {
-            let told = [&event.arg[..], &event.excerpt, &event.became].concat();
-            told.windows(5).any(|bytes| SECRET.as_bytes().windows(5).any(|secret| secret == bytes))
+            let reported = [&event.arg[..], &event.excerpt, &event.became].concat();
+            reported.windows(5).any(|bytes| SECRET.as_bytes().windows(5).any(|secret| secret == bytes))
         })
     };
     for action in [Action::Log, Action::Mark, Action::Mask, Action::Drop, Action::Reset] {

@@ -86,12 +86,12 @@ fn a_keyword_that_is_gone_is_not_said_to_be_hidden() {
     assert_eq!(text(&reply(&mut net, "\n250-SI")), "\n250-SI");
     assert_eq!(text(&reply(&mut net, " 10\r\n250 DSN\r\n")), "XXX\r\n250 XXX\r\n");
     let events = net.events();
-    let told: Vec<_> = events
+    let reported: Vec<_> = events
         .iter()
         .filter(|event| event.kind == Kind::EXTENSION)
         .map(|event| (event.enforced, event.became_length))
         .collect();
-    assert_eq!(told, [(0, 0), (0, 0), (1, 3), (1, 3)]);
+    assert_eq!(reported, [(0, 0), (0, 0), (1, 3), (1, 3)]);
     assert_eq!(net.world.counter(FIRST_KEYWORD, Action::Mask, false).segments, 2);
 }
 
@@ -172,9 +172,9 @@ fn what_follows_a_refused_auth_is_not_reported() {
                 net.say(format!("  {secret}\r\n"));
             }
             for event in net.events() {
-                let told = [&event.arg[..], &event.excerpt, &event.became, &event.verb.bytes()].concat();
-                let told = String::from_utf8_lossy(&told).to_ascii_uppercase();
-                assert!(!told.contains("C2VJ") && !told.contains("AGFS"), "{auth:?} {other:?} {event:?}");
+                let reported = [&event.arg[..], &event.excerpt, &event.became, &event.verb.bytes()].concat();
+                let reported = String::from_utf8_lossy(&reported).to_ascii_uppercase();
+                assert!(!reported.contains("C2VJ") && !reported.contains("AGFS"), "{auth:?} {other:?} {event:?}");
             }
         }
     }

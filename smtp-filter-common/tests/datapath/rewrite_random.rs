@@ -218,10 +218,10 @@ fn replies(seed: u64) {
         }
     }
     if !changes {
-        let told: u64 = (FIRST_KEYWORD..FIRST_KEYWORD + 8)
+        let reported: u64 = (FIRST_KEYWORD..FIRST_KEYWORD + 8)
             .map(|reason| net.world.counter(reason, Action::Mask, false).segments)
             .sum();
-        assert_eq!(told, seen, "what is not hidden is said, seed {seed}\n{}", stream.trace);
+        assert_eq!(reported, seen, "what is not hidden is said, seed {seed}\n{}", stream.trace);
     }
 }
 

@@ -24,6 +24,8 @@ struct Scoped {
     asked: Cell<u32>,
     /// Whether this generation is over.
     over: bool,
+    /// How often the scope's policy is found before it is gone.
+    left: Cell<u32>,
     /// Whether nobody falls into it by IPv4.
     only_v6: bool,
 }
@@ -36,7 +38,7 @@ impl Scoped {
         let mut scope = whole.clone();
         scope.scope = NAME;
         assert!(scope.set_verb(Word::of("EHLO"), Action::Drop, 2));
-        Self { policies: [whole, scope], asked: Cell::new(0), over: false, only_v6: false }
+        Self { policies: [whole, scope], asked: Cell::new(0), over: false, left: Cell::new(u32::MAX), only_v6: false }
     }
 
     fn renew(&mut self) {
@@ -48,6 +50,9 @@ impl Scoped {
 
 impl Policies for Scoped {
     fn of_scope(&self, scope: u32) -> Option<&Policy> {
+        if scope != 0 {
+            self.left.set(self.left.get().checked_sub(1)?);
+        }
         self.policies.get(scope as usize)
     }
 }
@@ -161,6 +166,23 @@ fn what_a_generation_that_is_over_cannot_say_is_held_back() {
     assert_eq!(net.segments(Reason::Busy), 1);
     policies.policies[0].mode = MONITOR;
     assert_eq!(say(&mut net, &policies, true, b"HELO client.example\r\n"), Verdict::Pass);
+}
+
+#[test]
+fn a_policy_that_is_gone_in_the_middle_of_a_judgement_locks_nobody_out() {
+    let policies = Scoped::new();
+    let mut busy = 0;
+    for left in 0..4 {
+        let mut net = greeted(&policies, 41234);
+        let at = net.client.next;
+        policies.left.set(left);
+        let first = say(&mut net, &policies, true, b"HELO client.example\r\n");
+        policies.left.set(u32::MAX);
+        busy += net.segments(Reason::Busy);
+        net.client.next = at;
+        assert_eq!(say(&mut net, &policies, true, b"HELO client.example\r\n"), Verdict::Pass, "{left}, {first:?}");
+    }
+    assert!(busy >= 2);
 }
 
 #[test]

@@ -20,7 +20,7 @@ pub enum Outcome {
     Pass,
     /// It goes on, every byte as it was, with this mark.
     Marked(u32),
-    /// It is dropped, and nobody is told.
+    /// It is dropped, without a RST.
     Drop,
     /// It becomes a RST to its receiver, and its sender gets one too.
     Reset,

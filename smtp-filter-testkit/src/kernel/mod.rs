@@ -75,7 +75,7 @@ pub struct Kernel {
     /// The last frame that passed in the kernel, as it came out.
     out: Vec<u8>,
     /// Events that have not been compared with those in user space.
-    told: Vec<Event>,
+    reported: Vec<Event>,
     /// Connections in the order in which events named them, in the kernel and in user space.
     connections: [HashMap<u64, u64>; 2],
 }
@@ -117,7 +117,7 @@ impl Kernel {
         let tap = socket_with(AddressFamily::PACKET, SocketType::RAW, SocketFlags::NONBLOCK, Some(protocol))
             .context("open a packet socket")?;
         let document = document.clone();
-        let (world, told, connections) = (World::new(), Vec::new(), Default::default());
+        let (world, reported, connections) = (World::new(), Vec::new(), Default::default());
         Ok(Self {
             filter,
             document,
@@ -130,7 +130,7 @@ impl Kernel {
             policy,
             world,
             out: Vec::new(),
-            told,
+            reported,
             connections,
         })
     }
@@ -344,11 +344,11 @@ impl Kernel {
     /// All events since the last look.
     pub fn all_events(&mut self) -> Vec<Event> {
         let events: Vec<_> = self.reader.by_ref().collect();
-        self.told.extend(&events);
+        self.reported.extend(&events);
         events
     }
 
-    /// The next event, which has been told already, but for what a connection's beginning and end tell.
+    /// The next event, which has been reported already, but for what a connection's beginning and end tell.
     pub fn next_event(&mut self) -> Result<Event> {
         self.reader.find(|event| !begins_or_ends(event)).context("an event")
     }
@@ -356,12 +356,12 @@ impl Kernel {
     /// Counters and events of the datapath in user space are the same. Times and the connections' numbers are not, but
     /// the same events are of the same connection.
     pub fn agrees_with_user_space(&mut self) -> Result<()> {
-        let told: Vec<_> = self.reader.by_ref().collect();
-        self.told.extend(told);
+        let reported: Vec<_> = self.reader.by_ref().collect();
+        self.reported.extend(reported);
         let user = std::mem::take(&mut self.world.events);
         let (kernel, user) =
-            (comparable(&self.told, &mut self.connections[0]), comparable(&user, &mut self.connections[1]));
-        self.told.clear();
+            (comparable(&self.reported, &mut self.connections[0]), comparable(&user, &mut self.connections[1]));
+        self.reported.clear();
         for (number, (kernel, user)) in kernel.iter().zip(&user).enumerate() {
             ensure!(kernel == user, "event {number}: {kernel:?} in the kernel, {user:?} in user space");
         }
