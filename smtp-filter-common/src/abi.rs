@@ -25,7 +25,7 @@ pub const CHAIN: &str = "CHAIN";
 pub const NOTHING: &str = "smtp_nothing";
 /// Array of one [`Control`].
 pub const CONTROL: &str = "CONTROL";
-/// Array of [`crate::policy::Policy`], by [`crate::scope::place`].
+/// Array of [`crate::policy::Policy`], by [`crate::scope::policy_index`].
 pub const POLICIES: &str = "POLICIES";
 /// Array of tries, by generation modulo [`crate::bounds::POLICY_SLOTS`]: the prefixes of the scopes, from
 /// [`crate::scope::Prefix`] to a class.

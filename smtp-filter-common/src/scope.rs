@@ -43,7 +43,7 @@ pub type Pairs = [u8; SCOPE_PAIRS];
 
 /// The index of a scope's policy among those of all generations.
 #[inline(always)]
-pub const fn place(generation: u32, scope: u32) -> u32 {
+pub const fn policy_index(generation: u32, scope: u32) -> u32 {
     (generation % POLICY_SLOTS) * SCOPES as u32 + scope
 }
 
@@ -54,7 +54,7 @@ pub trait Scopes {
     fn class(&self, side: u8, address: &[u8; 16]) -> Option<u32>;
 
     /// The number of the scope at the index of a pair.
-    fn pair(&self, place: u32) -> Option<u8>;
+    fn pair(&self, index: u32) -> Option<u8>;
 
     /// The number of the scope of a connection between these addresses; 0: none. An end that is not given counts as one
     /// that no prefix contains.
@@ -84,7 +84,7 @@ impl Scopes for Policy {
         Some(0)
     }
 
-    fn pair(&self, _place: u32) -> Option<u8> {
+    fn pair(&self, _index: u32) -> Option<u8> {
         Some(0)
     }
 }

@@ -4,7 +4,7 @@ use aya_ebpf::btf_maps::lpm_trie::Key;
 use smtp_filter_common::{
     bounds::{POLICY_SLOTS, SCOPE_PAIRS},
     policy::Policy,
-    scope::{Policies, Prefix, Scopes, place},
+    scope::{Policies, Prefix, Scopes, policy_index},
     work::Work,
 };
 
@@ -37,7 +37,7 @@ impl InForce {
 impl Policies for InForce {
     #[inline(always)]
     fn of_scope(&self, scope: u32) -> Option<&Policy> {
-        let policy = POLICIES.get_ptr(place(self.generation, scope))?;
+        let policy = POLICIES.get_ptr(policy_index(self.generation, scope))?;
         // SAFETY: the loader writes a slot only while no segment can be reading it.
         Some(unsafe { &*policy })
     }
@@ -52,8 +52,8 @@ impl Scopes for InForce {
     }
 
     #[inline(always)]
-    fn pair(&self, place: u32) -> Option<u8> {
+    fn pair(&self, index: u32) -> Option<u8> {
         let pairs = PAIRS.get(self.generation % POLICY_SLOTS)?;
-        Some(pairs[place as usize & (SCOPE_PAIRS - 1)])
+        Some(pairs[index as usize & (SCOPE_PAIRS - 1)])
     }
 }

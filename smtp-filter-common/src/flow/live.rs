@@ -53,7 +53,7 @@ pub fn live<H: Host, D: Direction>(host: &mut H, policy: &Policy, work: &mut Wor
     let position = acceptable::position::<H, D>(shared, segment);
     // The receiver does not accept the segment, so nothing in it is believed. In mode `monitor` a capture may lack the
     // segment that opened the window.
-    let enforces = policy.mode & 1 != 0;
+    let enforces = policy.enforces();
     if enforces && position == acceptable::BEYOND {
         return Outcome::held_back(Reason::BeyondWindow);
     }

@@ -24,7 +24,7 @@ pub fn urgent<H: Host, D: Direction>(
     position: u8,
 ) -> bool {
     let segment = &work.segment;
-    let enforces = policy.mode & 1 != 0;
+    let enforces = policy.enforces();
     let resets = policy.guard(Reason::Urgent.number()) == Action::Reset as u8;
     // An attacker who forges a segment does not know the sequence numbers. Checksum and hop limit have not been
     // checked for a segment without payload or in TLS, so its receiver may discard it. Such a segment is dropped,

@@ -13,15 +13,8 @@ use crate::{
     branchless::Opaque,
     entry::{Shared, State, Windows},
     event::Event,
-    flow::{HalfOpen, Key, bloom::Block, gone::Gone, promote},
+    flow::{HalfOpen, Key, bloom::Block, gone::Gone},
     host::{Host, List, Patch, Piece, Step, Wide},
-    seq::Seq,
-    session::scan,
-    stream::{
-        boundaries::{self, lookup},
-        sorted,
-    },
-    work::Work,
 };
 
 /// A frame at one of the world's hooks.
@@ -252,27 +245,5 @@ impl Host for Hook<'_> {
             .then(|| self.world.lists.entry(slot).or_insert_with(|| Box::new([0; WIDE_WINDOW / 8])).as_mut())
     }
 
-    fn promote(&mut self, work: &mut Work) -> u8 {
-        promote::promote(self, work)
-    }
-
-    fn scan(&mut self, work: &mut Work) {
-        scan::run(self, work);
-    }
-
-    fn note_boundary(&mut self, work: &mut Work, at: Seq, state: u8, spare: usize) -> bool {
-        boundaries::note(self, work, at, state, spare)
-    }
-
-    fn look_at_boundary(&mut self, work: &mut Work, at: Seq, before: u32) -> u32 {
-        lookup::look(self, work, at, before)
-    }
-
-    fn list_boundaries(&mut self, work: &mut Work, from: Seq, to: Seq) -> u32 {
-        lookup::find(self, work, from, to)
-    }
-
-    fn sort(&mut self, work: &mut Work) {
-        sorted::sort(self, work);
-    }
+    crate::direct_parts!();
 }

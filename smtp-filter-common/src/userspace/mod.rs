@@ -6,6 +6,7 @@ mod frame;
 mod hook;
 mod inspect;
 mod judge;
+mod parts;
 mod patch;
 mod reset;
 mod world;

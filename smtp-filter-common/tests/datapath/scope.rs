@@ -66,8 +66,8 @@ impl Scopes for Scoped {
     }
 
     /// By twice the client's class plus the server's.
-    fn pair(&self, place: u32) -> Option<u8> {
-        Some(u8::from(place == 3))
+    fn pair(&self, index: u32) -> Option<u8> {
+        Some(u8::from(index == 3))
     }
 }
 

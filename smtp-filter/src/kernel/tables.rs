@@ -13,7 +13,7 @@ use smtp_filter_common::{
     host::Slot,
     policy::Policy,
     reason::{COUNTERS_PER_REASON, Counter, REASONS, counter},
-    scope::{Pairs, place},
+    scope::{Pairs, policy_index},
 };
 
 use crate::{
@@ -187,7 +187,7 @@ impl Tables {
         }
         for (scope, policy) in (0..SCOPES as u32).zip(&compiled.policies) {
             let bytes = PolicyBytes::from(policy.as_ref());
-            self.policies.set(place(generation, scope), bytes, 0).context("write the policy")?;
+            self.policies.set(policy_index(generation, scope), bytes, 0).context("write the policy")?;
         }
         let slot = generation % POLICY_SLOTS;
         if compiled.policies.len() > 1 {

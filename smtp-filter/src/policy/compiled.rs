@@ -59,7 +59,7 @@ impl scope::Scopes for Compiled {
         self.scopes.class(side, address)
     }
 
-    fn pair(&self, place: u32) -> Option<u8> {
-        self.scopes.pair(place)
+    fn pair(&self, index: u32) -> Option<u8> {
+        self.scopes.pair(index)
     }
 }

@@ -31,8 +31,8 @@ impl scope::Scopes for Scopes {
         Some(longest(if side == CLIENT { &self.clients } else { &self.servers }, address).unwrap_or(0))
     }
 
-    fn pair(&self, place: u32) -> Option<u8> {
-        self.pairs.get(place as usize).copied()
+    fn pair(&self, index: u32) -> Option<u8> {
+        self.pairs.get(index as usize).copied()
     }
 }
 

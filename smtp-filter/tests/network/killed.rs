@@ -5,7 +5,7 @@ use std::{fs, path::Path, process::Command};
 
 use anyhow::{Context as _, Result, ensure};
 use aya::maps::{Array, Map, MapData};
-use smtp_filter_common::{policy::Policy, scope::place};
+use smtp_filter_common::{policy::Policy, scope::policy_index};
 use smtp_filter_testkit::{
     Filter, MailServer, Network, SERVER_V4,
     lab::{TemporaryFile, filter, hello, succeed},
@@ -132,7 +132,7 @@ fn off_at(filter: &Filter) -> Result<u64> {
     let control: Array<MapData, [u32; 2]> = Map::from_map_data(pinned("CONTROL")?)?.try_into()?;
     let policies: Array<MapData, [u8; size_of::<Policy>()]> = Map::from_map_data(pinned("POLICIES")?)?.try_into()?;
     let [_, generation] = control.get(&0, 0)?;
-    let policy = policies.get(&place(generation, 0), 0)?;
+    let policy = policies.get(&policy_index(generation, 0), 0)?;
     let at = core::mem::offset_of!(Policy, off_at);
     Ok(u64::from_ne_bytes(policy[at..at + 8].try_into()?))
 }

@@ -7,15 +7,8 @@ use smtp_filter_common::{
     branchless::Opaque,
     entry::{Shared, State, Windows},
     event::Event,
-    flow::{HalfOpen, Key, bloom::Block, gone::Gone, promote},
+    flow::{HalfOpen, Key, bloom::Block, gone::Gone},
     host::{Host, List, Patch, Piece, Step, Wide},
-    seq::Seq,
-    session::scan,
-    stream::{
-        boundaries::{self, lookup},
-        sorted,
-    },
-    work::Work,
 };
 
 /// A host that has loops, and one slot of the pool, which is its connection's.
@@ -158,22 +151,5 @@ impl Host for Bare {
         Some(&mut self.list)
     }
 
-    fn promote(&mut self, work: &mut Work) -> u8 {
-        promote::promote(self, work)
-    }
-    fn scan(&mut self, work: &mut Work) {
-        scan::run(self, work);
-    }
-    fn note_boundary(&mut self, work: &mut Work, at: Seq, state: u8, spare: usize) -> bool {
-        boundaries::note(self, work, at, state, spare)
-    }
-    fn look_at_boundary(&mut self, work: &mut Work, at: Seq, before: u32) -> u32 {
-        lookup::look(self, work, at, before)
-    }
-    fn list_boundaries(&mut self, work: &mut Work, from: Seq, to: Seq) -> u32 {
-        lookup::find(self, work, from, to)
-    }
-    fn sort(&mut self, work: &mut Work) {
-        sorted::sort(self, work);
-    }
+    smtp_filter_common::direct_parts!();
 }
