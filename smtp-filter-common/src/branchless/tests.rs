@@ -1,4 +1,4 @@
-//! Each function against the comparison that it stands for, over all inputs, or over those at the edges and random ones.
+//! Each function against the comparison that it replaces, over all inputs, or over those at the edges and random ones.
 
 use std::vec::Vec;
 

@@ -38,11 +38,11 @@ enum Taste {
     Either,
 }
 
-/// The server's TCP, from the start of the mail data on, and an SMTP reader behind it.
+/// The server's TCP, from the start of the mail data on, and an SMTP reader after it.
 struct Server {
     start: u32,
     taste: Taste,
-    /// What came in front of a gap.
+    /// What came out of order.
     early: Vec<Option<u8>>,
     delivered: Vec<u8>,
 }
