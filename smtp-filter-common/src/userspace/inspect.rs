@@ -91,11 +91,6 @@ impl World {
         self.gone.get(key)
     }
 
-    /// Forgets the connections that have left the live table, as if their table had been reused.
-    pub fn forget_gone(&mut self) {
-        self.gone.clear();
-    }
-
     /// Forgets the half-open connections, as if their table had been reused.
     pub fn forget_half_open(&mut self) {
         self.half.clear();
